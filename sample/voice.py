@@ -1,0 +1,166 @@
+"""The voices of the corpus: hibari-tts with its pitch, spectrum and tempo moved, and the true times of its words.
+
+The synthesiser's network gives pitch and spectra before they become a wave. How long each phone lasts it decides inside;
+the network is loaded with that inner value as one more output.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from hibari import Hibari, dsp
+from numpy.typing import NDArray
+
+from sample.speaker import Voice
+
+RATE = dsp.SR  # hertz
+UNIT = 2 * dsp.HOP / RATE  # seconds: durations are counted in two spectral frames
+DURATIONS = "/Cast_32_output_0"  # of hibari-tts 0.2.1: (tokens,) int64
+ROOM = 0.0006  # deviation of the noise that a quiet room has
+VOICED = 20.0  # hertz, above which a frame has a pitch
+UNSPOKEN = frozenset(",.;:!?—…\"'()“” ")
+STRESS = frozenset("ˈˌ")
+
+Wave = NDArray[np.float32]  # (samples,) mono at RATE, -1 to 1
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A word or a phone, and when it is heard, in seconds."""
+
+    name: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Speech:
+    wave: Wave
+    words: list[Spoken]
+    phones: list[Spoken]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.wave) / RATE
+
+
+# What an emotion of full strength does to a voice: factors for pitch, range and speed, decibels for the others.
+STYLES: dict[str, dict[str, float]] = {
+    "happy": {"pitch": 1.22, "range": 1.5, "speed": 1.08, "level": 2, "tilt": 2},
+    "sad": {"pitch": 0.87, "range": 0.55, "speed": 0.82, "level": -5, "tilt": -6},
+    "anger": {"pitch": 1.10, "range": 1.3, "speed": 1.12, "level": 6, "tilt": 7},
+    "surprise": {"pitch": 1.35, "range": 1.9, "speed": 0.98, "level": 1},
+    "disgust": {"pitch": 0.90, "range": 0.8, "speed": 0.86, "level": -1, "breath": 6, "tilt": -2},
+    "fear": {"pitch": 1.38, "range": 0.7, "speed": 1.22, "level": -2, "breath": 5, "jitter": 0.035},
+}
+
+
+def moved(voice: Voice, amounts: dict[str, float], monotony: float = 0.0) -> Voice:
+    """A voice under these amounts of the emotions; at a monotony of 1 nothing is heard of them, nor any melody."""
+    changes = {name: getattr(voice, name) for name in vars(voice)}
+    for label, amount in amounts.items():
+        for name, value in STYLES[label].items():
+            heard = amount * (1 - monotony)
+            changes[name] = (
+                changes[name] * value**heard if name in ("pitch", "range", "speed") else changes[name] + value * heard
+            )
+    return replace(voice, **(changes | {"range": changes["range"] * (1 - 0.9 * monotony)}))
+
+
+def faster(voice: Voice, factor: float) -> Voice:
+    return replace(voice, speed=voice.speed * factor)
+
+
+def fitted(speech: Speech, seconds: float, rng: np.random.Generator) -> Speech:
+    """The speech in a quiet room of exactly this length; what is cut off at the end is silence."""
+    wave = (rng.standard_normal(round(seconds * RATE)) * ROOM).astype(np.float32)
+    heard = speech.wave[: len(wave)]
+    wave[: len(heard)] += heard
+    return replace(speech, wave=wave)
+
+
+@cache
+def _synthesiser() -> tuple[Hibari, onnxruntime.InferenceSession]:
+    """The text's half of the synthesiser, and its network with the durations as a seventh output.
+
+    A message of protocol buffers grows by appending: the bytes added here are one more output of the model's graph.
+    """
+    hibari = Hibari()
+    output = _field(1, DURATIONS.encode()) + _field(2, _field(1, b"\x08\x07"))  # name; type: tensor of int64
+    model = Path(hibari.model_path).read_bytes() + _field(7, _field(12, output))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return hibari, onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a protocol buffers message, shorter than 128 bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def say(text: str, voice: Voice, rng: np.random.Generator) -> Speech:
+    """Speak a text whose every word stands between spaces."""
+    hibari, network = _synthesiser()
+    waves, words, phones, start = [], [], [], 0.0
+    names = iter(text.split())
+    for sounds in hibari.phonemize(text):
+        sounds = [sound for sound in sounds if sound in hibari.vocab]
+        ids = np.array([hibari.ids(sounds)], np.int64)
+        *frames, durations = network.run(None, {"ids": ids, "speed": np.array([voice.speed], np.float32)})
+        *spectra, pitch = (found[0] for found in frames)
+        ends = start + np.cumsum(durations) * UNIT
+        timed = [Spoken(sound, *ends[i : i + 2]) for i, sound in enumerate(sounds)]
+        words += [Spoken(next(names).strip(",.?!"), *span) for span in _word_spans(timed)]
+        phones += [phone for phone in timed if phone.name not in UNSPOKEN | STRESS]
+        waves.append(_wave(spectra, pitch, voice, rng))
+        start += len(waves[-1]) / RATE
+    if next(names, None) is not None:
+        raise ValueError(f"not every word of {text!r} is spoken by itself")
+    return Speech(np.concatenate(waves), words, phones)
+
+
+def _word_spans(sounds: list[Spoken]) -> list[tuple[float, float]]:
+    """Start and end of each word: what stands between spaces, without punctuation."""
+    spans: list[tuple[float, float]] = []
+    inside = False
+    for sound in sounds:
+        if sound.name in UNSPOKEN:
+            inside = inside and sound.name != " "
+        elif inside:
+            spans[-1] = (spans[-1][0], sound.end)
+        else:
+            spans.append((sound.start, sound.end))
+            inside = True
+    return spans
+
+
+def _wave(spectra: list[NDArray], pitch: NDArray, voice: Voice, rng: np.random.Generator) -> Wave:
+    """The wave of the network's spectra, each (bins, frames) in log magnitude or phase, and pitch (frames,) in hertz."""
+    harmonic, harmonic_phase, noise, free = (_scale_frequency(spectrum, voice.tract) for spectrum in spectra[:4])
+    decibel = np.log(10) / 20
+    gain = decibel * (voice.level + voice.tilt * np.linspace(-0.5, 0.5, len(harmonic), dtype=np.float32)[:, None])
+    noise = noise + decibel * voice.breath
+    sung = _melody(pitch, voice, rng)
+    return dsp.synth(harmonic + gain, harmonic_phase, noise + gain, free + gain, spectra[4], sung, rng)
+
+
+def _scale_frequency(spectrum: NDArray, factor: float) -> NDArray[np.float32]:
+    """(bins, frames) with its frequency axis stretched: above 1 a shorter vocal tract, a brighter voice."""
+    at = np.arange(len(spectrum)) / factor
+    low = np.clip(at.astype(int), 0, len(spectrum) - 2)
+    part = np.clip(at - low, 0, 1)[:, None]
+    return (spectrum[low] * (1 - part) + spectrum[low + 1] * part).astype(np.float32)
+
+
+def _melody(pitch: NDArray, voice: Voice, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(frames,) pitch in hertz, its height and its movement around the median changed on a logarithmic scale."""
+    voiced = pitch > VOICED
+    heights = np.log(pitch[voiced])
+    centre = np.median(heights) if len(heights) else 0.0
+    changed = pitch.copy()
+    unrest = voice.jitter * rng.standard_normal(len(heights))
+    changed[voiced] = np.exp(centre + np.log(voice.pitch) + (heights - centre) * voice.range + unrest)
+    return changed.astype(np.float32)

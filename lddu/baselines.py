@@ -1,0 +1,64 @@
+"""What the method is measured against: the label prior, and logistic regression on each modality's mean row."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from lddu.metrics import clipped_cross_entropy
+from lddu.tensors import Split
+
+# Inverse strengths of regularisation that are tried; the one with the lowest cross-entropy on valid is kept.
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+STEPS = 2000
+
+
+def probabilities(train: Split, splits: dict[str, Split], prior: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Name and probabilities (N, C) of every baseline for every split: prior, a probe a modality, a probe of all joined.
+
+    `train` and `splits["valid"]` must be labelled throughout.
+    """
+    yield "prior", {name: np.tile(prior, (len(split), 1)) for name, split in splits.items()}
+    modalities = list(train.features)
+    sets = {m: [m] for m in modalities} | ({"joined": modalities} if len(modalities) > 1 else {})
+    for baseline, used in sets.items():
+        rows = {name: pooled(split, used) for name, split in {**splits, "learn": train}.items()}
+        mean, deviation = np.nanmean(rows["learn"], axis=0), np.nanstd(rows["learn"], axis=0)
+        deviation[~(deviation > 0)] = 1.0
+        features = {name: np.nan_to_num((x - mean) / deviation) for name, x in rows.items()}
+        yield baseline, probe(features, _present(train), _present(splits["valid"]))
+
+
+def pooled(split: Split, modalities: list[str]) -> np.ndarray:
+    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent."""
+    means = []
+    for m in modalities:
+        mask = split.masks[m][..., None]
+        rows = split.features[m].where(mask, 0).sum(dim=1, dtype=split.features[m].dtype) / mask.sum(dim=1)
+        means.append(rows.double().numpy())
+    return np.concatenate(means, axis=1)
+
+
+def probe(features: dict[str, np.ndarray], train: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+    """Logistic regression a label on features["learn"]: probabilities (N, C) of all the others."""
+    tried = []
+    for strength in STRENGTHS:
+        found = {name: fitted(features["learn"], train, x, strength) for name, x in features.items() if name != "learn"}
+        tried.append((clipped_cross_entropy(valid, found["valid"]), found))
+    return min(tried, key=lambda one: one[0])[1]
+
+
+def fitted(learn: np.ndarray, train: np.ndarray, features: np.ndarray, strength: float) -> np.ndarray:
+    """(N, C): probabilities for features (N, D), learned on (n, D) and labels (n, C); a constant for a constant label."""
+    columns = []
+    for label in train.T:
+        if label.all() or not label.any():
+            columns.append(np.full(len(features), float(label[0])))
+            continue
+        model = LogisticRegression(C=strength, max_iter=STEPS).fit(learn, label)
+        columns.append(model.predict_proba(features)[:, 1] if len(features) else np.zeros(0))
+    return np.stack(columns, axis=1)
+
+
+def _present(split: Split) -> np.ndarray:
+    return (split.labels > 0).numpy()

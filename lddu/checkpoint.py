@@ -1,0 +1,78 @@
+"""What training needs to go on after a kill, written after every epoch: one safetensors file, replaced at once.
+
+It holds the tensors of the network, of the best epoch's network, the queue, the optimizer and the random states, and as
+metadata, in JSON, the curves so far. Nothing in it is unpickled.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+NAME = "checkpoint.safetensors"
+
+
+def save(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict) -> None:
+    """Write groups of tensors and a tree of plain values; a reader finds the last whole checkpoint or this one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {f"{group}/{name}": x for group, members in tensors.items() for name, x in members.items()}
+    flat = {name: x.detach().cpu().contiguous() for name, x in named.items()}
+    unfinished = folder / f"{NAME}.{os.getpid()}"
+    save_file(
+        {name: x.detach().cpu().contiguous() for name, x in flat.items()}, unfinished, metadata={"state": json.dumps(state)}
+    )
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(folder / NAME)
+
+
+def load(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
+    """What `save` wrote; None where there is nothing, or nothing that can be read."""
+    tensors: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(folder / NAME, framework="pt") as file:
+            state = json.loads(file.metadata()["state"])
+            for key in file.keys():  # noqa: SIM118 - safe_open is no dict
+                group, _, name = key.partition("/")
+                tensors.setdefault(group, {})[name] = file.get_tensor(key)
+    except (FileNotFoundError, SafetensorError):
+        return None
+    return tensors, state
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors: `<parameter>.<what>`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": torch.as_tensor(x) for index, members in state.items() for name, x in members.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`, for an optimizer of the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, x in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = x
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def random_states() -> dict[str, Tensor]:
+    """The states of torch's generators."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state()} | {f"cuda {i}": state for i, state in enumerate(gpus)}
+
+
+def restore_random_states(states: dict[str, Tensor]) -> None:
+    """The inverse of `random_states`."""
+    torch.set_rng_state(states["cpu"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([states[f"cuda {i}"] for i in range(torch.cuda.device_count())])
+
+
+def remove(folder: Path) -> None:
+    """Delete the checkpoint of a training that is done."""
+    (folder / NAME).unlink(missing_ok=True)
+    folder.rmdir()

@@ -1,0 +1,112 @@
+"""Scores of multi-label predictions: plain numbers, never NaN.
+
+N clips, C labels; `true` and `predicted` are bool (N, C), `probs` float (N, C). Where a score is undefined it is 0: F1,
+precision and recall without a positive, average precision of a label that no clip has, rank correlation of constants.
+"""
+
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, recall_score
+
+# A rank correlation over fewer clips than this says nothing, and is written as 0.
+FEWEST_RANKED = 3
+# A certain and wrong baseline would cost infinitely much.
+LEAST_PROBABILITY = 1e-6
+
+
+def scores(true: np.ndarray, probs: np.ndarray, threshold: float, labels: list[str]) -> dict:
+    """Every score of predictions at one threshold, as a tree of numbers.
+
+    Micro-averaged scores are those of all N·C decisions as one binary problem; macro F1 is the mean over labels.
+    """
+    predicted = probs >= threshold
+    each = [float(f1_score(true[:, c], predicted[:, c], zero_division=0)) for c in range(len(labels))]
+    decisions = true.ravel(), predicted.ravel()
+    return {
+        "accuracy": jaccard(true, predicted, empty=0.0),
+        "accuracy_empty_one": jaccard(true, predicted, empty=1.0),
+        "hamming_loss": float((true != predicted).mean()),
+        "micro_f1": float(f1_score(*decisions, zero_division=0)),
+        "macro_f1": float(np.mean(each)),
+        "micro_precision": float(precision_score(*decisions, zero_division=0)),
+        "micro_recall": float(recall_score(*decisions, zero_division=0)),
+        "micro_ap": average_precision(true.ravel(), probs.ravel()),
+        "brier": float(((probs - true) ** 2).mean()),
+        "per_label": {
+            label: {"f1": each[c], "ap": average_precision(true[:, c], probs[:, c])} for c, label in enumerate(labels)
+        },
+    }
+
+
+def jaccard(true: np.ndarray, predicted: np.ndarray, empty: float) -> float:
+    """Mean over clips of |y ∩ ŷ| / |y ∪ ŷ|; a clip whose union is empty counts `empty` (0 in the published tables)."""
+    both, either = (true & predicted).sum(axis=1), (true | predicted).sum(axis=1)
+    return float(np.where(either > 0, both / np.maximum(either, 1), empty).mean())
+
+
+def average_precision(true: np.ndarray, probs: np.ndarray) -> float:
+    """Of one label, (N,) each; 0 where no clip has it."""
+    return float(average_precision_score(true, probs)) if true.any() else 0.0
+
+
+def cross_entropy(true: np.ndarray, log_probs: np.ndarray, log_not_probs: np.ndarray) -> float:
+    """Mean binary cross-entropy in nats."""
+    return float(-np.where(true, log_probs, log_not_probs).mean())
+
+
+def clipped_cross_entropy(true: np.ndarray, probs: np.ndarray) -> float:
+    """As `cross_entropy`, of probabilities that may be 0 or 1."""
+    probs = np.clip(probs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return cross_entropy(true, np.log(probs), np.log1p(-probs))
+
+
+def best_threshold(true: np.ndarray, probs: np.ndarray, step: float) -> float:
+    """The threshold of the grid step, 2 step, ... below 1 with the highest micro F1; of several, the middle one.
+
+    The middle of equals rather than the first: with few clips a whole stretch of thresholds scores the same, and its edge
+    would be where the next clips fall on the other side.
+    """
+    grid = np.round(np.arange(1, round(1 / step)) * step, 6)
+    found = [float(f1_score(true.ravel(), (probs >= threshold).ravel(), zero_division=0)) for threshold in grid]
+    best = np.flatnonzero(np.array(found) == max(found))
+    return float(grid[best[len(best) // 2]])
+
+
+def best_micro_f1(true: np.ndarray, probs: np.ndarray) -> float:
+    """The highest micro F1 that any threshold gives."""
+    if not true.any():
+        return 0.0
+    precision, recall, _ = precision_recall_curve(true.ravel(), probs.ravel())
+    return float((2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)).max())
+
+
+def calibration(true: np.ndarray, probs: np.ndarray, bins: int) -> list[dict[str, float]]:
+    """Mean probability, observed frequency and number of all N·C decisions in each of equally wide bins that has any."""
+    true, probs = true.ravel(), probs.ravel()
+    place = np.minimum((probs * bins).astype(int), bins - 1)
+    rows = []
+    for i in np.unique(place):
+        inside = place == i
+        rows.append(
+            {
+                "probability": float(probs[inside].mean()),
+                "frequency": float(true[inside].mean()),
+                "decisions": int(inside.sum()),
+            }
+        )
+    return rows
+
+
+def calibration_error(true: np.ndarray, probs: np.ndarray, bins: int) -> float:
+    """Expected calibration error: |probability - frequency| of the bins, weighted by their decisions."""
+    rows = calibration(true, probs, bins)
+    return sum(abs(row["probability"] - row["frequency"]) * row["decisions"] for row in rows) / true.size
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
+    """Spearman's correlation over the pairs of which both are known, and their number; 0 where it is undefined."""
+    known = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[known], b[known]
+    if len(a) < FEWEST_RANKED or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0, len(a)
+    return float(spearmanr(a, b).statistic), len(a)

@@ -1,0 +1,355 @@
+"""LDDU, latent distribution decoupling (arXiv 2502.13954): a clip's modalities in, a probability a label out.
+
+The method's five steps stand here in their order: extractor, emotion space mapping, distribution, readings, gate.
+B clips, C labels, L rows of a modality, D features a row, d = `width`, z = `latent`, M modalities.
+
+Where the paper's figure and its released code differ, the code was followed: the mapping has one projection for keys
+and values, the distribution's layers are joined by ReLU without dropout.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# As in the released extractor. It lies below float32's resolution next to any variance but zero: a constant row gives zeros.
+NORM_EPSILON = 1e-12
+# Standard deviation of the extractor's first weights, as in BERT.
+FIRST_WEIGHTS = 0.02
+# log σ² is kept within e^±8, so that neither σ nor its gradient overflows.
+LOG_VARIANCE_LIMIT = 8.0
+# Of the mapped vectors and of the classifiers' hidden layers.
+HEAD_DROPOUT = 0.1
+# A feature that hardly varies in the training split is divided by this share of its modality's median deviation instead
+# of its own: otherwise the first clip in which it does vary would drown all others.
+DEVIATION_FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class LDDUConfig:
+    """Every size of the network; the defaults are those of the released model on aligned CMU-MOSEI."""
+
+    dims: dict[str, int] = field(default_factory=lambda: {"text": 768, "audio": 74, "vision": 35})  # features a row
+    labels: int = 6
+    width: int = 256  # d, of the extractor's states
+    latent: int = 128  # z, of the Gaussians
+    layers: int = 3  # Transformer layers of each extractor
+    heads: int = 8
+    feedforward: int = 256
+    positions: int = 60  # learned positions of each modality; a longer clip's rows are spread over them
+    dropout: float = 0.3  # of the extractor's hidden states and attention
+    input: str = "layernorm"  # or "standardise", with the training split's statistics
+    modality_dropout: float = 0.0  # chance of each modality of each clip to be left out in training; one always stays
+
+
+@dataclass
+class LDDUOutput:
+    """What the network says of B clips; the dictionaries have an entry a modality."""
+
+    log_probs: Tensor  # (B, C) log p, float32
+    log_not_probs: Tensor  # (B, C) log (1 - p), float32
+    logits_mu: Tensor  # (B, C) the centre classifier
+    logits_sigma: Tensor  # (B, C) the uncertainty classifier
+    logits_info: Tensor  # (B, C) the info classifier
+    mapped: dict[str, Tensor]  # (B, C, d) Z
+    mu: dict[str, Tensor]  # (B, C, z) μ, float32
+    sigma: dict[str, Tensor]  # (B, C, z) σ, float32
+    present: dict[str, Tensor]  # (B,) bool: was there any row of the modality
+
+    @property
+    def probs(self) -> Tensor:
+        """(B, C) p."""
+        return self.log_probs.exp()
+
+    def log_sigma_norm(self) -> dict[str, Tensor]:
+        """(B, C) a modality: log ‖σ‖, the reported uncertainty; NaN where the modality is absent."""
+        return {
+            m: sigma.norm(dim=-1).log().masked_fill(~self.present[m][:, None], torch.nan) for m, sigma in self.sigma.items()
+        }
+
+
+# Step 1: unimodal extractor
+
+
+class Standardise(nn.Module):
+    """(x - mean) / deviation with the training split's statistics, which are part of the weights."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+
+    def fit(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take over a training split's statistics, (D,) each."""
+        floor = DEVIATION_FLOOR * deviation.median()
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation.clamp(min=floor) if floor > 0 else deviation.where(deviation > 0, 1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.deviation
+
+
+class Positions(nn.Module):
+    """Learned positions. A clip with more rows than the table has them spread evenly over it, none is cut."""
+
+    def __init__(self, config: LDDUConfig) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(config.positions, config.width) * FIRST_WEIGHTS)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        rows, entries = mask.shape[1], self.table.shape[0]
+        if rows <= entries:
+            return self.table[:rows]  # (L, d)
+        index = torch.arange(rows, device=mask.device)
+        last = ((index + 1) * mask).amax(dim=1, keepdim=True) - 1  # (B, 1): of the clip itself, whatever its neighbours
+        place = (index * ((entries - 1) / last.clamp(min=1)).clamp(max=1)).clamp(max=entries - 1)  # (B, L)
+        below = place.long()
+        part = (place - below)[..., None]
+        return self.table[below] * (1 - part) + self.table[(below + 1).clamp(max=entries - 1)] * part  # (B, L, d)
+
+
+class Layer(nn.Module):
+    """A post-norm Transformer layer."""
+
+    def __init__(self, config: LDDUConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.heads, self.attention_dropout = config.heads, config.dropout
+        self.query_key_value = nn.Linear(d, 3 * d)
+        self.attended = nn.Linear(d, d)
+        self.attention_norm = nn.LayerNorm(d, eps=NORM_EPSILON)
+        self.widen = nn.Linear(d, config.feedforward)
+        self.narrow = nn.Linear(config.feedforward, d)
+        self.feedforward_norm = nn.LayerNorm(d, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = self.attention_norm(x + self.dropout(self.attended(self.attend(x, mask))))
+        return self.feedforward_norm(x + self.dropout(self.narrow(functional.gelu(self.widen(x)))))
+
+    def attend(self, x: Tensor, mask: Tensor) -> Tensor:
+        split = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # (B, L, 3, heads, d / heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)  # (B, heads, L, d / heads) each
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :], dropout_p=dropout)
+        return mixed.transpose(1, 2).flatten(2)  # (B, L, d)
+
+
+class Extractor(nn.Module):
+    """Rows of features (B, L, D) to states in context (B, L, d)."""
+
+    def __init__(self, features: int, config: LDDUConfig) -> None:
+        super().__init__()
+        layernorm = config.input == "layernorm"
+        self.input = nn.LayerNorm(features, eps=NORM_EPSILON) if layernorm else Standardise(features)
+        self.project = nn.Linear(features, config.width)
+        self.positions = Positions(config)
+        self.norm = nn.LayerNorm(config.width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=FIRST_WEIGHTS)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        states = self.dropout(self.norm(self.project(self.input(x)) + self.positions(mask)))
+        for layer in self.layers:
+            states = layer(states, mask)
+        return states
+
+
+# Step 2: emotion space mapping
+
+
+class Mapping(nn.Module):
+    """Each label's embedding asks the states what they hold for it: (B, L, d) to one vector a label, (B, C, d)."""
+
+    def __init__(self, config: LDDUConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.query = xavier(nn.Linear(d, d))
+        self.key_value = xavier(nn.Linear(d, d))
+        self.output = xavier(nn.Linear(d, d))
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
+
+    def forward(self, labels: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        query, key_value = self.query(labels), self.key_value(states)  # (C, d), (B, L, d)
+        scores = query @ key_value.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, C, L)
+        attention = scores.masked_fill(~mask[:, None, :], -torch.inf).softmax(dim=-1)
+        return self.output(self.dropout(attention @ key_value))
+
+
+# Step 3: distribution learning
+
+
+class Distribution(nn.Module):
+    """A Gaussian a label: (B, C, d) to μ and σ, (B, C, z) each. Nothing is sampled."""
+
+    def __init__(self, config: LDDUConfig) -> None:
+        super().__init__()
+        d = config.width
+        sizes = [d, d * 3 // 4, d // 2, d // 2]
+        layers = [(xavier(nn.Linear(a, b)), nn.ReLU()) for a, b in pairwise(sizes)]
+        self.hidden = nn.Sequential(*(module for layer in layers for module in layer))
+        self.mu = xavier(nn.Linear(d // 2, config.latent))
+        self.log_variance = xavier(nn.Linear(d // 2, config.latent))
+
+    def forward(self, mapped: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.hidden(mapped)
+        with torch.autocast(hidden.device.type, enabled=False):  # bfloat16 has too few digits for log σ²
+            hidden = hidden.to(self.mu.weight.dtype)
+            log_variance = self.log_variance(hidden).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+            return self.mu(hidden), torch.exp(0.5 * log_variance)
+
+
+class StandIn(nn.Module):
+    """What the readings get in place of an absent modality: the training split's mean Z, μ, and a matching σ, per label."""
+
+    mapped: Tensor
+    mu: Tensor
+    sigma: Tensor
+
+    def __init__(self, config: LDDUConfig) -> None:
+        super().__init__()
+        self.register_buffer("mapped", torch.zeros(config.labels, config.width))
+        self.register_buffer("mu", torch.zeros(config.labels, config.latent))
+        self.register_buffer("sigma", torch.ones(config.labels, config.latent))
+
+    def fit(self, known: Tensor, mapped: Tensor, mu: Tensor, sigma: Tensor) -> None:
+        """Take over Z, μ and σ of the training split where they are known, a bool."""
+        for buffer, value in ((self.mapped, mapped), (self.mu, mu), (self.sigma, sigma)):
+            buffer.copy_(torch.where(known, value.to(buffer.dtype), buffer))
+
+    def forward(self, present: Tensor, mapped: Tensor, mu: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        there = present[:, None, None]
+        return (
+            torch.where(there, mapped, self.mapped.to(mapped.dtype)),
+            torch.where(there, mu, self.mu),
+            torch.where(there, sigma, self.sigma),
+        )
+
+
+# Step 4: three readings
+
+
+class LabelClassifiers(nn.Module):
+    """A two-layer classifier a label, each with its own weights: (B, C, n) to logits (B, C), in one product for all labels."""
+
+    def __init__(self, labels: int, inputs: int, hidden: int) -> None:
+        super().__init__()
+        reach = 1 / math.sqrt(inputs), 1 / math.sqrt(hidden)  # as nn.Linear's own first weights
+        self.hidden_weight = nn.Parameter(torch.empty(labels, inputs, hidden).uniform_(-reach[0], reach[0]))
+        self.hidden_bias = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[0], reach[0]))
+        self.output_weight = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[1], reach[1]))
+        self.output_bias = nn.Parameter(torch.empty(labels).uniform_(-reach[1], reach[1]))
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.einsum("bcn,cnh->bch", x, self.hidden_weight) + self.hidden_bias
+        hidden = self.dropout(hidden).relu()
+        return torch.einsum("bch,ch->bc", hidden, self.output_weight) + self.output_bias
+
+
+class SharedClassifier(nn.Module):
+    """One two-layer classifier for all labels: (B, C, n) to logits (B, C)."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, hidden)
+        self.output = nn.Linear(hidden, 1)
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.dropout(self.hidden(x)).relu()).squeeze(-1)
+
+
+# Step 5: gate
+
+
+def gate(logits_info: Tensor, logits_mu: Tensor, logits_sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """log p and log (1 - p) of p = p_info p_μ + (1 - p_info) p_σ, of logits of any one shape.
+
+    In logarithms, and in float32 at least: in bfloat16 0.9999 is 1, and log (1 - p) infinite.
+    """
+    a, b, c = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (logits_info, logits_mu, logits_sigma))
+    ours, theirs = functional.logsigmoid(a), functional.logsigmoid(-a)
+    log_probs = torch.logaddexp(ours + functional.logsigmoid(b), theirs + functional.logsigmoid(c))
+    log_not_probs = torch.logaddexp(ours + functional.logsigmoid(-b), theirs + functional.logsigmoid(-c))
+    return log_probs, log_not_probs
+
+
+class LDDU(nn.Module):
+    """The network. Buffers hold what it has from the training split: input statistics, stand-ins, label prior."""
+
+    prior: Tensor
+
+    def __init__(self, config: LDDUConfig) -> None:
+        super().__init__()
+        self.config = config
+        modalities = len(config.dims)
+        self.extractor = nn.ModuleDict({m: Extractor(features, config) for m, features in config.dims.items()})
+        self.labels = nn.Parameter(nn.init.xavier_uniform_(torch.empty(config.labels, config.width)))
+        self.mapping = nn.ModuleDict({m: Mapping(config) for m in config.dims})
+        self.distribution = nn.ModuleDict({m: Distribution(config) for m in config.dims})
+        self.stand_in = nn.ModuleDict({m: StandIn(config) for m in config.dims})
+        self.centre = LabelClassifiers(config.labels, modalities * config.latent, config.width // 2)
+        self.uncertainty = LabelClassifiers(config.labels, modalities * config.latent, config.width // 2)
+        self.info = SharedClassifier(modalities * config.width, config.width // 2)
+        self.register_buffer("prior", torch.full((config.labels,), 0.5))  # of a clip of which nothing is there
+
+    def forward(self, features: dict[str, Tensor], masks: dict[str, Tensor]) -> LDDUOutput:
+        """Features (B, L, D) and masks (B, L), true where a row was observed, a modality.
+
+        Lengths may differ between modalities. A modality is absent from a clip without a true row, and from all clips
+        where its key is missing. What stands in masked rows is never read.
+        """
+        masks = self.drop_modalities({m: masks[m].bool() for m in self.config.dims if m in masks})
+        rows = {m: self.observed(m, features, masks) for m in self.config.dims}
+        mapped, mu, sigma, present = {}, {}, {}, {}
+        for m, (x, mask) in rows.items():
+            present[m] = mask.any(dim=1)
+            mask = mask | ~present[m][:, None]  # an absent clip attends anywhere: its result is replaced, but must be finite
+            states = self.extractor[m](x, mask)
+            mapped[m] = self.mapping[m](self.labels, states, mask)
+            mu[m], sigma[m] = self.distribution[m](mapped[m])
+            mapped[m], mu[m], sigma[m] = self.stand_in[m](present[m], mapped[m], mu[m], sigma[m])
+        logits_mu = self.centre(torch.cat(list(mu.values()), dim=-1))
+        logits_sigma = self.uncertainty(torch.cat(list(sigma.values()), dim=-1))
+        logits_info = self.info(torch.cat(list(mapped.values()), dim=-1))
+        log_probs, log_not_probs = gate(logits_info, logits_mu, logits_sigma)
+        something = torch.stack(list(present.values())).any(dim=0)[:, None]
+        log_probs = torch.where(something, log_probs, self.prior.log())
+        log_not_probs = torch.where(something, log_not_probs, torch.log1p(-self.prior))
+        return LDDUOutput(
+            log_probs, log_not_probs, logits_mu, logits_sigma, logits_info, mapped, mu, sigma, present
+        )  # fmt: skip
+
+    def observed(self, m: str, features: dict[str, Tensor], masks: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The modality's features with zeros in masked rows, and its mask; one masked row where it is not given at all."""
+        if m not in masks:
+            some = next(iter(masks.values()))
+            return self.labels.new_zeros(len(some), 1, self.config.dims[m]), some.new_zeros(len(some), 1)
+        return features[m].masked_fill(~masks[m][..., None], 0), masks[m]
+
+    def drop_modalities(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """In training, mask each modality of each clip by chance; one that is present always stays."""
+        if not self.training or not self.config.modality_dropout:
+            return masks
+        present = torch.stack([mask.any(dim=1) for mask in masks.values()], dim=1)  # (B, M)
+        drawn = torch.rand(present.shape, device=present.device)
+        kept = drawn >= self.config.modality_dropout
+        kept = kept.scatter(1, (drawn + present).argmax(dim=1, keepdim=True), True)  # a present one draws above 1
+        return {m: mask & kept[:, i, None] for i, (m, mask) in enumerate(masks.items())}
+
+
+def xavier(linear: nn.Linear) -> nn.Linear:
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear

@@ -1,0 +1,245 @@
+"""The tensors that training and evaluation read: `<split>.safetensors` with `<split>.csv` beside it, and the statistics.
+
+N clips, L rows, D features a row, C labels. Whatever disagrees is refused before any work, all of it at once.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+MODALITIES = ("text", "audio", "vision")
+SPLITS = ("train", "valid", "test", "other")
+# Of several problems of one kind, this many are written out.
+SHOWN = 5
+
+
+class TensorError(ValueError):
+    """The tensors cannot be used; the message names the file, what was found and what is expected."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of the training split's observed rows, (D,) each."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+@dataclass(frozen=True)
+class Split:
+    """N clips. `features[m]` (N, L, D) float32, `masks[m]` (N, L) bool, true where a row was observed."""
+
+    name: str
+    clip_ids: tuple[str, ...]
+    label_names: tuple[str, ...]
+    features: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    labels: Tensor  # (N, C) intensities, NaN where unlabelled
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    @property
+    def dims(self) -> dict[str, int]:
+        return {m: x.shape[2] for m, x in self.features.items()}
+
+    @property
+    def labelled(self) -> Tensor:
+        """(N,) bool: is any label of the clip known."""
+        return ~self.labels.isnan().all(dim=1)
+
+    @property
+    def complete(self) -> Tensor:
+        """(N,) bool: is every label of the clip known, so that it can be scored."""
+        return ~self.labels.isnan().any(dim=1)
+
+    def select(self, chosen: Tensor) -> "Split":
+        """The clips where `chosen` (N,) is true; all of them without a copy where it always is."""
+        if bool(chosen.all()):
+            return self
+        ids = tuple(clip_id for clip_id, keep in zip(self.clip_ids, chosen.tolist(), strict=True) if keep)
+        features = {m: x[chosen] for m, x in self.features.items()}
+        masks = {m: x[chosen] for m, x in self.masks.items()}
+        return Split(self.name, ids, self.label_names, features, masks, self.labels[chosen])
+
+
+def read_splits(folder: Path, names: Iterable[str], labels: list[str]) -> dict[str, Split]:
+    """Read and check these splits; they must have the same modalities and widths, and no clip in common.
+
+    Raises TensorError for every problem that `problems_of` and this function know.
+    """
+    splits = {name: read_split(folder, name, labels) for name in names}
+    problems = list(_disagreements(folder, list(splits.values())))
+    if problems:
+        raise TensorError("\n".join(problems))
+    return splits
+
+
+def read_split(folder: Path, name: str, labels: list[str]) -> Split:
+    """Read and check one split whose labels must be these, in this order."""
+    path, table = folder / f"{name}.safetensors", folder / f"{name}.csv"
+    tensors, written = _read(path)
+    if written != labels:
+        raise TensorError(f"{path}: its labels are {written}, corpus.labels has {labels}: run align again")
+    problems = list(_misshapen(tensors, len(labels)))
+    if problems:
+        raise TensorError("\n".join(f"{path}: {problem}" for problem in problems))
+    modalities = [m for m in MODALITIES if m in tensors]
+    split = Split(
+        name,
+        tuple(read_clip_ids(table)),
+        tuple(labels),
+        {m: tensors[m] for m in modalities},
+        {m: tensors[f"{m}_mask"] for m in modalities},
+        tensors["labels"],
+    )
+    problems = list(problems_of(split))
+    if problems:
+        raise TensorError("\n".join(f"{path}: {problem}" for problem in problems))
+    return split
+
+
+def read_statistics(folder: Path, dims: dict[str, int]) -> dict[str, Statistics]:
+    """The training split's statistics for modalities of these widths."""
+    path = folder / "statistics.safetensors"
+    tensors, _ = _read(path)
+    statistics = {}
+    for m, width in dims.items():
+        mean, deviation = tensors.get(f"{m}_mean"), tensors.get(f"{m}_deviation")
+        if not (_finite(mean, width) and _finite(deviation, width)):
+            raise TensorError(f"{path}: {m}_mean and {m}_deviation must be {width} finite numbers each: run align again")
+        statistics[m] = Statistics(tensors[f"{m}_mean"], tensors[f"{m}_deviation"])
+    return statistics
+
+
+def read_noise(folder: Path, clip_ids: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The known noise of these clips, (N,) a modality, NaN where it is unknown. Evaluation alone may call this."""
+    path = folder / "noise.csv"
+    columns = ("clip_id", *(f"noise_{m}" for m in MODALITIES))
+    rows = {row["clip_id"]: row for row in _rows(path, columns)} if path.exists() else {}
+    noise = {}
+    for m in MODALITIES:
+        cells = [rows.get(clip_id, {}).get(f"noise_{m}") for clip_id in clip_ids]
+        try:
+            noise[m] = np.array([float(cell) if cell else np.nan for cell in cells])
+        except ValueError as error:
+            raise TensorError(f"{path}: noise_{m}: {error}; a number or a blank cell is expected") from None
+    return noise
+
+
+def read_clip_ids(path: Path) -> list[str]:
+    """The clips of a split's table, which are the rows of its tensors."""
+    return [row["clip_id"] for row in _rows(path, ("clip_id",))]
+
+
+def problems_of(split: Split) -> Iterator[str]:
+    """What is wrong with a split whose shapes are right."""
+    if len(split) != len(split.labels):
+        yield f"{len(split.labels)} clips, but {split.name}.csv has {len(split)}: they are not of one run, run align again"
+        return
+    twice = sorted({clip_id for clip_id in split.clip_ids if split.clip_ids.count(clip_id) > 1}) if _repeats(split) else []
+    if twice:
+        yield f"clips written twice: {_some(twice)}"
+    if split.labels.isinf().any():
+        yield f"infinite intensities of {_some(_clips(split, split.labels.isinf().any(dim=1)))}"
+    for m, features in split.features.items():
+        broken = split.masks[m] & ~features.isfinite().all(dim=2)
+        places = [f"clip {split.clip_ids[clip]}, row {row}" for clip, row in broken.nonzero().tolist()]
+        if places:
+            yield f"{m}: NaN or infinity in {_some(places)}"
+
+
+def require_labels(split: Split, folder: Path) -> None:
+    """Refuse a split of which no clip has all its labels."""
+    if not bool(split.complete.any()):
+        found = f"{len(split)} clips, none of them labelled" if len(split) else "no clips"
+        raise TensorError(
+            f"{folder / split.name}.safetensors: {found}: labelled clips are needed in train and in valid; "
+            "give some that split in clips.csv, and a value in each label column"
+        )
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """A file's tensors, and the label names of its metadata."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            labels = json.loads((file.metadata() or {}).get("labels", "[]"))
+            return {key: file.get_tensor(key) for key in file.keys()}, labels  # noqa: SIM118 - safe_open is no dict
+    except FileNotFoundError:
+        raise TensorError(f"{path} is not there: run align, or set `tensors` to a folder that has it") from None
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise TensorError(f"{path} cannot be read: {error}: run align again") from None
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """The rows of a table that must have these columns."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = sorted(set(columns).difference(reader.fieldnames or ()))
+            if missing:
+                raise TensorError(f"{path}: no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ())}")
+            yield from reader
+    except FileNotFoundError:
+        raise TensorError(f"{path} is not there: run align, or set `tensors` to a folder that has it") from None
+
+
+def _misshapen(tensors: dict[str, Tensor], labels: int) -> Iterator[str]:
+    """Keys that are missing, and tensors of a wrong type or shape."""
+    unknown = [key for key in tensors if key.partition("_")[0] not in (*MODALITIES, "labels")]
+    if unknown:
+        yield f"{', '.join(unknown)}: no modality; known are {', '.join(MODALITIES)}"
+    if not any(m in tensors for m in MODALITIES):
+        yield f"no modality in it, at least one of {', '.join(MODALITIES)} is expected"
+    clips = tensors["labels"].shape[0] if "labels" in tensors and tensors["labels"].dim() == 2 else None
+    yield from _unlike(tensors, "labels", torch.float32, (clips, labels))
+    for m in (m for m in MODALITIES if m in tensors):
+        rows = tensors[m].shape[1] if tensors[m].dim() == 3 else None
+        yield from _unlike(tensors, m, torch.float32, (clips, None, None))
+        yield from _unlike(tensors, f"{m}_mask", torch.bool, (clips, rows))
+
+
+def _unlike(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tuple[int | None, ...]) -> Iterator[str]:
+    """How a tensor differs from what it should be; None stands for any length above 0."""
+    x = tensors.get(key)
+    expected = f"{str(dtype).removeprefix('torch.')} ({', '.join('any' if n is None else str(n) for n in shape)})"
+    if x is None:
+        yield f"{key} is missing, {expected} is expected"
+    elif x.dtype != dtype or x.dim() != len(shape) or any(n not in (None, m) for n, m in zip(shape, x.shape, strict=True)):
+        yield f"{key} is {str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}, {expected} is expected"
+
+
+def _disagreements(folder: Path, splits: list[Split]) -> Iterator[str]:
+    """Widths that differ between splits, and clips that stand in two of them."""
+    first = splits[0]
+    for i, split in enumerate(splits):
+        if split.dims != first.dims:
+            yield f"{folder}: {split.name} has widths {split.dims}, {first.name} has {first.dims}: run align again"
+        for other in splits[:i]:
+            shared = sorted(set(split.clip_ids).intersection(other.clip_ids))
+            if shared:
+                yield f"{folder}: in {other.name} and in {split.name}: {_some(shared)}; a clip has one split"
+
+
+def _finite(x: Tensor | None, width: int) -> bool:
+    return x is not None and x.shape == (width,) and bool(x.isfinite().all())
+
+
+def _repeats(split: Split) -> bool:
+    return len(set(split.clip_ids)) < len(split)
+
+
+def _clips(split: Split, chosen: Tensor) -> list[str]:
+    return [f"clip {split.clip_ids[i]}" for i in chosen.nonzero().flatten().tolist()]
+
+
+def _some(found: list[str]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(found[:SHOWN]) + more

@@ -1,0 +1,53 @@
+"""A trained model on disk: `weights.safetensors`, and `config.json` with what is needed to use them."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lddu.model import LDDU, LDDUConfig
+
+
+class WeightsError(ValueError):
+    """A model's folder cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What goes with the weights."""
+
+    labels: list[str]
+    epoch: int  # the chosen one, from 1
+    prior: list[float]  # share of the training split's labelled clips that have each label
+
+
+def save(folder: Path, weights: dict[str, Tensor], config: LDDUConfig, card: Card) -> None:
+    """Write a model's state; the same state gives the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: x.detach().cpu().contiguous() for name, x in weights.items()}, folder / "weights.safetensors")
+    text = json.dumps({"network": asdict(config), **asdict(card)}, indent=2, ensure_ascii=False)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> tuple[LDDU, Card]:
+    """The model, on the CPU and in evaluation mode. WeightsError where the files are missing or do not match."""
+    try:
+        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        weights = load_file(folder / "weights.safetensors")
+    except FileNotFoundError as error:
+        raise WeightsError(f"{error.filename or folder / 'weights.safetensors'} is not there: run train") from None
+    except (json.JSONDecodeError, SafetensorError) as error:
+        raise WeightsError(f"{folder} cannot be read ({error}): run train again") from None
+    network = tree.pop("network", {})
+    known = {field.name for field in fields(LDDUConfig)}
+    if set(network) != known or set(tree) != {field.name for field in fields(Card)}:
+        raise WeightsError(f"{folder / 'config.json'} is of another version of this program: run train again")
+    model = LDDU(LDDUConfig(**network))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise WeightsError(f"{folder}: weights.safetensors does not fit config.json: {error}") from None
+    return model.eval(), Card(**tree)

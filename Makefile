@@ -1,0 +1,44 @@
+# make repro   set up, then run every stage that is not up to date; PRESET=<name> first writes presets/<name>.yaml into params.yaml
+# make test    set up, then run the tests
+# make lint    ruff and mypy
+# make clean   remove what the stages made, but for finished clips in the store and the environment
+#
+# The system has to have Python 3.11 or 3.12, make, libGL, libEGL and libGLESv2; everything else comes by pip into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+# Content, not dates: a fresh checkout of the same pins installs nothing.
+PINS := $(firstword $(shell cat constraints.txt pyproject.toml | cksum))
+INSTALLED := $(VENV)/installed-$(PINS)
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test lint clean install
+
+repro: install
+ifdef PRESET
+	python -m params presets/$(PRESET).yaml
+endif
+	dvc repro
+
+test: install
+	python -m pytest
+
+lint: install
+	ruff check .
+	ruff format --check .
+	mypy
+
+clean:
+	rm -rf data/* metrics logs
+
+install: $(INSTALLED)
+
+$(INSTALLED): constraints.txt pyproject.toml
+	$(PYTHON) check_system.py
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): about 3 minutes and 7 GB the first time"
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt pip setuptools
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[sample,dev]'
+	rm -f $(VENV)/installed-*
+	touch $@

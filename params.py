@@ -1,0 +1,247 @@
+"""The parameters of params.yaml: one frozen, validated model a section.
+
+Every key is required here and has its value in params.yaml alone, so nothing in this file can change a result;
+that is why no stage depends on it.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PATH = Path("params.yaml")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+NotNegativeCount = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Source = Annotated[str, Field(pattern=r"^(pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+)$")]
+# A label names a column of a table and files of the plots.
+Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
+
+RESERVED_COLUMNS = frozenset(
+    ["clip_id", "media", "start", "end", "text", "split", "speaker", "noise_text", "noise_audio", "noise_vision"]
+)
+
+
+class ParameterError(ValueError):
+    """params.yaml cannot be used; the message lists every key that is wrong."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Corpus(Section):
+    root: str = Field(min_length=1)
+    labels: list[Label] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def labels_name_columns_once(self) -> "Corpus":
+        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        taken = sorted(RESERVED_COLUMNS.intersection(self.labels))
+        if twice or taken:
+            found = f"labels given twice: {twice}" if twice else f"columns with another meaning: {taken}"
+            raise ValueError(f"each label is a column of clips.csv of its own ({found})")
+        return self
+
+
+class Run(Section):
+    workers: NotNegativeCount
+    device: Device
+    store: str = Field(min_length=1)
+
+
+class Sample(Section):
+    seed: Seed
+    clips: Count
+    speakers: int = Field(ge=12, le=64)
+    frame_rate: int = Field(ge=15, le=30)
+    blank_text: Fraction
+
+    @model_validator(mode="after")
+    def every_speaker_has_clips(self) -> "Sample":
+        if self.clips % self.speakers:
+            raise ValueError(f"clips ({self.clips}) must be a multiple of speakers ({self.speakers})")
+        return self
+
+
+class Model(Section):
+    source: Source
+    sha256: Sha256
+
+
+class Models(Section):
+    face: Model
+    asr: Model
+    audio: Model
+    text: Model
+
+
+class Decoder(Section):
+    ffmpeg: str = Field(min_length=1)
+
+
+class Frames(Section):
+    rate: Annotated[float, Field(gt=0, le=120)]
+    max_side: int = Field(ge=64, le=4096)
+
+
+class Audio(Section):
+    sample_rate: Literal[16000]
+
+
+class Faces(Section):
+    min_confidence: Fraction
+    max_faces: int = Field(ge=1, le=16)
+    crop_size: int = Field(ge=32, le=1024, multiple_of=2)
+    crop_margin: Annotated[float, Field(ge=0, le=2)]
+
+
+class Transcripts(Section):
+    silence: Annotated[float, Field(ge=0, le=30)]
+    max_tokens: int = Field(ge=1, le=447)
+
+
+class EncodeText(Section):
+    layer: int
+
+
+class EncodeAudio(Section):
+    layer: int
+    padded: bool
+
+
+class EncodeVision(Section):
+    features: Literal["blendshapes"]
+
+
+class Encode(Section):
+    text: EncodeText
+    audio: EncodeAudio
+    vision: EncodeVision
+
+
+class Align(Section):
+    mode: Literal["words", "none"]
+    max_rows: Count
+    hop: Positive
+
+
+class Network(Section):
+    """What train.model says of LDDU; widths and labels come from the tensors."""
+
+    width: Count
+    latent: Count
+    layers: NotNegativeCount
+    heads: Count
+    feedforward: Count
+    positions: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    input: Literal["standardise", "layernorm"]
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def heads_divide_width(self) -> "Network":
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+class Loss(Section):
+    info: NotNegative
+    contrast: NotNegative
+    calibration: NotNegative
+    calibration_form: Literal["error", "released"]
+    temperature: Positive
+    queue: NotNegativeCount
+
+
+class Train(Section):
+    seed: Seed
+    threads: Count
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    weight_decay: NotNegative
+    warmup: Fraction
+    gradient_norm: Positive
+    choose: Literal["bce", "micro_ap", "micro_f1"]
+    model: Network
+    loss: Loss
+
+
+class Evaluate(Section):
+    threshold_step: Annotated[float, Field(gt=0, le=0.5)]
+    bins: int = Field(ge=2, le=100)
+
+
+class Report(Section):
+    clips: NotNegativeCount
+    seed: Seed
+
+
+class Params(Section):
+    corpus: Corpus
+    tensors: str = Field(min_length=1)
+    run: Run
+    sample: Sample
+    models: Models
+    decoder: Decoder
+    frames: Frames
+    audio: Audio
+    faces: Faces
+    transcripts: Transcripts
+    encode: Encode
+    align: Align
+    train: Train
+    evaluate: Evaluate
+    report: Report
+
+    @model_validator(mode="after")
+    def every_row_has_a_position(self) -> "Params":
+        if self.align.mode == "words" and self.train.model.positions < self.align.max_rows:
+            raise ValueError(
+                f"train.model.positions ({self.train.model.positions}) must be at least align.max_rows ({self.align.max_rows})"
+            )
+        return self
+
+
+def load(path: Path = PATH) -> Params:
+    """Read and check params.yaml; ParameterError lists every wrong key with its value and what it takes."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"{path} is not here: run from the root of the repository") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is no valid YAML: {error}") from None
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_problem(dict(found))}" for found in error.errors())
+        raise ParameterError(f"{path} cannot be used:\n{problems}") from None
+
+
+def _problem(found: dict) -> str:
+    """One line for one of pydantic's errors: the key, the value, what it takes."""
+    key = ".".join(str(part) for part in found["loc"]) or "params.yaml"
+    if found["type"] == "missing":
+        return f"{key} is missing"
+    if found["type"] == "extra_forbidden":
+        return f"{key} is no parameter"
+    message = re.sub(r"^(Input|Value|String) should", "should", found["msg"]).removeprefix("Value error, ")
+    if found["type"] == "value_error":
+        return f"{key}: {message}"
+    return f"{key} is {found['input']!r} ({type(found['input']).__name__}): {message}{_hint(found['input'])}"
+
+
+def _hint(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return f" – YAML reads {value} as text, write {float(value):.10f}".rstrip("0")
+    return ""

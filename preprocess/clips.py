@@ -1,0 +1,76 @@
+"""The clip list as the stage manifest leaves it: a table for each of the later stages' concerns."""
+
+import csv
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from preprocess.stage import Task
+
+FOLDER = Path("data/manifest")
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A row of media.csv: the part of a file that a clip is, and what it holds."""
+
+    clip_id: str
+    media: str  # relative to the corpus
+    digest: str  # sha256 of the whole file
+    start: float  # seconds into the file
+    end: float
+    picture: bool
+    sound: bool
+    width: int  # pixels
+    height: int
+    frame_rate: float
+    sample_rate: int  # hertz
+    channels: int
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
+
+    def decoding(self, root: Path) -> Task:
+        """What a decoder needs of the medium; the file's name is no part of the content."""
+        content = {"digest": self.digest, "start": self.start, "end": self.end}
+        return Task(self.clip_id, content, self.duration, str(root / self.media))
+
+
+@dataclass(frozen=True)
+class Label:
+    """A row of labels.csv."""
+
+    clip_id: str
+    split: str  # train, valid, test, or other
+    values: list[float]  # intensities, NaN where unlabelled
+
+
+def read_media() -> list[Medium]:
+    """Every clip with a medium, sorted by id."""
+    with (FOLDER / "media.csv").open(encoding="utf-8", newline="") as file:
+        return [Medium(**{f.name: _parse(f.type, row[f.name]) for f in fields(Medium)}) for row in csv.DictReader(file)]
+
+
+def _parse(kind: Any, cell: str) -> Any:
+    return cell == "1" if kind is bool else kind(cell)
+
+
+def durations() -> dict[str, float]:
+    """Seconds by clip id, of every clip with a medium."""
+    return {item.clip_id: item.duration for item in read_media()}
+
+
+def read_texts() -> dict[str, str]:
+    """Text by clip id, of every clip; "" where it has to be transcribed."""
+    with (FOLDER / "texts.csv").open(encoding="utf-8", newline="") as file:
+        return {row["clip_id"]: row["text"] for row in csv.DictReader(file)}
+
+
+def read_labels(names: list[str]) -> list[Label]:
+    """Split and intensities of every clip, sorted by id."""
+    with (FOLDER / "labels.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            Label(row["clip_id"], row["split"] or "other", [float(row[name]) if row[name] else float("nan") for name in names])
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,155 @@
+"""The corpus folder: `clips.csv`, a clip a row, and the media that it names."""
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CLIP_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+SPLITS = ("train", "valid", "test")
+NOISE = ("noise_text", "noise_audio", "noise_vision")
+MAX_SHOWN = 50  # problems listed in full; the rest are counted
+
+
+class CorpusError(ValueError):
+    """clips.csv cannot be used; the message lists every problem with its row, column and value."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A checked row of clips.csv."""
+
+    clip_id: str
+    media: str = ""  # relative to the corpus; "" for text alone
+    start: float = 0.0  # seconds into the medium
+    end: float | None = None  # None: to the medium's end
+    text: str = ""  # "": to be transcribed
+    split: str = ""
+    speaker: str = ""
+    noise: dict[str, float] = field(default_factory=dict)  # by column, where known
+    labels: dict[str, float] = field(default_factory=dict)  # intensities; empty where unlabelled
+    note: str = ""  # what was put right
+
+
+@dataclass
+class _Row:
+    """A row being checked: what is asked of its cells, and what was found wrong."""
+
+    number: int
+    cells: dict[str, str]
+    problems: list[str]
+
+    def text(self, column: str) -> str:
+        return (self.cells.get(column) or "").strip()
+
+    def problem(self, column: str, expected: str) -> None:
+        self.problems.append(f"row {self.number}, {column} = {self.text(column)!r}: expected {expected}")
+
+    def number_in(self, column: str, low: float = -math.inf, high: float = math.inf) -> float | None:
+        """The cell as a finite number, None where blank."""
+        if not self.text(column):
+            return None
+        try:
+            value = float(self.text(column))
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and low <= value <= high:
+            return value
+        limits = "" if low == -math.inf else f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
+        self.problem(column, f"a number{limits}, or blank")
+        return None
+
+
+def read(root: Path, labels: list[str]) -> list[Clip]:
+    """Every clip of the corpus, sorted by id; CorpusError lists all problems of the table at once."""
+    path = root / "clips.csv"
+    if not path.is_file():
+        raise CorpusError(f"corpus.root: {root} holds no clips.csv ({'an' if root.is_dir() else 'no'} existing folder)")
+    problems: list[str] = []
+    clips = []
+    try:
+        for row in _rows(path, labels, problems):
+            clips.append(_clip(row, root, labels))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path} is no CSV table in UTF-8: {error}") from None
+    problems += _whole_table(clips)
+    if problems:
+        shown = [f"  {problem}" for problem in problems[:MAX_SHOWN]]
+        rest = [f"  … and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
+        raise CorpusError("\n".join([f"{path} has {len(problems)} problem(s):", *shown, *rest]))
+    return sorted(clips, key=lambda clip: clip.clip_id)
+
+
+def _rows(path: Path, labels: list[str], problems: list[str]) -> Iterator[_Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        columns = table.fieldnames or []
+        problems += [f"row 1: there is no column {name!r}" for name in ["clip_id", *labels] if name not in columns]
+        problems += [f"row 1: column {name!r} is there {n} times" for name, n in Counter(columns).items() if n > 1]
+        for cells in table:
+            if None in cells or None in cells.values():
+                found = sum(len(value) if key is None else value is not None for key, value in cells.items())
+                problems.append(f"row {table.line_num} has {found} cells: expected {len(columns)}, as in row 1")
+            yield _Row(table.line_num, cells, problems)
+
+
+def _clip(row: _Row, root: Path, labels: list[str]) -> Clip:
+    clip_id = row.text("clip_id")
+    if not CLIP_ID.fullmatch(clip_id):
+        row.problem("clip_id", "letters, digits, '_', '-' and, after the first, '.'")
+    if row.text("split") not in ("", *SPLITS):
+        row.problem("split", "train, valid, test, or blank")
+    if not row.text("media") and not row.text("text"):
+        row.problem("media", "a file, since the row has no text either")
+    start, end = row.number_in("start") or 0.0, row.number_in("end", 0)
+    return Clip(
+        clip_id=clip_id,
+        media=_media(row, root),
+        start=max(start, 0.0),
+        end=end,
+        text=row.text("text"),
+        split=row.text("split"),
+        speaker=row.text("speaker"),
+        noise={column: value for column in NOISE if (value := row.number_in(column, 0, 1)) is not None},
+        labels=_labels(row, labels),
+        note=f"start {start:g} s is before the medium: taken as 0" if start < 0 else "",
+    )
+
+
+def _media(row: _Row, root: Path) -> str:
+    """The path as given, where it stays inside the corpus, links followed."""
+    media = row.text("media")
+    if not media:
+        return ""
+    inside = root.resolve()
+    if "\0" in media or Path(media).is_absolute() or not (root / media).resolve().is_relative_to(inside):
+        row.problem("media", "a path inside the corpus folder, relative to it")
+        return ""
+    return media
+
+
+def _labels(row: _Row, labels: list[str]) -> dict[str, float]:
+    values = {label: row.number_in(label) for label in labels}
+    blank = [label for label in labels if not row.text(label)]
+    if blank and len(blank) < len(labels):
+        row.problem(blank[0], "a number, since other labels of the row have one (all blank: unlabelled)")
+    return {} if blank else {label: value for label, value in values.items() if value is not None}
+
+
+def _whole_table(clips: list[Clip]) -> list[str]:
+    if not clips:
+        return ["there is no row"]
+    twice = sorted(clip_id for clip_id, count in Counter(clip.clip_id for clip in clips).items() if count > 1 and clip_id)
+    return [f"clip_id {clip_id!r} is in more than one row: expected once" for clip_id in twice]
+
+
+def leakage(clips: list[Clip]) -> dict[str, list[str]]:
+    """Speakers whose clips are in more than one split, with those splits."""
+    splits: dict[str, set[str]] = {}
+    for clip in clips:
+        if clip.speaker and clip.split:
+            splits.setdefault(clip.speaker, set()).add(clip.split)
+    return {speaker: sorted(found) for speaker, found in sorted(splits.items()) if len(found) > 1}

@@ -1,0 +1,39 @@
+"""Films as the stages keep them: Motion JPEG in Matroska, a time for every picture."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import av
+import numpy as np
+
+FILE = "mkv"
+MILLISECOND = Fraction(1, 1000)
+
+
+def read(film: IO[bytes]) -> Iterator[tuple[float, np.ndarray]]:
+    """(seconds, picture (height, width, 3) uint8 RGB) of every frame, one at a time."""
+    with av.open(film, mode="r", format="matroska") as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        for frame in container.decode(stream):
+            yield float(frame.time), frame.to_ndarray(format="rgb24")
+
+
+def write(path: Path, frames: Iterable[tuple[float, np.ndarray]], size: int) -> None:
+    """Write square pictures (size, size, 3) uint8 RGB with their times in seconds; the bytes repeat."""
+    with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("mjpeg", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = size, size, "yuvj420p"
+        stream.time_base = stream.codec_context.time_base = MILLISECOND
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {
+            "flags": "+bitexact+qscale",
+            "global_quality": str(3 * 118),
+        }  # 118: ffmpeg's FF_QP2LAMBDA
+        for seconds, picture in frames:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(seconds * 1000), MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

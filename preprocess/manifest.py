@@ -1,0 +1,129 @@
+"""Stage manifest: the checked clip list, and what each medium turns out to be."""
+
+import csv
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import params
+from preprocess import corpus, media, refusals, work
+from preprocess.clips import FOLDER, Medium
+from preprocess.corpus import NOISE, SPLITS, Clip
+from preprocess.media import MediaError, Streams
+from preprocess.progress import track
+from preprocess.refusals import Code, Refused
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one file was found to be: its digest and streams, or why it cannot be read."""
+
+    media: str
+    digest: str = ""
+    streams: Streams | None = None
+    code: str = ""
+    detail: str = ""
+
+
+def probe(name: str, root: Path) -> Probed:
+    path = root / name
+    if not path.is_file():
+        return Probed(name, code=Code.MEDIA_MISSING, detail=f"{name} is not in the corpus folder")
+    try:
+        streams = media.probe(path)
+    except MediaError as error:
+        return Probed(name, code=Code.MEDIA_UNREADABLE, detail=f"{name}: {error}")
+    if not streams.width and not streams.sample_rate:
+        return Probed(name, code=Code.NO_STREAM, detail=f"{name} has neither picture nor sound")
+    with path.open("rb") as file:
+        return Probed(name, hashlib.file_digest(file, "sha256").hexdigest(), streams)
+
+
+def medium(clip: Clip, probed: Probed) -> Medium | Refused:
+    """The clip's part of a probed file, or why there is none."""
+    if probed.streams is None:
+        return Refused(clip.clip_id, "manifest", probed.code, probed.detail)
+    streams = probed.streams
+    end = min(clip.end, streams.duration) if clip.end is not None else streams.duration
+    if end <= clip.start:
+        wanted = f"from {clip.start:g} s to {'its end' if clip.end is None else f'{clip.end:g} s'}"
+        return Refused(clip.clip_id, "manifest", Code.EMPTY_SPAN, f"{wanted}: {probed.media} lasts {streams.duration:g} s")
+    return Medium(
+        clip_id=clip.clip_id,
+        media=probed.media,
+        digest=probed.digest,
+        start=clip.start,
+        end=round(end, 6),
+        picture=streams.width > 0,
+        sound=streams.sample_rate > 0,
+        width=streams.width,
+        height=streams.height,
+        frame_rate=round(streams.frame_rate, 6),
+        sample_rate=streams.sample_rate,
+        channels=streams.channels,
+    )
+
+
+def summary(clips: list[Clip], found: list[Medium], refused: list[Refused]) -> dict[str, Any]:
+    """Counts of the corpus, plain numbers: what came, how much of it, in which splits, and what was refused."""
+    labelled = [clip for clip in clips if clip.labels]
+    names = sorted({label for clip in labelled for label in clip.labels})
+    return {
+        "clips": len(clips),
+        "hours": round(sum(item.duration for item in found) / 3600, 4),
+        "with_picture": sum(item.picture for item in found),
+        "with_sound": sum(item.sound for item in found),
+        "without_text": sum(not clip.text for clip in clips),
+        "splits": {split: sum(clip.split == split for clip in clips) for split in SPLITS},
+        "without_split": sum(not clip.split for clip in clips),
+        "labelled": len(labelled),
+        "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
+        "notes": sum(bool(clip.note) for clip in clips),
+        "speakers_in_two_splits": len(corpus.leakage(clips)),
+        "refused": dict(sorted(Counter(row.code for row in refused).items())),
+    }
+
+
+def write(clips: list[Clip], labels: list[str], found: list[Medium], refused: list[Refused]) -> None:
+    """One table for each of the stages' concerns, so that a new label or text leaves the decoders alone."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    media_rows = [[int(v) if isinstance(v, bool) else v for v in asdict(item).values()] for item in found]
+    _table("media.csv", [f.name for f in fields(Medium)], media_rows)
+    _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
+    label_rows = ([clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in labels)] for clip in clips)
+    _table("labels.csv", ["clip_id", "split", "speaker", *labels], label_rows)
+    noise_rows = ([clip.clip_id, *(clip.noise.get(name, "") for name in NOISE)] for clip in clips if clip.noise)
+    _table("noise.csv", ["clip_id", *NOISE], noise_rows)
+    _table("notes.csv", ["clip_id", "note"], ([clip.clip_id, clip.note] for clip in clips if clip.note))
+    refusals.write(FOLDER / "refused.csv", refused)
+    text = json.dumps(summary(clips, found, refused), indent=2)
+    (FOLDER / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
+    with (FOLDER / name).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(columns)
+        table.writerows(rows)
+
+
+def main() -> None:
+    settings = params.load()
+    root = Path(settings.corpus.root)
+    clips = corpus.read(root, settings.corpus.labels)
+    for speaker, splits in corpus.leakage(clips).items():
+        print(f"leakage: speaker {speaker} is in the splits {', '.join(splits)}", file=sys.stderr)
+    names = sorted({clip.media for clip in clips if clip.media})
+    probing = work.each(partial(probe, root=root), names, work.workers(settings.run.workers), module="preprocess.manifest")
+    probed = {item.media: item for item in track(probing, "manifest", len(names))}
+    items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
+    refused = [item for item in items if isinstance(item, Refused)]
+    write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
+    print(f"manifest: {len(clips)} clips, {len(refused)} refused")
+    refusals.announce(refused)

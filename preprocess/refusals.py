@@ -1,0 +1,60 @@
+"""What a stage could not do, as a closed list of reasons; nothing is dropped without one of them."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+
+class Code(StrEnum):
+    """Why a clip, or one modality of it, is not there."""
+
+    MEDIA_MISSING = "media_missing"  # the file that clips.csv names is not there
+    MEDIA_UNREADABLE = "media_unreadable"  # no demuxer or no decoder takes it
+    EMPTY_SPAN = "empty_span"  # start and end leave nothing of the medium
+    NO_STREAM = "no_stream"  # neither picture nor sound
+    NO_FRAMES = "no_frames"  # a picture stream of which no frame decodes
+    NO_SAMPLES = "no_samples"  # a sound stream of which no sample decodes
+    NO_FACE = "no_face"  # no face in any frame
+    NO_SPEECH = "no_speech"  # nothing was heard where words had to be transcribed
+    NOTHING_LEFT = "nothing_left"  # no modality remains
+
+
+class Refusal(Exception):  # noqa: N818 – a result of a clip rather than an error of the program
+    """One clip cannot be done by one stage; its other stages, and the other clips, go on."""
+
+    def __init__(self, code: Code, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, order=True)
+class Refused:
+    """A row of refused.csv."""
+
+    clip_id: str
+    stage: str
+    code: str
+    detail: str
+
+
+def write(path: Path, rows: Iterable[Refused]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(Refused)], lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(row) for row in sorted(rows))
+
+
+def read(path: Path) -> list[Refused]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [Refused(**row) for row in csv.DictReader(file)]
+
+
+def announce(rows: list[Refused], shown: int = 10) -> None:
+    """Name what was refused on the terminal; the whole table is in the stage's refused.csv."""
+    for row in rows[:shown]:
+        print(f"  {row.clip_id}: {row.code}: {row.detail}")
+    if len(rows) > shown:
+        print(f"  … and {len(rows) - shown} more in refused.csv")

@@ -1,0 +1,40 @@
+"""States of a modality through a clip, as the encoders leave them and align pools them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load, save_file
+
+from preprocess.shards import Shards
+
+FILE = "safetensors"
+
+
+@dataclass(frozen=True)
+class TimedStates:
+    """States of sound or picture, each covering a span of time."""
+
+    states: np.ndarray  # (T, D) float32
+    times: np.ndarray  # (T, 2) float32, seconds from the clip's start
+    observed: np.ndarray  # (T,) bool; False where nothing was there to encode (no face in the frame)
+
+
+@dataclass(frozen=True)
+class WordStates:
+    """States of a text's tokens, each part of a word."""
+
+    states: np.ndarray  # (T, D) float32
+    words: np.ndarray  # (T,) int32, index of the token's word
+
+
+def write(folder: Path, states: TimedStates | WordStates) -> None:
+    save_file({name: np.ascontiguousarray(value) for name, value in vars(states).items()}, folder / FILE)
+
+
+def read_timed(shards: Shards, clip_id: str) -> TimedStates:
+    return TimedStates(**load(shards.read(clip_id, FILE)))
+
+
+def read_words(shards: Shards, clip_id: str) -> WordStates:
+    return WordStates(**load(shards.read(clip_id, FILE)))

@@ -1,0 +1,102 @@
+"""Finished work of single clips, kept by content outside DVC's outputs.
+
+An entry is an uncompressed zip archive of the files that a stage made of one clip, with the digest of its content as
+the archive's comment. Its name is the digest of everything that can change its bytes. Entries appear by renaming, so a
+reader never sees half of one, and one whose digest is wrong counts as missing.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+BLOCK = 1 << 20  # bytes copied at a time
+
+
+def root(store: str) -> Path:
+    """The folder of the store: `run.store`, under the main checkout unless absolute.
+
+    DVC runs queued experiments in copies of the repository and names the main checkout in DVC_ROOT.
+    """
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve() / store
+
+
+def key(**parts: object) -> str:
+    """A digest of named parts, which must be plain JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def capability() -> str:
+    """The vector instructions of this processor that float results depend on."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return os.uname().machine
+    return next((name for name in ("avx512f", "avx2") if name in flags), os.uname().machine)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The entries of one stage."""
+
+    folder: Path
+
+    def path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.zip"
+
+    def has(self, key: str) -> bool:
+        """Whether a whole entry is there; a damaged one is removed."""
+        path = self.path(key)
+        if not path.is_file():
+            return False
+        if is_whole(path):
+            return True
+        path.unlink()
+        return False
+
+    def workplace(self) -> TemporaryDirectory:
+        """A folder on the store's own file system in which an entry's files are made."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(dir=self.folder, prefix="unfinished-")
+
+    def add(self, key: str, files: Path) -> None:
+        """Make an entry of the files in a folder of `workplace`; their names become the members' names."""
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = files.with_suffix(".zip")
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            for member in sorted(files.iterdir()):
+                append(archive, member.name, member.open("rb"))
+        with zipfile.ZipFile(unfinished, "a") as archive:
+            archive.comment = content_digest(archive).encode()
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+
+
+def append(archive: zipfile.ZipFile, name: str, stream: IO[bytes]) -> None:
+    """Add a member whose bytes in the archive depend on nothing but its name and content."""
+    with stream, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+        shutil.copyfileobj(stream, member, BLOCK)
+
+
+def content_digest(archive: zipfile.ZipFile) -> str:
+    """sha256 over names and contents of the members, in order of name."""
+    total = hashlib.sha256()
+    for name in sorted(archive.namelist()):
+        with archive.open(name) as member:
+            total.update(f"{name}:{hashlib.file_digest(member, 'sha256').hexdigest()};".encode())  # type: ignore[arg-type]
+    return total.hexdigest()
+
+
+def is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return content_digest(archive).encode() == archive.comment
+    except (zipfile.BadZipFile, OSError):
+        return False

@@ -1,0 +1,74 @@
+"""Stage transcripts: the words of each clip with start, end and confidence.
+
+The text is transcribed where it is unknown, and aligned with the sound always. Without sound a text keeps its words,
+without times.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import params
+from preprocess import audio
+from preprocess.clips import durations, read_texts
+from preprocess.device import resolve
+from preprocess.refusals import Code, Refusal
+from preprocess.shards import Shards
+from preprocess.stage import Stage, Task, fill
+from preprocess.words import FILE, INTERPOLATED, Transcript, Word, split
+
+MODEL = Path("data/models/asr")
+SILENCE = 0.001  # peak amplitude below which nothing can have been said
+
+
+def hear(wave: np.ndarray, settings: params.Transcripts, model: Path, device: str) -> str:
+    """The text of a wave (n,) at 16 kHz; "" where nothing was said."""
+    from preprocess import whisper  # needs torch, which a corpus with texts does not
+
+    if np.abs(wave).max(initial=0.0) < SILENCE:
+        return ""
+    return whisper.transcribe(model, wave, device, settings.silence, settings.max_tokens)
+
+
+def transcript(text: str, wave: np.ndarray | None, settings: params.Transcripts, model: Path, device: str) -> Transcript:
+    """The words of a text that is known, or "" to be heard in the wave; None: there is no sound."""
+    from preprocess.alignment import align
+
+    transcribed = not text and wave is not None
+    if not text and wave is not None:
+        text = hear(wave, settings, model, device)
+    words = split(text)
+    if not words:
+        raise Refusal(Code.NO_SPEECH, "no word was heard")
+    if wave is None:
+        return Transcript(text, transcribed, [Word(word, None, None, INTERPOLATED) for word in words])
+    return Transcript(text, transcribed, align(wave, words))
+
+
+def transcript_of(task: Task, folder: Path, settings: params.Transcripts, model: Path, device: str) -> None:
+    """One clip's words."""
+    sound = audio.wave(Shards(Path(task.source)), task.clip_id) if task.content["sound"] else None
+    found = transcript(task.content["text"], sound, settings, model, device)
+    (folder / FILE).write_text(found.to_json(), encoding="utf-8")
+
+
+def main() -> None:
+    settings = params.load()
+    device = resolve(settings.run.device)
+    sounds = Shards(Path("data/audio"))
+    seconds = durations()
+    stage = Stage(
+        name="transcripts",
+        module="preprocess.transcripts",
+        work=partial(transcript_of, settings=settings.transcripts, model=MODEL, device=device),
+        parameters=settings.transcripts.model_dump(),
+        models=[MODEL],
+        environment=device,
+    )
+    todo = [
+        Task(clip_id, {"text": text, "sound": sounds.digests.get(clip_id, "")}, seconds.get(clip_id, 0.0), str(sounds.folder))
+        for clip_id, text in read_texts().items()
+        if text or clip_id in sounds.digests
+    ]
+    fill(stage, todo, settings.run)

@@ -24,8 +24,10 @@ LOG_VARIANCE_LIMIT = 8.0
 # Of the mapped vectors and of the classifiers' hidden layers.
 HEAD_DROPOUT = 0.1
 # A feature that hardly varies in the training split is divided by this share of its modality's median deviation instead
-# of its own: otherwise the first clip in which it does vary would drown all others.
+# of its own: otherwise the first clip in which it does vary would drown all others. Those below CONSTANT times the
+# largest deviation are constant but for rounding, and have no say in the median.
 DEVIATION_FLOOR = 0.01
+CONSTANT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ class Standardise(nn.Module):
 
     def fit(self, mean: Tensor, deviation: Tensor) -> None:
         """Take over a training split's statistics, (D,) each."""
-        floor = DEVIATION_FLOOR * deviation.median()
+        varying = deviation[deviation > CONSTANT * deviation.max()]
+        floor = DEVIATION_FLOOR * float(varying.median()) if len(varying) else 1.0
         self.mean.copy_(mean)
-        self.deviation.copy_(deviation.clamp(min=floor) if floor > 0 else deviation.where(deviation > 0, 1.0))
+        self.deviation.copy_(deviation.clamp(min=floor))
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.deviation

@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,10 +139,10 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
     """A digest of all that the result of training depends on, so that only a run of the same is ever continued."""
     folder = Path(parameters.tensors)
     files = [folder / f"{name}{ending}" for name in ("train", "valid") for ending in (".safetensors", ".csv")]
-    sources = [Path(module.__file__) for name, module in sys.modules.items() if name.startswith("lddu.") and module.__file__]
+    sources = sorted(Path(__file__).parent.glob("*.py"))
     told = [parameters.train.model_dump(), parameters.corpus.labels, torch.__version__, device.type]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for path in [*files, folder / "statistics.safetensors", Path(__file__), *sorted(sources)]:
+    for path in [*files, folder / "statistics.safetensors", *sources]:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

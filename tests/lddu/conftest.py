@@ -1,0 +1,35 @@
+"""A project folder with a small corpus of tensors and parameters for a small network."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import small_corpus
+
+import params
+
+REPOSITORY = Path(__file__).parents[2]
+NETWORK = {"width": 32, "latent": 16, "layers": 1, "heads": 4, "feedforward": 32, "dropout": 0.1, "modality_dropout": 0.1}
+TRAIN = {"epochs": 4, "batch_size": 32, "lr": 0.003, "threads": 1}
+
+Parameters = Callable[..., params.Params]
+
+
+@pytest.fixture
+def parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parameters:
+    """Makes parameters with some of `train` changed; the current folder is a project with tensors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    small_corpus.write(Path("data/tensors"))
+
+    def make(**train: object) -> params.Params:
+        tree = params.load(REPOSITORY / "params.yaml").model_dump()
+        tree["corpus"]["labels"] = small_corpus.LABELS
+        tree["tensors"] = "data/tensors"
+        tree["run"] |= {"device": "cpu", "store": ".store"}
+        tree["train"] |= TRAIN | train
+        tree["train"]["model"] |= NETWORK
+        tree["train"]["loss"] |= {"queue": 256}
+        return params.Params.model_validate(tree)
+
+    return make

@@ -1,0 +1,215 @@
+"""The stage `evaluate`: the names of the contract, honest numbers, tables and pictures that repeat."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_corpus
+import torch
+from conftest import Parameters
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.metrics import f1_score
+from small_corpus import CLIPS, DIMS, LABELS
+
+from lddu import baselines, evaluate, weights
+from lddu.engine import Predictions
+from lddu.tensors import Split, TensorError, read_split
+from lddu.train import train
+
+CONTRACT = (
+    "accuracy", "accuracy_empty_one", "hamming_loss", "micro_f1", "macro_f1", "micro_precision", "micro_recall",
+    "threshold", "epoch", "clips",
+)  # fmt: skip
+BASELINES = ("prior", "text", "audio", "vision", "joined")
+
+
+def numbers(tree: dict) -> Iterator[float]:
+    for value in tree.values():
+        if isinstance(value, dict):
+            yield from numbers(value)
+        else:
+            yield value
+
+
+def scores(split: str) -> dict:
+    return json.loads(Path(f"metrics/{split}.json").read_text())
+
+
+def predictions(split: str) -> list[dict[str, str]]:
+    with Path(f"data/predictions/{split}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def all_outputs() -> dict[str, bytes]:
+    files = [path for root in ("metrics", "data/predictions", "data/plots") for path in Path(root).rglob("*")]
+    return {str(path): path.read_bytes() for path in sorted(files) if path.is_file()}
+
+
+@pytest.fixture
+def trained(parameters: Parameters) -> Parameters:
+    train(parameters(epochs=6))
+    return parameters
+
+
+def test_every_score_of_the_contract_is_a_plain_number(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    for name in ("train", "valid", "test"):
+        tree = scores(name)
+        assert set(CONTRACT) <= set(tree)
+        assert list(tree["per_label"]) == LABELS
+        assert all(set(of_label) == {"f1", "ap"} for of_label in tree["per_label"].values())
+        assert tuple(tree["baselines"]) == BASELINES
+        assert all({"micro_f1", "threshold", "bce"} <= set(found) for found in tree["baselines"].values())
+        assert all(set(found) == {"noise_spearman", "clips"} for found in tree["uncertainty"].values())
+        assert {"bce", "brier", "calibration_error"} <= set(tree)
+        assert all(isinstance(x, int | float) and math.isfinite(x) for x in numbers(tree))
+        assert tree["clips"] == CLIPS[name]
+    assert len({scores(name)["threshold"] for name in ("train", "valid", "test")}) == 1
+    assert not Path("metrics/other.json").exists()
+
+
+def test_the_predictions_are_those_that_were_scored(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    rows, tree = predictions("test"), scores("test")
+    true, predicted = (
+        np.array([[row[f"{label}_{what}"] == "1" for label in LABELS] for row in rows]) for what in ("true", "predicted")
+    )
+    probs = np.array([[float(row[f"{label}_probability"]) for label in LABELS] for row in rows])
+    assert tree["micro_f1"] == pytest.approx(f1_score(true, predicted, average="micro"), abs=1e-6)
+    assert np.array_equal(predicted, probs >= tree["threshold"])
+    tensors = read_split(Path("data/tensors"), "test", LABELS)
+    assert [row["clip_id"] for row in rows] == list(tensors.clip_ids)
+    assert np.array_equal(true, (tensors.labels > 0).numpy())
+    for i, row in enumerate(rows):
+        for m in DIMS:
+            there = bool(tensors.masks[m][i].any())
+            assert (m in row["modalities"].split()) == there
+            assert all((row[f"{label}_sigma_{m}"] != "") == there for label in LABELS)
+
+
+def test_unlabelled_clips_are_predicted_and_never_scored(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    rows = predictions("other")
+    assert len(rows) == CLIPS["other"]
+    assert all(row[f"{label}_true"] == "" and row[f"{label}_probability"] for row in rows for label in LABELS)
+
+
+def test_evaluating_again_gives_the_same_bytes(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    first = all_outputs()
+    torch.rand(3)
+    evaluate.evaluate(trained())
+    assert all_outputs() == first
+
+
+def test_test_chooses_nothing(trained: Parameters) -> None:
+    """Other labels of test change the scores of test, and nothing else that is written."""
+    evaluate.evaluate(trained())
+    before, rows = {name: scores(name) for name in ("train", "valid", "test")}, predictions("test")
+    small_corpus.write(Path("data/tensors"), spoil={"test": lambda tensors: tensors.update(labels=2 - tensors["labels"])})
+    evaluate.evaluate(trained())
+    assert (scores("train"), scores("valid")) == (before["train"], before["valid"])
+    assert scores("test")["micro_f1"] != before["test"]["micro_f1"]
+    assert scores("test")["threshold"] == before["test"]["threshold"]
+    assert [row["happy_probability"] for row in predictions("test")] == [row["happy_probability"] for row in rows]
+
+
+def test_the_plots_are_there_as_tables_and_pictures(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    folder = Path("data/plots")
+    for kind in ("precision_recall", "confusion"):
+        assert sorted(path.stem for path in (folder / kind).glob("*.csv")) == sorted(LABELS)
+    assert sorted(path.stem for path in (folder / "uncertainty").glob("*.csv")) == sorted(DIMS)
+    assert {path.stem for path in folder.glob("*.csv")} == {"baselines", "calibration"}
+    pictures = sorted(folder.glob("*.png"))
+    assert [path.stem for path in pictures] == ["baselines", "calibration", "confusion", "precision_recall", "uncertainty"]
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+            assert len(picture.convert("RGB").getcolors(2**20) or []) > 10
+
+
+def test_a_corpus_without_a_test_split_is_scored_on_the_others(trained: Parameters) -> None:
+    spoil = {"test": lambda tensors: tensors.update({name: x[:0] for name, x in tensors.items()})}
+    small_corpus.write(Path("data/tensors"), spoil=spoil)
+    Path("data/tensors/test.csv").write_text("clip_id,start,end,duration\n")
+    Path("metrics").mkdir()
+    Path("metrics/test.json").write_text("{}")
+    evaluate.evaluate(trained())
+    assert sorted(path.name for path in Path("metrics").iterdir()) == ["train.json", "valid.json"]
+    assert predictions("test") == []
+    assert Path("data/predictions/test.csv").read_text().startswith("clip_id,modalities,happy_probability")
+
+
+def test_unknown_noise_is_written_as_nothing_counted(trained: Parameters) -> None:
+    Path("data/tensors/noise.csv").unlink()
+    evaluate.evaluate(trained())
+    assert scores("test")["uncertainty"]["text"] == {"noise_spearman": 0.0, "clips": 0}
+    assert not Path("data/plots/uncertainty.png").exists()
+
+
+def test_a_label_without_a_positive_in_a_split_scores_zero(trained: Parameters) -> None:
+    small_corpus.write(Path("data/tensors"), spoil={"test": lambda tensors: tensors["labels"][:, 2].zero_()})
+    evaluate.evaluate(trained())
+    assert scores("test")["per_label"]["anger"] == {"f1": 0.0, "ap": 0.0}
+    assert scores("test")["micro_f1"] > 0
+
+
+def test_a_network_of_other_tensors_is_refused(trained: Parameters) -> None:
+    small_corpus.write(Path("data/tensors"), {"text": 12})
+    with pytest.raises(TensorError, match=r"data/model was trained on .*: run train again"):
+        evaluate.evaluate(trained())
+
+
+def test_without_a_network_it_says_to_train(parameters: Parameters) -> None:
+    with pytest.raises(weights.WeightsError, match="run train"):
+        evaluate.evaluate(parameters())
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10**6), clips=st.integers(1, 12))
+def test_sigma_is_reported_as_its_place_among_the_training_clips(seed: int, clips: int) -> None:
+    generator = np.random.default_rng(seed)
+
+    def said(count: int) -> Predictions:
+        there = generator.random(count) < 0.8
+        log_sigma = np.where(there[:, None], generator.normal(size=(count, 2)), np.nan)
+        return Predictions(np.zeros((count, 2)), np.zeros((count, 2)), {"text": there}, {"text": log_sigma})
+
+    train_, found = said(15), said(clips)
+    quantiles = evaluate.sigma_quantiles(found, train_)["text"]
+    known = train_.log_sigma["text"][train_.present["text"]]
+    for i, c in np.ndindex(clips, 2):
+        value = found.log_sigma["text"][i, c]
+        if np.isnan(value):
+            assert np.isnan(quantiles[i, c])
+        else:
+            assert quantiles[i, c] == pytest.approx((known[:, c] <= value).sum() / max(len(known), 1))
+
+
+def one_row_split(values: list[float | None], labels: list[float]) -> Split:
+    features = torch.tensor([[[x or 0.0], [1e9]] for x in values])
+    masks = torch.tensor([[x is not None, False] for x in values])
+    ids = tuple(str(i) for i in range(len(values)))
+    return Split("train", ids, ("happy",), {"text": features}, {"text": masks}, torch.tensor(labels)[:, None])
+
+
+def test_probes_learn_from_mean_rows_and_leave_absent_modalities_at_the_mean() -> None:
+    split = one_row_split([-2.0, -1.0, 1.0, 2.0, None], [0.0, 0.0, 1.0, 1.0, 1.0])
+    found = dict(baselines.probabilities(split, {"valid": split, "test": split}, np.array([0.6])))
+    assert list(found) == ["prior", "text"]
+    assert found["prior"]["test"].ravel().tolist() == [0.6] * 5
+    probs = found["text"]["test"].ravel()
+    assert probs[0] < probs[1] < probs[4] < probs[2] < probs[3]
+
+
+def test_a_probe_of_a_label_that_never_varies_says_so() -> None:
+    split = one_row_split([-1.0, 1.0], [1.0, 1.0])
+    found = dict(baselines.probabilities(split, {"valid": split}, np.array([0.5])))
+    assert found["text"]["valid"].ravel().tolist() == [1.0, 1.0]

@@ -1,0 +1,276 @@
+"""Each loss against the formula written out slowly, and the queue over its end."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_corpus import DIMS, LABELS, ROWS, random_batch
+from torch import Tensor
+
+from lddu.losses import (
+    FeatureQueue,
+    LDDULoss,
+    LossConfig,
+    contrast_classes,
+    contrast_features,
+    cross_entropy,
+    error_calibration,
+    joined_norm,
+    presence,
+    released_calibration,
+    supervised_contrast,
+)
+from lddu.model import LDDU, LDDUConfig, LDDUOutput
+
+NETWORK = LDDUConfig(dims=DIMS, labels=len(LABELS), width=16, latent=8, layers=1, heads=4, feedforward=16, positions=12)
+TEMPERATURE = 0.07
+
+
+def slow_contrast(features: Tensor, classes: list[int], anchors: int, temperature: float) -> float:
+    """The formula, entry by entry, in Python's own numbers; the first `anchors` features are the batch's."""
+    similarity = (features @ features.T / 2 / temperature).tolist()
+    losses = []
+    for i in range(anchors):
+        others = [k for k in range(len(classes)) if k != i and classes[k] >= 0]
+        positives = [j for j in others if classes[j] == classes[i]]
+        if classes[i] < 0 or not positives:
+            continue
+        log_total = math.log(sum(math.exp(similarity[i][k]) for k in others))
+        losses.append(-sum(similarity[i][j] - log_total for j in positives) / len(positives))
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+def slow_softmax(values: dict) -> dict:
+    total = sum(math.exp(x) for x in values.values())
+    return {key: math.exp(x) / total for key, x in values.items()}
+
+
+def slow_divergence(p: dict, q: dict) -> float:
+    return sum(p[key] * math.log(p[key] / q[key]) + q[key] * math.log(q[key] / p[key]) for key in p) / 2
+
+
+def entries(values: Tensor, known: Tensor) -> dict[tuple[int, int], float]:
+    return {(b, c): float(values[b, c]) for b, c in known.nonzero().tolist()}
+
+
+def random_features(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    features = contrast_features(*torch.randn(2, count, 4, generator=generator, dtype=torch.float64))
+    return features, torch.randint(-1, 4, (count,), generator=generator)
+
+
+def random_output(clips: int, seed: int) -> tuple[LDDUOutput, Tensor]:
+    torch.manual_seed(seed)
+    features, masks, labels = random_batch(clips, ROWS, seed)
+    return LDDU(NETWORK).eval()(features, masks), labels
+
+
+@settings(max_examples=40, deadline=None)
+@given(anchors=st.integers(1, 14), bank=st.integers(0, 10), seed=st.integers(0, 10**6))
+def test_the_contrast_is_its_formula(anchors: int, bank: int, seed: int) -> None:
+    features, classes = random_features(anchors + bank, seed)
+    expected = slow_contrast(features, classes.tolist(), anchors, TEMPERATURE)
+    parts = features[:anchors], classes[:anchors], features[anchors:], classes[anchors:]
+    found = supervised_contrast(*parts, kinds=4, temperature=TEMPERATURE)
+    assert float(found) == pytest.approx(expected, abs=1e-9)
+    low = supervised_contrast(parts[0].float(), parts[1], parts[2].float(), parts[3], kinds=4, temperature=TEMPERATURE)
+    assert float(low) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_contrast_has_right_gradients() -> None:
+    features, classes = random_features(9, seed=3)
+    bank, bank_classes = random_features(6, seed=4)
+    anchors = features.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: supervised_contrast(x, classes, bank, bank_classes, 4, 0.5), anchors)
+
+
+def test_the_contrast_of_one_feature_is_nothing_and_has_no_bad_gradient() -> None:
+    features = torch.randn(1, 8, requires_grad=True)
+    loss = supervised_contrast(features, torch.tensor([2]), torch.zeros(0, 8), torch.zeros(0, dtype=torch.long), 4, 0.07)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+
+
+def test_the_class_of_a_feature_is_its_modality_label_and_presence() -> None:
+    targets = torch.tensor([[1.0, 0.0], [torch.nan, 1.0]])
+    present = torch.tensor([[True, True, False], [True, False, True]])
+    assert contrast_classes(targets, present).tolist() == [[[1, 2], [5, 6], [-1, -1]], [[-1, 3], [-1, -1], [-1, 11]]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.integers(1, 9), batches=st.lists(st.integers(1, 12), min_size=1, max_size=6))
+def test_the_queue_holds_the_last_features_whatever_the_batches(size: int, batches: list[int]) -> None:
+    queue = FeatureQueue(size, 1)
+    entered = 0
+    for count in batches:
+        numbers = torch.arange(entered, entered + count)
+        queue.enter(numbers[:, None].float().requires_grad_(), numbers)
+        entered += count
+    kept = sorted(range(max(0, entered - size), entered))
+    filled = queue.classes >= 0
+    assert sorted(queue.classes[filled].tolist()) == kept
+    assert sorted(queue.features[filled, 0].tolist()) == kept
+    assert not queue.features.requires_grad
+
+
+def test_the_queue_overwrites_the_oldest_first() -> None:
+    queue = FeatureQueue(3, 1)
+    for first in (0, 2):
+        queue.enter(torch.full((2, 1), first), torch.tensor([first, first + 1]))
+    assert queue.classes.tolist() == [3, 1, 2]
+    assert int(queue.cursor) == 1
+
+
+def test_only_training_fills_the_queue_and_only_after_the_loss() -> None:
+    output, labels = random_output(6, seed=1)
+    loss = LDDULoss(NETWORK, LossConfig(queue=64)).eval()
+    loss(output, labels)
+    assert (loss.queue.classes < 0).all()
+    _, first = loss.train()(output, labels)
+    _, second = loss(output, labels)
+    assert (loss.queue.classes >= 0).any()
+    assert second["contrast"] != first["contrast"]
+
+
+def test_the_loss_with_a_queue_is_differentiable_after_the_queue_has_moved_on() -> None:
+    output, labels = random_output(6, seed=2)
+    total, _ = LDDULoss(NETWORK, LossConfig(queue=16))(output, labels)
+    total.backward()
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), clips=st.integers(1, 5))
+def test_cross_entropy_is_its_formula_over_the_known_labels(seed: int, clips: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    p = torch.rand(clips, 3, generator=generator, dtype=torch.float64).clamp(0.01, 0.99)
+    y = (torch.rand(clips, 3, generator=generator) < 0.5).double()
+    y[torch.rand(clips, 3, generator=generator) < 0.3] = torch.nan
+    terms = [-math.log(p[b, c] if y[b, c] else 1 - p[b, c]) for b in range(clips) for c in range(3) if not math.isnan(y[b, c])]
+    expected = sum(terms) / len(terms) if terms else 0.0
+    assert float(cross_entropy(p.log(), (1 - p).log(), y)) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), clips=st.integers(1, 5))
+def test_both_calibrations_are_their_formulas(seed: int, clips: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    norms, other = torch.rand(2, clips, 3, generator=generator, dtype=torch.float64)
+    known = torch.rand(clips, 3, generator=generator) < 0.8
+    p = slow_softmax(entries(norms, known)) if known.any() else {}
+    q = slow_softmax(entries(other, known)) if known.any() else {}
+    assert float(error_calibration(norms, other, known)) == pytest.approx(slow_divergence(p, q), abs=1e-9)
+    by_clip: dict = {}
+    for b in range(clips):
+        row = {key: x for key, x in entries(other, known).items() if key[0] == b}
+        by_clip |= slow_softmax(row) if row else {}
+    expected = slow_divergence(p, by_clip) / max(len(p), 1)
+    assert float(released_calibration(norms, other, known)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_calibrations_have_right_gradients() -> None:
+    norms, other = (torch.rand(3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    known = torch.tensor([[True, True], [True, False], [False, False]])
+    assert torch.autograd.gradcheck(lambda a, b: error_calibration(a, b, known), (norms, other))
+    assert torch.autograd.gradcheck(lambda a, b: released_calibration(a, b, known), (norms, other))
+
+
+def test_the_joined_norm_averages_over_what_is_there() -> None:
+    sigma = {"text": torch.full((3, 1, 4), 1.0), "audio": torch.full((3, 1, 4), 3.0)}
+    present = {"text": torch.tensor([True, True, False]), "audio": torch.tensor([True, False, False])}
+    norms = joined_norm(sigma, present)
+    assert float(norms[0]) == pytest.approx(float(torch.cat([sigma["text"], sigma["audio"]], dim=-1)[0].norm()))
+    assert float(norms[1]) == pytest.approx(math.sqrt(2 * 4))
+    assert norms.isfinite().all()
+
+
+@pytest.mark.parametrize("form", ["error", "released"])
+def test_the_total_is_the_weighted_sum_of_its_parts(form: str) -> None:
+    output, labels = random_output(8, seed=5)
+    config = LossConfig(info=0.2, contrast=0.5, calibration=0.7, calibration_form=form, queue=32)
+    total, parts = LDDULoss(NETWORK, config)(output, labels)
+    assert list(parts) == ["bce", "info", "contrast", "calibration"]
+    expected = parts["bce"] + 0.2 * parts["info"] + 0.5 * parts["contrast"] + 0.7 * parts["calibration"]
+    torch.testing.assert_close(total, expected)
+
+
+def test_a_weight_of_zero_computes_nothing() -> None:
+    output, labels = random_output(8, seed=6)
+    loss = LDDULoss(NETWORK, LossConfig(info=0, contrast=0, calibration=0))
+    total, parts = loss(output, labels)
+    assert list(parts) == ["bce"]
+    torch.testing.assert_close(total, parts["bce"])
+    assert not len(loss.queue.classes)
+
+
+@pytest.mark.parametrize("form", ["error", "released"])
+def test_unlabelled_clips_change_no_loss(form: str) -> None:
+    """A clip whose labels are unknown may stand in the batch: the loss and its gradients are those of the others."""
+    torch.manual_seed(0)
+    model = LDDU(NETWORK).eval()
+    features, masks, labels = random_batch(8, ROWS, seed=7)
+    labels = labels.nan_to_num()
+    labels[3:5] = torch.nan
+    known = ~labels.isnan().any(dim=1)
+    totals = []
+    for chosen in (torch.ones(8, dtype=torch.bool), known):
+        loss = LDDULoss(NETWORK, LossConfig(calibration_form=form, queue=32))
+        output = model({m: x[chosen] for m, x in features.items()}, {m: x[chosen] for m, x in masks.items()})
+        totals.append(loss(output, labels[chosen])[0])
+    torch.testing.assert_close(totals[0], totals[1])
+
+
+def test_a_batch_without_any_label_has_no_loss_and_no_bad_gradient() -> None:
+    output, labels = random_output(4, seed=8)
+    for form in ("error", "released"):
+        total, _ = LDDULoss(NETWORK, LossConfig(calibration_form=form))(output, torch.full_like(labels, torch.nan))
+        assert float(total.detach()) == 0
+        total.backward(retain_graph=True)
+
+
+def test_a_label_is_present_above_zero_and_unknown_where_nothing_of_the_clip_is_there() -> None:
+    output, _ = random_output(3, seed=9)
+    output.present = {m: torch.tensor([True, True, False]) for m in DIMS}
+    targets = presence(torch.tensor([[0.0, 0.3, 3.0], [torch.nan, 0.0, -1.0], [1.0, 1.0, 1.0]]), output)
+    assert targets.nan_to_num(-1).tolist() == [[0, 1, 1], [-1, 0, 0], [-1, -1, -1]]
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_the_smallest_batches_train(clips: int) -> None:
+    output, labels = random_output(clips, seed=10)
+    total, _ = LDDULoss(NETWORK)(output, labels.nan_to_num())
+    total.backward()
+    assert total.isfinite()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_computes_the_losses_of_the_cpu() -> None:
+    torch.manual_seed(0)
+    model = LDDU(NETWORK).eval()
+    features, masks, labels = random_batch(8, ROWS, seed=11)
+    totals = []
+    for device in ("cpu", "cuda"):
+        loss = LDDULoss(NETWORK, LossConfig(queue=32)).to(device)
+        moved = ({m: x.to(device) for m, x in some.items()} for some in (features, masks))
+        total, _ = loss(model.to(device)(*moved), labels.to(device))
+        totals.append(float(total))
+    assert totals[0] == pytest.approx(totals[1], abs=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_on_a_gpu_never_waits_for_the_host() -> None:
+    model, loss = LDDU(NETWORK).cuda(), LDDULoss(NETWORK, LossConfig(queue=32)).cuda()
+    features, masks, labels = random_batch(8, ROWS, seed=12)
+    batch = {m: x.cuda() for m, x in features.items()}, {m: x.cuda() for m, x in masks.items()}, labels.cuda()
+    for warn in ("default", "error"):
+        torch.cuda.set_sync_debug_mode(warn)
+        try:
+            total, _ = loss(model(*batch[:2]), batch[2])
+            total.backward()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,223 @@
+"""What the network promises: the published sizes, masks that mean it, every subset of modalities, an exact gate."""
+
+from itertools import chain, combinations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_corpus import DIMS, LABELS, ROWS, random_batch
+from torch import Tensor
+
+from lddu.model import LDDU, LDDUConfig, LDDUOutput, Standardise, gate
+
+SUBSETS = list(chain.from_iterable(combinations(DIMS, size) for size in range(len(DIMS) + 1)))
+SMALL = LDDUConfig(
+    dims=DIMS, labels=len(LABELS), width=16, latent=8, layers=2, heads=4, feedforward=16, positions=12, dropout=0.3
+)
+LARGE_LOGITS = (0.0, 3.0, 40.0, 1e4, 3e38)
+
+
+def small(**changes: object) -> LDDU:
+    torch.manual_seed(0)
+    return LDDU(LDDUConfig(**{**SMALL.__dict__, **changes})).eval()
+
+
+def tensors_of(output: LDDUOutput) -> list[Tensor]:
+    flat = [output.log_probs, output.log_not_probs, output.logits_mu, output.logits_sigma, output.logits_info]
+    return flat + [x for by_modality in (output.mapped, output.mu, output.sigma) for x in by_modality.values()]
+
+
+def assert_same(a: LDDUOutput, b: LDDUOutput, rows: Tensor | slice = slice(None)) -> None:
+    for x, y in zip(tensors_of(a), tensors_of(b), strict=True):
+        torch.testing.assert_close(x, y[rows], atol=2e-5, rtol=1e-5)
+
+
+def test_the_released_sizes_have_the_released_number_of_trained_parameters() -> None:
+    """6,086,707 in the released model, of which 594,188 never get a gradient."""
+    assert sum(parameter.numel() for parameter in LDDU(LDDUConfig()).parameters()) == 6_086_707 - 594_188
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    model = small().train()
+    features, masks, _ = random_batch(6, ROWS, seed=1)
+    output = model(features, masks)
+    (output.log_probs.sum() + output.logits_info.sum()).backward()
+    idle = {name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()}
+    # A key's bias moves all scores of a query alike, which the softmax takes out again; the part of it that is the key's
+    # own lies within one tensor, so no tensor is idle.
+    assert not idle
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+@pytest.mark.parametrize("kind", ["standardise", "layernorm"])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), extra=st.integers(0, 9), filler=st.sampled_from([0.0, 1e30, float("nan"), float("inf")]))
+def test_padding_changes_nothing_whatever_it_holds(layers: int, kind: str, seed: int, extra: int, filler: float) -> None:
+    model = small(layers=layers, input=kind)
+    features, masks, _ = random_batch(3, ROWS, seed)
+    longer = {m: torch.nn.functional.pad(x, (0, 0, 0, extra)) for m, x in features.items()}
+    longer_masks = {m: torch.nn.functional.pad(x, (0, extra)) for m, x in masks.items()}
+    longer = {m: x.masked_fill(~longer_masks[m][..., None], filler) for m, x in longer.items()}
+    with torch.no_grad():
+        assert_same(model(features, masks), model(longer, longer_masks))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), clips=st.integers(1, 6))
+def test_a_clip_does_not_see_its_neighbours(seed: int, clips: int) -> None:
+    model = small()
+    features, masks, _ = random_batch(clips, ROWS, seed)
+    order = torch.randperm(clips, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        together = model(features, masks)
+        shuffled = model({m: x[order] for m, x in features.items()}, {m: x[order] for m, x in masks.items()})
+        alone = model({m: x[:1] for m, x in features.items()}, {m: x[:1] for m, x in masks.items()})
+    assert_same(shuffled, together, order)
+    assert_same(alone, together, slice(0, 1))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), rows=st.integers(13, 40), extra=st.integers(1, 30))
+def test_a_clip_longer_than_the_position_table_is_read_whole_and_apart_from_its_neighbours(
+    seed: int, rows: int, extra: int
+) -> None:
+    model = small()
+    features, masks, _ = random_batch(2, dict.fromkeys(DIMS, rows), seed)
+    masks = {m: mask.index_fill(1, torch.tensor([rows - 1]), True) for m, mask in masks.items()}
+    longer = {m: torch.nn.functional.pad(x, (0, 0, 0, extra)) for m, x in features.items()}
+    longer_masks = {m: torch.nn.functional.pad(x, (0, extra)) for m, x in masks.items()}
+    with torch.no_grad():
+        output = model(features, masks)
+        assert_same(output, model(longer, longer_masks))
+        changed = {m: torch.cat([x[:, :-1], x[:, -1:].flip(2)], dim=1) for m, x in features.items()}
+        assert not torch.equal(output.mapped["text"], model(changed, masks).mapped["text"])
+
+
+@pytest.mark.parametrize("there", SUBSETS, ids="+".join)
+def test_every_subset_of_the_modalities_predicts(there: tuple[str, ...]) -> None:
+    model = small().train()
+    features, masks, _ = random_batch(4, ROWS, seed=2)
+    masks = {m: mask.index_fill(1, torch.tensor([0]), True) & (m in there) for m, mask in masks.items()}
+    output = model(features, masks)
+    output.log_probs.sum().backward()
+    assert all(x.isfinite().all() for x in tensors_of(output))
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in model.parameters())
+    torch.testing.assert_close(output.log_probs.exp() + output.log_not_probs.exp(), torch.ones(4, len(LABELS)))
+    for m in DIMS:
+        assert output.present[m].tolist() == [m in there] * 4
+        assert output.log_sigma_norm()[m].isnan().all() == (m not in there)
+
+
+@pytest.mark.parametrize("there", SUBSETS[1:-1], ids="+".join)
+def test_a_modality_that_is_not_given_is_one_that_is_masked(there: tuple[str, ...]) -> None:
+    model = small()
+    features, masks, _ = random_batch(4, ROWS, seed=3)
+    masked = {m: mask & (m in there) for m, mask in masks.items()}
+    with torch.no_grad():
+        assert_same(model({m: features[m] for m in there}, {m: masks[m] for m in there}), model(features, masked))
+
+
+def test_an_absent_modality_is_replaced_by_its_stand_in() -> None:
+    model = small()
+    features, masks, _ = random_batch(2, ROWS, seed=4)
+    masks["audio"][:] = torch.tensor([[True], [False]])
+    stand_in = model.stand_in["audio"]
+    stand_in.mu.normal_()
+    with torch.no_grad():
+        output = model(features, masks)
+    torch.testing.assert_close(output.mu["audio"][1], stand_in.mu)
+    assert not torch.allclose(output.mu["audio"][0], stand_in.mu)
+
+
+def test_a_clip_with_nothing_gets_the_label_prior() -> None:
+    model = small()
+    model.prior.copy_(torch.tensor([0.1, 0.5, 0.9]))
+    features, masks, _ = random_batch(2, ROWS, seed=5)
+    masks = {m: mask.index_fill(0, torch.tensor([0]), False) for m, mask in masks.items()}
+    output = model(features, masks)
+    torch.testing.assert_close(output.probs[0], model.prior)
+    torch.testing.assert_close(output.log_not_probs[0].exp(), 1 - model.prior)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), chance=st.floats(0.05, 0.99))
+def test_modality_dropout_never_takes_the_last_modality(seed: int, chance: float) -> None:
+    model = small(modality_dropout=chance)
+    _, masks, _ = random_batch(32, ROWS, seed)
+    torch.manual_seed(seed)
+    kept = model.train().drop_modalities(masks)
+    before, after = (torch.stack([mask.any(dim=1) for mask in some.values()], dim=1) for some in (masks, kept))
+    assert (after <= before).all()
+    assert (after.any(dim=1) == before.any(dim=1)).all()
+    assert model.eval().drop_modalities(masks) is masks
+
+
+def test_modality_dropout_takes_about_the_share_that_it_says() -> None:
+    torch.manual_seed(0)
+    masks = {m: torch.ones(4000, 1, dtype=torch.bool) for m in DIMS}
+    kept = small(modality_dropout=0.2).train().drop_modalities(masks)
+    for mask in kept.values():
+        assert 0.77 < mask.float().mean() < 0.84
+
+
+@settings(max_examples=50)
+@given(logits=st.lists(st.tuples(*[st.floats(-15, 15)] * 3), min_size=1, max_size=8))
+def test_the_gate_is_the_mixture_of_its_three_probabilities(logits: list[tuple[float, float, float]]) -> None:
+    info, mu, sigma = torch.tensor(logits, dtype=torch.float64).T
+    p = info.sigmoid() * mu.sigmoid() + (1 - info.sigmoid()) * sigma.sigmoid()
+    log_probs, log_not_probs = gate(info, mu, sigma)
+    torch.testing.assert_close(log_probs.exp(), p, atol=1e-12, rtol=1e-9)
+    torch.testing.assert_close(log_not_probs.exp(), 1 - p, atol=1e-12, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gate_stays_finite_at_any_logit(dtype: torch.dtype) -> None:
+    values = torch.tensor([sign * x for x in LARGE_LOGITS for sign in (1, -1)], dtype=dtype)
+    logits = [x.flatten().requires_grad_() for x in torch.meshgrid(values, values, values, indexing="ij")]
+    log_probs, log_not_probs = gate(*logits)
+    (log_probs + log_not_probs).sum().backward()
+    assert log_probs.dtype == log_not_probs.dtype == torch.float32
+    for x in (log_probs, log_not_probs, *(x.grad for x in logits)):
+        assert x is not None
+        assert not x.isnan().any()
+
+
+def test_the_gate_has_right_gradients() -> None:
+    logits = [torch.randn(5, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    assert torch.autograd.gradcheck(gate, logits)
+
+
+def test_the_input_is_standardised_and_a_constant_feature_does_no_harm() -> None:
+    first = Standardise(4)
+    first.fit(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([2.0, 4.0, 0.0, 1e-9]))
+    x = first(torch.tensor([[3.0, 2.0, 3.001, 4.001]]))
+    torch.testing.assert_close(x[0, :2], torch.tensor([1.0, 0.0]))
+    assert x.abs().max() < 2
+
+
+def test_constant_features_alone_are_left_at_zero() -> None:
+    first = Standardise(2)
+    first.fit(torch.tensor([5.0, 5.0]), torch.zeros(2))
+    assert first(torch.tensor([5.0, 5.5])).tolist() == [0.0, 0.5]
+
+
+def test_under_autocast_the_gaussians_and_the_gate_stay_float32() -> None:
+    features, masks, _ = random_batch(4, ROWS, seed=6)
+    model = small()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = model(features, masks)
+    assert output.log_probs.dtype == output.mu["text"].dtype == output.sigma["text"].dtype == torch.float32
+    with torch.no_grad():
+        torch.testing.assert_close(output.probs, model(features, masks).probs, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_says_what_the_cpu_says() -> None:
+    model = small()
+    features, masks, _ = random_batch(5, ROWS, seed=7)
+    with torch.no_grad():
+        here = model(features, masks)
+        there = model.cuda()({m: x.cuda() for m, x in features.items()}, {m: x.cuda() for m, x in masks.items()})
+    torch.testing.assert_close(there.log_probs.cpu(), here.log_probs, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,226 @@
+"""The stage `train`: it learns, repeats to the byte, goes on after a kill, and says what it cannot use."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import small_corpus
+import torch
+from conftest import Parameters
+from safetensors.torch import load_file, save_file
+
+from lddu import train as stage
+from lddu import weights
+from lddu.device import DeviceError
+from lddu.model import LDDUConfig
+from lddu.tensors import TensorError
+from lddu.train import TrainingError, label_prior, train
+
+OUTPUTS = ("data/model/weights.safetensors", "data/model/config.json", "data/training/curves.csv", "data/training/curves.png")
+
+
+def outputs() -> dict[str, bytes]:
+    return {name: Path(name).read_bytes() for name in OUTPUTS}
+
+
+def curves() -> list[dict[str, float]]:
+    with Path("data/training/curves.csv").open() as file:
+        return [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+
+
+def test_training_learns_and_leaves_its_network_and_curves(parameters: Parameters) -> None:
+    train(parameters(epochs=10))
+    rows = curves()
+    assert [row["epoch"] for row in rows] == list(range(1, 11))
+    assert rows[-1]["valid_bce"] < rows[0]["valid_bce"] - 0.05
+    assert rows[-1]["valid_micro_ap"] > 0.6
+    model, card = weights.load(Path("data/model"))
+    assert card.labels == small_corpus.LABELS
+    assert card.epoch == max(rows, key=lambda row: row["valid_micro_ap"])["epoch"]
+    assert model.config.dims == small_corpus.DIMS
+    assert card.prior == pytest.approx(model.prior.tolist())
+    assert not (model.stand_in["audio"].mu == 0).all()
+    assert not list(Path(".store/train").iterdir())
+
+
+def test_the_same_inputs_give_the_same_bytes(parameters: Parameters) -> None:
+    train(parameters())
+    first = outputs()
+    torch.rand(7)
+    train(parameters())
+    assert outputs() == first
+    train(parameters(seed=43))
+    assert outputs() != first
+
+
+def test_training_goes_on_after_a_kill_as_if_there_had_been_none(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(parameters())
+    expected = outputs()
+    ran: list[int] = []
+    epoch = stage.train_epoch
+
+    def killed_in_the_third(*args: object) -> dict[str, float]:
+        ran.append(1)
+        if len(ran) == 3:
+            epoch(*args)  # its steps are taken, but no checkpoint is written
+            raise KeyboardInterrupt
+        return epoch(*args)
+
+    monkeypatch.setattr(stage, "train_epoch", killed_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train(parameters())
+    assert list(Path(".store/train").glob("*/checkpoint.safetensors"))
+    ran[:] = [1] * 10
+    train(parameters())
+    assert len(ran) == 10 + 2
+    assert outputs() == expected
+
+
+def test_a_half_written_checkpoint_is_as_none(parameters: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(parameters())
+    expected = outputs()
+    resume = stage.Training.resume
+
+    def spoiled(training: stage.Training, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.safetensors").write_bytes(b"\x10\0\0\0")
+        resume(training, folder)
+
+    monkeypatch.setattr(stage.Training, "resume", spoiled)
+    train(parameters())
+    assert outputs() == expected
+
+
+def test_only_a_run_of_the_same_is_continued(parameters: Parameters) -> None:
+    def keys(*runs: object) -> set[str]:
+        return {stage.key_of(run, torch.device("cpu")) for run in runs}
+
+    assert len(keys(parameters(), parameters())) == 1
+    assert len(keys(parameters(), parameters(lr=0.001), parameters(seed=1), parameters(epochs=5))) == 4
+    before = keys(parameters())
+    path = Path("data/tensors/train.safetensors")
+    tensors = load_file(path)
+    tensors["labels"][0] = 1 - tensors["labels"][0]
+    save_file(tensors, path, metadata={"labels": json.dumps(small_corpus.LABELS)})
+    assert keys(parameters()) != before
+
+
+def test_checkpoints_lie_in_the_store_of_the_main_checkout(parameters: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stage.store_root(parameters()) == Path(".store")
+    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
+    assert stage.store_root(parameters()) == Path("/elsewhere/.store")
+
+
+@pytest.mark.parametrize(("choose", "best"), [("bce", min), ("micro_f1", max), ("micro_ap", max)])
+def test_the_epoch_is_the_first_of_the_best_on_valid(parameters: Parameters, choose: str, best: type) -> None:
+    train(parameters(choose=choose, epochs=6))
+    column = [row[f"valid_{choose}"] for row in curves()]
+    assert json.loads(Path("data/model/config.json").read_text())["epoch"] == column.index(best(column)) + 1
+
+
+def test_unlabelled_clips_change_nothing(parameters: Parameters) -> None:
+    """Clips of train without labels are left out, before the order of clips is drawn."""
+    path, table = Path("data/tensors/train.safetensors"), Path("data/tensors/train.csv")
+    whole, rows = load_file(path), table.read_text().splitlines()
+    metadata = {"labels": json.dumps(small_corpus.LABELS)}
+    save_file({name: x[:80].contiguous() for name, x in whole.items()}, path, metadata=metadata)
+    table.write_text("\n".join(rows[:81]) + "\n")
+    train(parameters(epochs=2))
+    expected = outputs()
+    whole["labels"][80:] = torch.nan
+    save_file(whole, path, metadata=metadata)
+    table.write_text("\n".join(rows) + "\n")
+    train(parameters(epochs=2))
+    assert outputs() == expected
+
+
+def test_training_never_opens_what_it_must_not_see(parameters: Parameters) -> None:
+    for name in ("noise.csv", "test.safetensors", "test.csv", "other.safetensors"):
+        (Path("data/tensors") / name).unlink()
+    train(parameters(epochs=1))
+
+
+def test_a_label_that_no_clip_of_train_has_is_learned_as_rare(parameters: Parameters) -> None:
+    small_corpus.write(Path("data/tensors"), spoil={"train": lambda tensors: tensors["labels"][:, 1].zero_()})
+    train(parameters(epochs=6))
+    model, card = weights.load(Path("data/model"))
+    assert card.prior[1] == pytest.approx(1 / 98)
+    tensors = load_file("data/tensors/valid.safetensors")
+    probs = model({m: tensors[m] for m in small_corpus.DIMS}, {m: tensors[f"{m}_mask"] for m in small_corpus.DIMS}).probs
+    assert probs[:, 1].max() < probs[:, 0].mean()
+
+
+def test_a_corpus_of_text_alone_trains(parameters: Parameters) -> None:
+    small_corpus.write(Path("data/tensors"), {"text": 12})
+    train(parameters(epochs=2))
+    assert weights.load(Path("data/model"))[0].config.dims == {"text": 12}
+
+
+def test_one_clip_is_enough_to_train_on(parameters: Parameters) -> None:
+    def one(tensors: dict) -> None:
+        tensors["labels"][1:] = torch.nan
+
+    small_corpus.write(Path("data/tensors"), spoil={"train": one, "valid": one})
+    train(parameters(epochs=1))
+    assert len(curves()) == 1
+
+
+def test_a_loss_that_is_no_number_stops_training(parameters: Parameters) -> None:
+    with pytest.raises(TrainingError, match=r"the loss of epoch \d is .*: lower train\.lr"):
+        train(parameters(lr=1e30, gradient_norm=1e30))
+
+
+def test_valid_without_labelled_clips_is_refused_before_training(parameters: Parameters) -> None:
+    small_corpus.write(Path("data/tensors"), spoil={"valid": lambda tensors: tensors["labels"].fill_(torch.nan)})
+    with pytest.raises(TensorError, match=r"valid\.safetensors: 32 clips, none of them labelled"):
+        train(parameters())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
+def test_a_device_that_is_not_there_is_named(parameters: Parameters) -> None:
+    tree = parameters().model_dump()
+    tree["run"]["device"] = "cuda:1"
+    with pytest.raises(DeviceError, match=r"run\.device is cuda:1, but torch sees no CUDA device"):
+        train(parameters().model_validate(tree))
+
+
+def test_the_prior_is_the_share_of_labelled_clips_and_never_certain() -> None:
+    labels = torch.tensor([[1.0, 0.0, torch.nan], [2.0, 0.0, 1.0]])
+    assert label_prior(labels).tolist() == pytest.approx([3 / 4, 1 / 4, 2 / 3])
+
+
+def test_weights_that_cannot_be_used_are_named(parameters: Parameters) -> None:
+    folder = Path("data/model")
+    with pytest.raises(weights.WeightsError, match=r"config\.json is not there: run train"):
+        weights.load(folder)
+    train(parameters(epochs=1))
+    tree = json.loads((folder / "config.json").read_text())
+    tree["network"]["width"] = 64
+    (folder / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(weights.WeightsError, match=r"weights\.safetensors does not fit config\.json"):
+        weights.load(folder)
+    del tree["network"]["width"]
+    (folder / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(weights.WeightsError, match=r"config\.json is of another version"):
+        weights.load(folder)
+
+
+def test_the_parameters_name_every_size_of_the_network(parameters: Parameters) -> None:
+    """What params.yaml says and what the tensors say make up the whole configuration."""
+    named = set(parameters().train.model.model_dump()) | {"dims", "labels"}
+    assert named == set(LDDUConfig.__dataclass_fields__)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_on_a_gpu_learns_and_repeats(parameters: Parameters) -> None:
+    tree = parameters(epochs=6).model_dump()
+    tree["run"]["device"] = "cuda"
+    train(parameters().model_validate(tree))
+    first = curves()
+    train(parameters().model_validate(tree))
+    assert first[-1]["valid_micro_ap"] > 0.5
+    assert curves()[-1]["valid_bce"] == pytest.approx(first[-1]["valid_bce"], abs=1e-4)

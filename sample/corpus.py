@@ -162,7 +162,7 @@ def fill(clips: list[Clip], settings: params.Params) -> dict[str, Path]:
     missing = [(clip, keys[clip.clip_id]) for clip in clips if not kept.has(keys[clip.clip_id])]
     if missing:
         photograph = _photograph(kept)
-        function = partial(_make, photograph=photograph, sample=settings.sample, program=settings.run.ffmpeg, kept=kept)
+        function = partial(_make, photograph=photograph, sample=settings.sample, program="bundled", kept=kept)
         made = work.each(function, missing, min(work.workers(settings.run.workers), len(missing)), "sample.corpus")
         seconds: dict[str, float] = {}
         for _ in track(_noted(made, seconds), "sample", len(missing), seconds):
@@ -185,7 +185,7 @@ def _keys(clips: list[Clip], settings: params.Params) -> dict[str, str]:
         "seed": [settings.sample.seed, settings.sample.speakers],
         "frame_rate": settings.sample.frame_rate,
         "model": sha256(MODEL.read_bytes()).hexdigest(),
-        "ffmpeg": media.version(settings.run.ffmpeg),
+        "ffmpeg": media.version("bundled"),
         "capability": store.capability(),
     }
     return {clip.clip_id: store.key(clip=asdict(clip) | {"blank": None}, **fixed) for clip in clips}

@@ -70,9 +70,9 @@ def _occlusion(level: float, face: NDArray[np.float64], rng: np.random.Generator
     from_below = bool(rng.integers(2))
     colour = tuple(int(value) for value in rng.integers(30, 200, 3))
     reach = level * 1.05 * height
-    edge = top + height * 1.15 - reach if from_below else top - 0.1 * height
+    edge = top + height - reach if from_below else top
     first = (int(left - 0.15 * width), int(edge))
-    last = (int(left + 1.15 * width), int(edge + reach + 0.1 * height))
+    last = (int(left + 1.15 * width), HEIGHT if from_below else int(edge + reach))
 
     def cover(picture: Picture) -> Picture:
         covered = picture.copy()

@@ -26,7 +26,7 @@ from sample.portrait import (
 )
 
 STEP = 2  # pixels of the film between the points of a field
-ROUNDS = 4  # of the fixed point that inverts the smooth part
+ROUNDS, STRIDE = 6, 0.7  # of the iteration that inverts the smooth part; shorter strides stand steeper fields
 
 MOVES = (
     "smile",
@@ -43,7 +43,7 @@ MOVES = (
     "yaw",
     "pitch",
 )
-REST = {"smile": -0.85, "press": 0.1}  # what makes the photograph's smile a neutral face
+REST = {"smile": -1.1, "press": 0.1}  # what makes the photograph's smile a neutral face
 INNER_BROWS, OUTER_BROWS = [107, 66, 55, 65, 336, 296, 285, 295], [70, 63, 46, 53, 105, 52, 300, 293, 276, 283, 334, 282]
 INSIDE_TOP = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
 INSIDE_BOTTOM = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]
@@ -93,7 +93,8 @@ class MovingFace:
 
     def picture(self, pose: Pose, turned: Field | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """(240, 320, 3) BGR times opacity, and (240, 320) opacity; `turned` as turn() gives it."""
-        at = _inverse(np.tensordot(pose.moves.astype(np.float32), self.fields, 1), self._places(pose, turned))
+        shift = (pose.moves.astype(np.float32) @ self.fields).reshape(GRID.shape)
+        at = _inverse(shift, self._places(pose, turned))
         at = cv2.resize(at, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
         for cut in self.lids:
             _close(at, cut, pose.lids)
@@ -101,15 +102,15 @@ class MovingFace:
         picture = cv2.remap(self.portrait.image, to_detail(at), None, cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
         mouth = picture[rows, columns, :3]
         mouth[:] = (mouth * (1 - dark) + MOUTH_DARK * dark).astype(np.uint8)
-        return picture[..., :3], picture[..., 3]
+        return cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR), cv2.extractChannel(picture, 3)
 
     def before_wall(self, pose: Pose, turned: Field | None = None) -> NDArray[np.uint8]:
         """(240, 320, 3) BGR: the person before the wall."""
         person, opacity = self.picture(pose, turned)
         if self.mirrored:
-            person, opacity = person[:, ::-1], opacity[:, ::-1]
-        through = cv2.multiply(self.portrait.background, cv2.merge([255 - opacity] * 3), scale=1 / 255)
-        return cv2.add(np.ascontiguousarray(person), through)
+            person, opacity = cv2.flip(person, 1), cv2.flip(opacity, 1)
+        through = cv2.multiply(self.portrait.background, cv2.cvtColor(255 - opacity, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+        return cv2.add(person, through)
 
     def box(self, pose: Pose) -> NDArray[np.float64]:
         """(4,) left, top, width and height of the face in a picture, a turn apart."""
@@ -161,18 +162,18 @@ def _inverse(shift: Field, places: Field) -> Field:
     """Which point of the portrait is moved to each of these places by `shift`, which says where each point goes."""
     back = -shift
     for _ in range(ROUNDS):
-        back = -_look_up(shift, GRID + back)
+        back -= STRIDE * (back + _look_up(shift, GRID + back))
     return places + _look_up(back, places)
 
 
 def _fields(landmarks: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(13, HEIGHT / STEP, WIDTH / STEP, 2): where each movement at an amount of 1 takes each point, in pixels."""
+    """(13, HEIGHT / STEP * WIDTH / STEP * 2): how far each movement at an amount of 1 takes each point, in pixels."""
     points, fixed = landmarks[DRIVEN, :2], border()
     moved = np.stack([_movement(name, landmarks)[DRIVEN] for name in MOVES], 1).reshape(len(DRIVEN), -1)
     values = np.concatenate([moved, np.zeros((len(fixed), moved.shape[1]))])
     field = RBFInterpolator(np.concatenate([points, fixed]), values, kernel="thin_plate_spline", smoothing=0.5)
     grid = field(GRID.reshape(-1, 2)).reshape(*GRID.shape[:2], len(MOVES), 2)
-    return np.ascontiguousarray(np.moveaxis(grid, 2, 0), np.float32)
+    return np.ascontiguousarray(np.moveaxis(grid, 2, 0), np.float32).reshape(len(MOVES), -1)
 
 
 def _movement(name: str, landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -266,9 +267,9 @@ def _jaw(shift: NDArray, points: NDArray) -> None:
     """The chin goes down, and with it the jaw's edge and the lower lip."""
     edge = [365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136]
     low = np.clip(1 - np.abs(points[edge, 0] - points[CHIN, 0]) / 0.45, 0, 1)
-    shift[edge, 1] = 0.08 * low
+    shift[edge, 1] = 0.12 * low
     lower = [146, 91, 181, 84, 17, 314, 405, 321, 375, 95, 88, 178, 87, 14, 317, 402, 318, 324]
-    shift[lower, 1] = 0.03 * (1 - _side(points, lower) ** 2).clip(0)
+    shift[lower, 1] = 0.05 * (1 - _side(points, lower) ** 2).clip(0)
 
 
 def _yaw(shift: NDArray, points: NDArray) -> None:

@@ -26,7 +26,7 @@ def write(path: Path, pictures: Iterable[NDArray[np.uint8]], frame_rate: int, wa
     codecs = {
         "vcodec": "libx264",
         "preset": "veryfast",
-        "crf": 20,
+        "crf": 22,
         "pix_fmt": "yuv420p",
         "acodec": "aac",
         "audio_bitrate": "80k",

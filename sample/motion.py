@@ -17,7 +17,7 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
     "happy": {"smile": 1.3, "squint": 0.5},
     "sad": {"smile": -0.6, "brow_inner": 0.9, "lids": 0.25, "pitch": 0.06},
     "anger": {"brow_down": 1.6, "press": 0.8, "squint": 0.3, "smile": -0.3},
-    "surprise": {"brow_inner": 0.6, "brow_outer": 1.1, "eyes_wide": 1.0, "opening": 0.35},
+    "surprise": {"brow_inner": 0.6, "brow_outer": 1.1, "eyes_wide": 1.0, "opening": 0.5},
     "disgust": {"sneer": 1.3, "squint": 0.6, "brow_down": 0.4},
     "fear": {"brow_inner": 0.9, "eyes_wide": 0.9, "stretch": 1.0, "brow_outer": 0.2},
 }
@@ -77,7 +77,7 @@ def lips(speech: Speech, times: NDArray[np.float64]) -> tuple[NDArray[np.float64
         span = slice(int(phone.start * PACE), int(phone.end * PACE))
         samples[span] = OPENNESS.get(phone.name, CONSONANT)
         rounded[span] = phone.name in ROUNDED
-    samples *= 0.25 + 0.75 * envelope(speech)[: len(samples)]
+    samples *= 0.3 + 1.1 * envelope(speech)[: len(samples)]
     smooth = [gaussian_filter1d(values, 0.03 * PACE) for values in (samples, rounded)]
     grid = np.arange(len(samples)) / PACE
     return np.interp(times, grid, smooth[0], right=0.0), np.interp(times, grid, smooth[1], right=0.0)

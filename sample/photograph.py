@@ -17,6 +17,7 @@ DETAIL = 2  # pixels of the cut-out for each pixel of the film
 ZOOM = 1.23  # pixels of the film for each pixel of the photograph
 LEFT = 95  # column of the photograph at the left edge of the film; its top row is the film's
 CHIN = 152
+BROW_TOPS = [63, 105, 66, 293, 334, 296]
 # The suit's outline, in pixels of the photograph.
 SUIT = [(60, 256), (95, 222), (117, 208), (122, 190), (134, 170), (150, 156), (177, 148), (200, 152), (252, 172)]
 SUIT += [(268, 178), (285, 195), (298, 215), (304, 236), (330, 250), (345, 262), (345, 300), (60, 300)]
@@ -65,7 +66,7 @@ def take(model: Path) -> Photograph:
     image = cv2.warpAffine(photograph, onto, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     landmarks = _landmarks(model, image)
     person = _person(image, to_detail(landmarks[:, :2]))
-    skin, hair = _skin_and_hair(image, person, to_detail(landmarks[:, :2]))
+    skin, hair = _skin_and_hair(image, to_detail(landmarks[:, :2]))
     return Photograph(image, person, skin, hair, landmarks)
 
 
@@ -104,27 +105,28 @@ def _largest(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return mask * (parts == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax())
 
 
-def _skin_and_hair(
-    image: NDArray[np.uint8], person: NDArray[np.float32], face: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How much of each pixel is skin, and how much is hair."""
+def _skin_and_hair(image: NDArray[np.uint8], face: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How much of each pixel is skin, and how much is hair; the wall behind does not matter."""
     size, chin = np.ptp(face, axis=0), face[CHIN]
     neck = chin + np.array([[-0.35, 0.0], [0.35, 0.0], [0.35, 0.2], [-0.35, 0.2]]) * size
-    hull = np.zeros(person.shape, np.float32)
+    hull = np.zeros(image.shape[:2], np.float32)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate([face, neck]).astype(np.int32)), 1.0)
     hull = cv2.dilate(hull, np.ones((17, 17), np.uint8))
     brightness, red, _ = np.moveaxis(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb).astype(np.float32), 2, 0)
-    skin = cv2.GaussianBlur(hull * ((brightness > 90) & (red > 138)), (0, 0), 3.0)
-    skin = np.clip(np.maximum(skin, cv2.GaussianBlur(_inside(face, person.shape), (0, 0), 6.0)), 0, 1)
-    above = np.zeros(person.shape, np.float32)
+    brows = face[BROW_TOPS, 1].min() - 4 * DETAIL
+    dim = np.where(np.arange(len(image)) < brows, 150, 90)[:, None]  # the fringe is as red as skin, but darker
+    skin = cv2.GaussianBlur(hull * ((brightness > dim) & (red > 138)), (0, 0), 3.0)
+    skin = np.clip(np.maximum(skin, cv2.GaussianBlur(_inside(face, image.shape[:2]), (0, 0), 6.0)), 0, 1)
+    above = np.zeros(image.shape[:2], np.float32)
     above[: int(chin[1] - 0.35 * size[1])] = 1
-    hair = person * (1 - skin) * cv2.GaussianBlur(above, (0, 0), 4.0)
+    hair = (1 - skin) * cv2.GaussianBlur(above, (0, 0), 4.0)
     return skin, hair.astype(np.float32)
 
 
 def _inside(face: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """1 well inside the face's oval, where all is skin (eyes, brows and mouth take the tone with it)."""
+    """1 well inside the face's oval, from the brows down, where all is skin (eyes, brows and mouth take the tone with it)."""
     mask = np.zeros(shape, np.float32)
     centre = face[OVAL].mean(0)
     cv2.fillConvexPoly(mask, cv2.convexHull((centre + 0.8 * (face[OVAL] - centre)).astype(np.int32)), 1.0)
+    mask[: int(face[BROW_TOPS, 1].min())] = 0
     return mask

@@ -96,7 +96,7 @@ def _bend(image: NDArray[np.uint8], source: NDArray, target: NDArray) -> NDArray
 def _tone(photograph: Photograph, face: Face) -> NDArray[np.float32]:
     """The photograph in BGR, 0 to 255, with skin, hair and suit shifted in Lab; lightness scales, so shading stays."""
     lab = cv2.cvtColor(photograph.image.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
-    suit = 1 - np.maximum(photograph.skin, photograph.hair)
+    suit = 1 - photograph.skin - photograph.hair
     for mask, change in ((photograph.skin, face.skin), (photograph.hair, face.hair), (suit, face.suit)):
         lab[..., 0] *= 1 + mask * (change[0] / 75)
         lab[..., 1:] += mask[..., None] * np.array(change[1:], np.float32)

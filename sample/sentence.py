@@ -181,8 +181,9 @@ def sentence(felt: list[str], speaker: Speaker, level: float, kind: str, rng: np
     slots = _slots(felt, rng)
     said = [_spoken(slot, felt, speaker, level, kind, rng) for slot in slots]
     parts = [_phrase(slot, feeling, speaker, rng) for slot, feeling in zip(slots, said, strict=True)]
-    if sum(len(part.split()) for part in parts) <= MOST_WORDS - 5:
-        parts.insert(int(slots[0].short), _event(speaker, rng))
+    event = _event(speaker, rng)
+    if sum(len(part.split()) for part in [*parts, event]) <= MOST_WORDS:
+        parts.insert(int(slots[0].short), event)
     text = ", ".join(dict.fromkeys(parts))
     return text[0].upper() + text[1:] + "."
 

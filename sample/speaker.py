@@ -22,6 +22,7 @@ class Voice:
     level: float  # decibels
     breath: float  # decibels added to the noise in the voice
     jitter: float = 0.0  # deviation of the pitch from one 12.5 ms frame to the next, natural logarithm
+    rise: float = 0.0  # half of what the pitch rises from the first to the last voiced frame, natural logarithm
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def _voice(height: float, rng: np.random.Generator) -> Voice:
         range=float(rng.uniform(0.8, 1.2)),
         tract=0.86 + 0.2 * height + float(rng.normal(0, 0.02)),
         speed=float(rng.uniform(0.9, 1.12)),
-        tilt=float(rng.uniform(-4, 4)),
-        level=float(rng.uniform(-2, 2)),
+        tilt=float(rng.uniform(-3, 3)),
+        level=-6 + float(rng.uniform(-1.5, 1.5)),
         breath=float(rng.uniform(-2, 4)),
     )
 
@@ -102,11 +103,11 @@ def _face(spread: dict[str, float], rng: np.random.Generator) -> Face:
 
     hairs = ((-38, -4, -14), (-24, 2, -4), (0, 0, 0), (6, -2, 8), (-8, 16, 10), (10, -4, -18))
     hair = np.array(hairs[int(spread["hair"] * len(hairs))]) + rng.normal(0, 2, 3)
-    skin = np.array([-40 + 46 * spread["skin"], 0, 0]) + rng.normal(0, 1.5, 3)
-    suit = np.array([rng.uniform(-15, 25), 45 * np.cos(6.28 * spread["suit"]), 45 * np.sin(6.28 * spread["suit"])])
+    skin = np.array([-30 + 36 * spread["skin"], 0, 0]) + rng.normal(0, 1.5, 3)
+    suit = np.array([rng.uniform(-15, 25), 28 * np.cos(6.28 * spread["suit"]), 28 * np.sin(6.28 * spread["suit"])])
     idle = ("smile", "brow_inner", "brow_outer", "brow_down", "squint", "press")
     return Face(
-        shape={name: float(rng.uniform(-1, 1)) for name in SHAPES},
+        shape={name: float(rng.uniform(-1.2, 1.2)) for name in SHAPES},
         habit={name: float(rng.normal(0, 0.12)) for name in MOVES if name in idle},
         skin=_triple(skin),
         hair=_triple(hair),

@@ -19,6 +19,8 @@ RATE = dsp.SR  # hertz
 UNIT = 2 * dsp.HOP / RATE  # seconds: durations are counted in two spectral frames
 DURATIONS = "/Cast_32_output_0"  # of hibari-tts 0.2.1: (tokens,) int64
 ROOM = 0.0006  # deviation of the noise that a quiet room has
+LATENCY = 0.04  # seconds by which a sound is heard before its duration begins: fricatives against high-frequency energy
+AUDIBLE = 0.02  # of the loudest 5 ms, below which a word that ends a phrase is over
 VOICED = 20.0  # hertz, above which a frame has a pitch
 UNSPOKEN = frozenset(",.;:!?—…\"'()“” ")
 STRESS = frozenset("ˈˌ")
@@ -47,15 +49,16 @@ class Speech:
         return len(self.wave) / RATE
 
 
-# What an emotion of full strength does to a voice: factors for pitch, range and speed, decibels for the others.
+# What an emotion of full strength does to a voice: factors or, for the others, sums.
 STYLES: dict[str, dict[str, float]] = {
-    "happy": {"pitch": 1.22, "range": 1.5, "speed": 1.08, "level": 2, "tilt": 2},
-    "sad": {"pitch": 0.87, "range": 0.55, "speed": 0.82, "level": -5, "tilt": -6},
-    "anger": {"pitch": 1.10, "range": 1.3, "speed": 1.12, "level": 6, "tilt": 7},
-    "surprise": {"pitch": 1.35, "range": 1.9, "speed": 0.98, "level": 1},
-    "disgust": {"pitch": 0.90, "range": 0.8, "speed": 0.86, "level": -1, "breath": 6, "tilt": -2},
-    "fear": {"pitch": 1.38, "range": 0.7, "speed": 1.22, "level": -2, "breath": 5, "jitter": 0.035},
+    "happy": {"pitch": 1.25, "range": 1.5, "speed": 1.10, "level": 2, "tilt": 3, "tract": 1.04},
+    "sad": {"pitch": 0.84, "range": 0.5, "speed": 0.78, "level": -6, "tilt": -7, "rise": -0.15},
+    "anger": {"pitch": 1.12, "range": 1.3, "speed": 1.12, "level": 7, "tilt": 9, "tract": 0.97},
+    "surprise": {"pitch": 1.35, "range": 1.8, "speed": 0.95, "level": 1, "rise": 0.35},
+    "disgust": {"pitch": 0.86, "range": 0.8, "speed": 0.86, "level": -1, "breath": 8, "tract": 0.93},
+    "fear": {"pitch": 1.40, "range": 0.6, "speed": 1.24, "level": -3, "breath": 5, "jitter": 0.05},
 }
+FACTORS = ("pitch", "range", "speed", "tract")
 
 
 def moved(voice: Voice, amounts: dict[str, float], monotony: float = 0.0) -> Voice:
@@ -64,9 +67,7 @@ def moved(voice: Voice, amounts: dict[str, float], monotony: float = 0.0) -> Voi
     for label, amount in amounts.items():
         for name, value in STYLES[label].items():
             heard = amount * (1 - monotony)
-            changes[name] = (
-                changes[name] * value**heard if name in ("pitch", "range", "speed") else changes[name] + value * heard
-            )
+            changes[name] = changes[name] * value**heard if name in FACTORS else changes[name] + value * heard
     return replace(voice, **(changes | {"range": changes["range"] * (1 - 0.9 * monotony)}))
 
 
@@ -75,10 +76,10 @@ def faster(voice: Voice, factor: float) -> Voice:
 
 
 def fitted(speech: Speech, seconds: float, rng: np.random.Generator) -> Speech:
-    """The speech in a quiet room of exactly this length; what is cut off at the end is silence."""
+    """The speech in a quiet room of exactly this length, shouts softly limited; what is cut off at the end is silence."""
     wave = (rng.standard_normal(round(seconds * RATE)) * ROOM).astype(np.float32)
     heard = speech.wave[: len(wave)]
-    wave[: len(heard)] += heard
+    wave[: len(heard)] += np.tanh(heard)
     return replace(speech, wave=wave)
 
 
@@ -111,11 +112,11 @@ def say(text: str, voice: Voice, rng: np.random.Generator) -> Speech:
         ids = np.array([hibari.ids(sounds)], np.int64)
         *frames, durations = network.run(None, {"ids": ids, "speed": np.array([voice.speed], np.float32)})
         *spectra, pitch = (found[0] for found in frames)
-        ends = start + np.cumsum(durations) * UNIT
-        timed = [Spoken(sound, *ends[i : i + 2]) for i, sound in enumerate(sounds)]
-        words += [Spoken(next(names).strip(",.?!"), *span) for span in _word_spans(timed)]
-        phones += [phone for phone in timed if phone.name not in UNSPOKEN | STRESS]
+        ends = np.maximum(start + np.cumsum(durations) * UNIT - LATENCY, 0.0)
+        timed = [Spoken(sound, *map(float, ends[i : i + 2])) for i, sound in enumerate(sounds)]
         waves.append(_wave(spectra, pitch, voice, rng))
+        words += [Spoken(next(names).strip(",.?!"), *_audible(span, waves[-1], start)) for span in _word_spans(timed)]
+        phones += [phone for phone in timed if phone.name not in UNSPOKEN | STRESS]
         start += len(waves[-1]) / RATE
     if next(names, None) is not None:
         raise ValueError(f"not every word of {text!r} is spoken by itself")
@@ -123,18 +124,35 @@ def say(text: str, voice: Voice, rng: np.random.Generator) -> Speech:
 
 
 def _word_spans(sounds: list[Spoken]) -> list[tuple[float, float]]:
-    """Start and end of each word: what stands between spaces, without punctuation."""
+    """Start and end of each word: what stands between spaces, without punctuation.
+
+    A space without punctuation is no silence but the way from one word into the next: they meet in its middle.
+    """
     spans: list[tuple[float, float]] = []
-    inside = False
+    inside, paused, start = False, True, 0.0
     for sound in sounds:
-        if sound.name in UNSPOKEN:
-            inside = inside and sound.name != " "
+        if sound.name == " ":
+            start = (sound.start + sound.end) / 2
+            if inside and not paused:
+                spans[-1] = (spans[-1][0], start)
+            inside = False
+        elif sound.name in UNSPOKEN:
+            paused = True
         elif inside:
             spans[-1] = (spans[-1][0], sound.end)
         else:
-            spans.append((sound.start, sound.end))
-            inside = True
+            spans.append((sound.start if paused else start, sound.end))
+            inside, paused = True, False
     return spans
+
+
+def _audible(span: tuple[float, float], wave: Wave, offset: float) -> tuple[float, float]:
+    """The span without the silence at its end, which a phrase's last sound includes; the wave begins at `offset` seconds."""
+    first, last = (round((time - offset) * RATE) for time in span)
+    block = RATE // 200
+    loudness = np.abs(wave[first : last - (last - first) % block]).reshape(-1, block).max(1)
+    heard = np.flatnonzero(loudness > AUDIBLE * np.abs(wave).max())
+    return span[0], min(span[1], span[0] + float(heard[-1] + 1) * block / RATE) if len(heard) else span[1]
 
 
 def _wave(spectra: list[NDArray], pitch: NDArray, voice: Voice, rng: np.random.Generator) -> Wave:
@@ -161,6 +179,6 @@ def _melody(pitch: NDArray, voice: Voice, rng: np.random.Generator) -> NDArray[n
     heights = np.log(pitch[voiced])
     centre = np.median(heights) if len(heights) else 0.0
     changed = pitch.copy()
-    unrest = voice.jitter * rng.standard_normal(len(heights))
+    unrest = voice.jitter * rng.standard_normal(len(heights)) + voice.rise * np.linspace(-1, 1, len(heights))
     changed[voiced] = np.exp(centre + np.log(voice.pitch) + (heights - centre) * voice.range + unrest)
     return changed.astype(np.float32)

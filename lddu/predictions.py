@@ -1,0 +1,94 @@
+"""What evaluate said of each clip, read back from its tables."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path("data/predictions")
+# A probability is written with six digits: what reads as 0 or 1 is at most this far from it.
+LEAST_PROBABILITY = 1e-6
+
+
+class PredictionsError(ValueError):
+    """A table of predictions cannot be read; the message names the file and what is missing."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One label of one clip."""
+
+    probability: float
+    predicted: bool
+    true: bool | None  # None where it is not annotated
+    sigma: dict[str, float]  # by modality that is present: share of the training split whose σ is not larger
+
+    @property
+    def wrong(self) -> bool:
+        return self.true is not None and self.predicted != self.true
+
+    @property
+    def cross_entropy(self) -> float:
+        """In nats; how surprised the probability is by the truth. 0 where that is unknown."""
+        if self.true is None:
+            return 0.0
+        said = self.probability if self.true else 1 - self.probability
+        return -float(np.log(max(said, LEAST_PROBABILITY)))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One clip: the modalities that it has, and a decision a label."""
+
+    clip_id: str
+    modalities: tuple[str, ...]
+    decisions: dict[str, Decision]
+
+    @property
+    def scored(self) -> bool:
+        return all(decision.true is not None for decision in self.decisions.values())
+
+    @property
+    def wrong(self) -> int:
+        return sum(decision.wrong for decision in self.decisions.values())
+
+    @property
+    def positives(self) -> int:
+        return sum(bool(decision.true) for decision in self.decisions.values())
+
+    @property
+    def cross_entropy(self) -> float:
+        return float(np.mean([decision.cross_entropy for decision in self.decisions.values()]))
+
+    @property
+    def uncertainty(self) -> float:
+        """Mean share over labels and present modalities; 0 where none is present."""
+        shares = [share for decision in self.decisions.values() for share in decision.sigma.values()]
+        return float(np.mean(shares)) if shares else 0.0
+
+
+def read(path: Path, labels: list[str]) -> list[Prediction]:
+    """Every clip of a table, in its order; PredictionsError where a label has no columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        columns = list(table.fieldnames or ())
+        wanted = ["clip_id", "modalities", *(f"{label}_{what}" for label in labels for what in ("probability", "predicted"))]
+        missing = [column for column in wanted if column not in columns]
+        if missing:
+            raise PredictionsError(f"{path} has no column {', '.join(missing)}: run evaluate again")
+        return [
+            Prediction(row["clip_id"], tuple(row["modalities"].split()), {label: _decision(row, label) for label in labels})
+            for row in table
+        ]
+
+
+def _decision(row: dict[str, str], label: str) -> Decision:
+    true, prefix = row.get(f"{label}_true", ""), f"{label}_sigma_"
+    sigma = {m: row.get(prefix + m, "") for m in row["modalities"].split()}
+    return Decision(
+        probability=float(row[f"{label}_probability"]),
+        predicted=row[f"{label}_predicted"] == "1",
+        true=true == "1" if true else None,
+        sigma={m: float(share) for m, share in sigma.items() if share},
+    )

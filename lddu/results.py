@@ -1,0 +1,106 @@
+"""What a run left but the media: predictions, scores, and what the tensors and the clip list say of each clip."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+
+import params
+from lddu import predictions
+from lddu.predictions import Prediction
+from preprocess.refusals import Refused
+
+METRICS = Path("metrics")
+CLIP_LIST = Path("data/manifest/labels.csv")
+SPLITS = ("train", "valid", "test", "other")
+SHOWN_FIRST = ("test", "valid", "other", "train")
+MODALITIES = ("text", "audio", "vision")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What the tensors say of a clip beside its features."""
+
+    seconds: float  # 0 for text alone
+    intensities: dict[str, float]  # by label, where annotated
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a run left, without the media."""
+
+    corpus: str
+    labels: list[str]
+    predictions: dict[str, list[Prediction]]  # by split, those with clips
+    scores: dict[str, dict]  # by split
+    clips: dict[str, Clip]
+    speakers: dict[str, str] | None  # by clip id; None where the manifest is not of these clips
+    refused: list[Refused]
+
+    @property
+    def shown(self) -> str:
+        """The split that clips are taken from."""
+        return next((split for split in SHOWN_FIRST if split in self.predictions), "")
+
+    @property
+    def threshold(self) -> float | None:
+        """One for all splits."""
+        return next((scores["threshold"] for scores in self.scores.values()), None)
+
+    @property
+    def everyone(self) -> list[Prediction]:
+        return [one for split in self.predictions.values() for one in split]
+
+    @property
+    def modalities(self) -> list[str]:
+        return [m for m in MODALITIES if any(m in one.modalities for one in self.everyone)]
+
+
+def read(settings: params.Params, refused: list[Refused]) -> Results:
+    """Whatever of it is there; `refused` counts where the clip list is of these clips."""
+    labels, tensors = settings.corpus.labels, Path(settings.tensors)
+    tables = {split: predictions.FOLDER / f"{split}.csv" for split in SPLITS}
+    found = {split: predictions.read(path, labels) for split, path in tables.items() if path.is_file()}
+    found = {split: clips for split, clips in found.items() if clips}
+    ids = {one.clip_id for clips in found.values() for one in clips}
+    speakers = read_speakers(ids)
+    return Results(
+        corpus=Path(settings.corpus.root).name if speakers is not None else tensors.name,
+        labels=labels,
+        predictions=found,
+        scores={split: json.loads(path.read_text(encoding="utf-8")) for split in SPLITS if (path := _metrics(split)).is_file()},
+        clips={clip_id: clip for split in found for clip_id, clip in read_clips(tensors, split, labels).items()},
+        speakers=speakers,
+        refused=refused if speakers is not None else [],
+    )
+
+
+def _metrics(split: str) -> Path:
+    return METRICS / f"{split}.json"
+
+
+def read_clips(tensors: Path, split: str, labels: list[str]) -> dict[str, Clip]:
+    """Duration and annotated intensities of each clip of a split; none where its tensors are not here."""
+    table, file = tensors / f"{split}.csv", tensors / f"{split}.safetensors"
+    if not table.is_file() or not file.is_file():
+        return {}
+    with table.open(encoding="utf-8", newline="") as rows, safe_open(file, framework="numpy") as tensor:
+        values = tensor.get_tensor("labels")
+        return {
+            row["clip_id"]: Clip(
+                float(row.get("duration") or 0),
+                {label: float(x) for label, x in zip(labels, values[i], strict=True) if x == x},
+            )
+            for i, row in enumerate(csv.DictReader(rows))
+        }
+
+
+def read_speakers(ids: set[str]) -> dict[str, str] | None:
+    """Speaker by clip id of the whole clip list, which has to know every one of these clips."""
+    if not CLIP_LIST.is_file():
+        return None
+    with CLIP_LIST.open(encoding="utf-8", newline="") as file:
+        found = {row["clip_id"]: row["speaker"] for row in csv.DictReader(file)}
+    return found if ids <= set(found) else None

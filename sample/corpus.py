@@ -22,68 +22,21 @@ import params
 from preprocess import media, sources, store, work
 from preprocess.progress import track
 from preprocess.store import Store
-from sample import disturbance, emotion, film, motion, sentence, speaker, voice
+from sample import disturbance, film, motion, sentence, speaker, voice
 from sample.emotion import LABELS
 from sample.face import MovingFace
 from sample.photograph import Photograph, take
+from sample.plan import Clip, plan
 from sample.portrait import paint
-from sample.speaker import CHANNELS, Speaker
+from sample.speaker import CHANNELS
 
 OUT = Path("data/sample")
 MODEL = Path("data/models/face/face_landmarker.task")
-KINDS = {"text": sentence.KINDS, "audio": disturbance.SOUND_KINDS, "vision": disturbance.PICTURE_KINDS}
-NOISELESS = 0.4  # share of the clips that are free of noise, for each channel by itself
 SHORTEST, LONGEST = 2.0, 5.0  # seconds
 HIDDEN = 0.15  # chance that next to nothing of an emotion shows in a channel
 
 
-@dataclass(frozen=True)
-class Clip:
-    """What is decided about a clip before it is made."""
-
-    clip_id: str
-    number: int
-    speaker: Speaker
-    intensities: tuple[float, ...]  # in the order of LABELS
-    noise: dict[str, float]  # by channel, 0 to 1
-    kind: dict[str, str]  # by channel, also where the noise is 0
-    blank: bool  # whether clips.csv leaves the text out
-
-    @property
-    def felt(self) -> dict[str, float]:
-        """How strong each present emotion is, 0 to 1."""
-        strengths = emotion.strength(np.array(self.intensities))
-        return {label: float(value) for label, value in zip(LABELS, strengths, strict=True) if value > 0}
-
-
-def plan(sample: params.Sample) -> list[Clip]:
-    """Every clip of the corpus."""
-    people = speaker.people(sample.seed, sample.speakers)
-    rng = np.random.default_rng([sample.seed, 5])
-    spoken_by = [people[i % len(people)] for i in range(sample.clips)]
-    sets: dict[int, tuple[str, ...]] = {}
-    blank: set[int] = set()
-    for split in speaker.SPLIT_SHARES:
-        numbers = [i for i, person in enumerate(spoken_by) if person.split == split]
-        sets |= dict(zip(numbers, emotion.label_sets(len(numbers), rng), strict=True))
-        blank |= set(rng.permutation(numbers)[: int(np.ceil(sample.blank_text * len(numbers)))].tolist())
-    return [_clip(sample.seed, i, spoken_by[i], sets[i], i in blank) for i in range(sample.clips)]
-
-
-def _clip(seed: int, number: int, person: Speaker, labels: tuple[str, ...], blank: bool) -> Clip:
-    rng = np.random.default_rng([seed, 6, number])
-    return Clip(
-        clip_id=f"{person.name}_{number:04d}",
-        number=number,
-        speaker=person,
-        intensities=tuple(emotion.intensities(labels, rng).tolist()),
-        noise={channel: 0.0 if rng.random() < NOISELESS else round(float(rng.uniform(0.02, 1)), 2) for channel in CHANNELS},
-        kind={channel: str(rng.choice(KINDS[channel])) for channel in CHANNELS},
-        blank=blank,
-    )
-
-
-def make(clip: Clip, photograph: Path, sample: params.Sample, program: str, folder: Path) -> float:
+def make(clip: Clip, photograph: Path, sample: params.Sample, folder: Path) -> float:
     """Write a clip's film and what is said in it, `clip.mp4` and `words.json`, into a folder; its length in seconds."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([sample.seed, 7, clip.number])
@@ -91,7 +44,7 @@ def make(clip: Clip, photograph: Path, sample: params.Sample, program: str, fold
     speech = _speech(clip, text, sample.frame_rate, rng)
     wave = disturbance.disturb_sound(speech.wave, clip.kind["audio"], clip.noise["audio"], rng)
     pictures = _pictures(clip, speech, photograph, sample, rng)
-    film.write(folder / "clip.mp4", pictures, sample.frame_rate, wave, program)
+    film.write(folder / "clip.mp4", pictures, sample.frame_rate, wave)
     words = {"text": text, "words": [asdict(word) for word in speech.words]}
     (folder / "words.json").write_text(json.dumps(words), encoding="utf-8")
     return speech.duration
@@ -144,13 +97,13 @@ class Made:
     seconds: float
 
 
-def _make(task: tuple[Clip, str], photograph: Path, sample: params.Sample, program: str, kept: Store) -> Made:
+def _make(task: tuple[Clip, str], photograph: Path, sample: params.Sample, kept: Store) -> Made:
     """In a worker: make one clip's entry in the store."""
     clip, key = task
     with kept.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
-        seconds = make(clip, photograph, sample, program, folder)
+        seconds = make(clip, photograph, sample, folder)
         kept.add(key, folder)
     return Made(clip.clip_id, seconds)
 
@@ -158,17 +111,18 @@ def _make(task: tuple[Clip, str], photograph: Path, sample: params.Sample, progr
 def fill(clips: list[Clip], settings: params.Params) -> dict[str, Path]:
     """The store's entry of each clip by id; what is missing is made."""
     kept = Store(store.root(settings.run.store) / "sample")
-    keys = _keys(clips, settings)
+    fixed = _determined_by(settings.sample)
+    keys = {clip.clip_id: store.key(clip=asdict(clip) | {"blank": None}, **fixed) for clip in clips}
     missing = [(clip, keys[clip.clip_id]) for clip in clips if not kept.has(keys[clip.clip_id])]
     if missing:
-        photograph = _photograph(kept)
-        function = partial(_make, photograph=photograph, sample=settings.sample, program="bundled", kept=kept)
+        photograph = _photograph(kept, store.key(**fixed))
+        function = partial(_make, photograph=photograph, sample=settings.sample, kept=kept)
         made = work.each(function, missing, min(work.workers(settings.run.workers), len(missing)), "sample.corpus")
         seconds: dict[str, float] = {}
         for _ in track(_noted(made, seconds), "sample", len(missing), seconds):
             pass
     print(f"sample: {len(clips)} clips, {len(missing)} made, {len(clips) - len(missing)} reused")
-    return {clip.clip_id: kept.path(keys[clip.clip_id]) for clip in clips}
+    return {clip_id: kept.path(key) for clip_id, key in keys.items()}
 
 
 def _noted(made: Iterator[Made], seconds: dict[str, float]) -> Iterator[Made]:
@@ -178,28 +132,27 @@ def _noted(made: Iterator[Made], seconds: dict[str, float]) -> Iterator[Made]:
         yield item
 
 
-def _keys(clips: list[Clip], settings: params.Params) -> dict[str, str]:
-    fixed = {
+def _determined_by(sample: params.Sample) -> dict[str, object]:
+    """What can change a clip's bytes, apart from its plan."""
+    return {
         "stage": "sample",
         "sources": sources.digest("sample.corpus"),
-        "seed": [settings.sample.seed, settings.sample.speakers],
-        "frame_rate": settings.sample.frame_rate,
+        "parameters": [sample.seed, sample.speakers, sample.frame_rate],
         "model": sha256(MODEL.read_bytes()).hexdigest(),
-        "ffmpeg": media.version("bundled"),
+        "ffmpeg": media.version(film.PROGRAM),
         "capability": store.capability(),
     }
-    return {clip.clip_id: store.key(clip=asdict(clip) | {"blank": None}, **fixed) for clip in clips}
 
 
-def _photograph(kept: Store) -> Path:
+def _photograph(kept: Store, key: str) -> Path:
     """A file with the photograph as all workers use it."""
-    kept.folder.mkdir(parents=True, exist_ok=True)
-    path = kept.folder / "photograph.npz"
-    with kept.workplace() as workplace:
-        unfinished = Path(workplace) / "photograph.npz"
-        take(MODEL).save(unfinished)
-        unfinished.replace(path)
-    return path.resolve()
+    path = (kept.folder / f"photograph-{key}.npz").resolve()
+    if not path.exists():
+        with kept.workplace() as workplace:
+            unfinished = Path(workplace) / path.name
+            take(MODEL).save(unfinished)
+            unfinished.replace(path)
+    return path
 
 
 def assemble(clips: list[Clip], entries: dict[str, Path], out: Path) -> None:
@@ -243,6 +196,8 @@ def _write(path: Path, rows: list[dict[str, str]]) -> None:
 
 def main() -> None:
     settings = params.load()
+    if not MODEL.is_file():
+        raise SystemExit(f"{MODEL} is not here: python -m preprocess models fetches it")
     clips = plan(settings.sample)
     assemble(clips, fill(clips, settings), OUT)
 

@@ -13,12 +13,14 @@ from preprocess.media import BITEXACT, binary
 from sample.photograph import HEIGHT, WIDTH
 from sample.voice import RATE, Wave
 
+PROGRAM = "bundled"  # ffmpeg of the pinned wheel, whatever the stages use: another one writes other bytes
+
 
 class FilmError(RuntimeError):
     """ffmpeg did not write a film; the message is its own."""
 
 
-def write(path: Path, pictures: Iterable[NDArray[np.uint8]], frame_rate: int, wave: Wave, program: str) -> None:
+def write(path: Path, pictures: Iterable[NDArray[np.uint8]], frame_rate: int, wave: Wave) -> None:
     """Write a film of (240, 320, 3) BGR pictures, and its sound, which should last as long."""
     sound = path.with_suffix(".wav")
     soundfile.write(sound, np.clip(wave, -1, 1), RATE, subtype="PCM_16")
@@ -32,7 +34,7 @@ def write(path: Path, pictures: Iterable[NDArray[np.uint8]], frame_rate: int, wa
         "audio_bitrate": "80k",
     }
     graph = ffmpeg.output(pictured, ffmpeg.input(str(sound)), str(path), **codecs, **BITEXACT).global_args("-loglevel", "error")
-    command = ffmpeg.compile(graph, cmd=binary(program), overwrite_output=True)
+    command = ffmpeg.compile(graph, cmd=binary(PROGRAM), overwrite_output=True)
     done = subprocess.run(command, input=b"".join(picture.tobytes() for picture in pictures), capture_output=True)
     if done.returncode:
         raise FilmError(f"{path.name}: {done.stderr.decode(errors='replace').strip()}")

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from sample.face import MOVES, REST, Pose
+from sample.face import Pose
+from sample.movement import MOVES, REST
 from sample.voice import RATE, Speech
 
 PACE = 200  # points a second on the time line of lips
 BLINK = 0.13  # seconds from open to closed
 
-# What an emotion of full strength does to a face: amounts of face.MOVES, and of the lips' and lids' cuts.
+# What an emotion of full strength does to a face: amounts of movement.MOVES, and of the lips' and lids' cuts.
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "happy": {"smile": 1.3, "squint": 0.5},
     "sad": {"smile": -0.6, "brow_inner": 0.9, "lids": 0.25, "pitch": 0.06},
@@ -77,7 +78,7 @@ def lips(speech: Speech, times: NDArray[np.float64]) -> tuple[NDArray[np.float64
         span = slice(int(phone.start * PACE), int(phone.end * PACE))
         samples[span] = OPENNESS.get(phone.name, CONSONANT)
         rounded[span] = phone.name in ROUNDED
-    samples *= 0.3 + 1.1 * envelope(speech)[: len(samples)]
+    samples *= 0.3 + 1.7 * envelope(speech)[: len(samples)]
     smooth = [gaussian_filter1d(values, 0.03 * PACE) for values in (samples, rounded)]
     grid = np.arange(len(samples)) / PACE
     return np.interp(times, grid, smooth[0], right=0.0), np.interp(times, grid, smooth[1], right=0.0)

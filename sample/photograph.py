@@ -1,7 +1,6 @@
 """The one photograph that every face of the corpus is made from, cut out and measured.
 
-It is scikit-image's astronaut: Eileen Collins, photographed by NASA, in the public domain
-(https://www.nasa.gov/multimedia/imagegallery/).
+It is scikit-image's astronaut: Eileen Collins, photographed by NASA, in the public domain.
 """
 
 from dataclasses import dataclass
@@ -11,19 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sample.landmark import BROWS, CHIN, OVAL
+
 WIDTH, HEIGHT = 320, 240  # pixels of a film; all positions are in these
 MARGIN = 24  # pixels around the picture, so that a moving head uncovers no edge
 DETAIL = 2  # pixels of the cut-out for each pixel of the film
 ZOOM = 1.23  # pixels of the film for each pixel of the photograph
 LEFT = 95  # column of the photograph at the left edge of the film; its top row is the film's
-CHIN = 152
-BROW_TOPS = [63, 105, 66, 293, 334, 296]
 # The suit's outline, in pixels of the photograph.
 SUIT = [(60, 256), (95, 222), (117, 208), (122, 190), (134, 170), (150, 156), (177, 148), (200, 152), (252, 172)]
 SUIT += [(268, 178), (285, 195), (298, 215), (304, 236), (330, 250), (345, 262), (345, 300), (60, 300)]
-
-OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377]
-OVAL += [152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Photograph:
     landmarks: NDArray[np.float64]
 
     def save(self, path: Path) -> None:
-        np.savez(path, **vars(self))
+        np.savez_compressed(path, **vars(self))
 
     @classmethod
     def load(cls, path: Path) -> "Photograph":
@@ -113,7 +109,7 @@ def _skin_and_hair(image: NDArray[np.uint8], face: NDArray[np.float32]) -> tuple
     cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate([face, neck]).astype(np.int32)), 1.0)
     hull = cv2.dilate(hull, np.ones((17, 17), np.uint8))
     brightness, red, _ = np.moveaxis(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb).astype(np.float32), 2, 0)
-    brows = face[BROW_TOPS, 1].min() - 4 * DETAIL
+    brows = face[BROWS, 1].min() - 4 * DETAIL
     dim = np.where(np.arange(len(image)) < brows, 150, 90)[:, None]  # the fringe is as red as skin, but darker
     skin = cv2.GaussianBlur(hull * ((brightness > dim) & (red > 138)), (0, 0), 3.0)
     skin = np.clip(np.maximum(skin, cv2.GaussianBlur(_inside(face, image.shape[:2]), (0, 0), 6.0)), 0, 1)
@@ -128,5 +124,5 @@ def _inside(face: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.flo
     mask = np.zeros(shape, np.float32)
     centre = face[OVAL].mean(0)
     cv2.fillConvexPoly(mask, cv2.convexHull((centre + 0.8 * (face[OVAL] - centre)).astype(np.int32)), 1.0)
-    mask[: int(face[BROW_TOPS, 1].min())] = 0
+    mask[: int(face[BROWS, 1].min())] = 0
     return mask

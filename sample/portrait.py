@@ -5,34 +5,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RBFInterpolator
 
-from sample.photograph import HEIGHT, MARGIN, OVAL, WIDTH, Photograph
-from sample.speaker import Face, Speaker
+from sample.landmark import BROWS, DRIVEN, LEFT_EYE, LIPS, NOSE, NOSE_TIP, OVAL, RIGHT_EYE
+from sample.photograph import DETAIL, HEIGHT, MARGIN, WIDTH, Photograph
+from sample.speaker import SHAPES, Face, Speaker
+from sample.warp import spline
 
-BROWS = [70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
-RIGHT_UPPER, RIGHT_LOWER = [246, 161, 160, 159, 158, 157, 173], [7, 163, 144, 145, 153, 154, 155]
-LEFT_UPPER, LEFT_LOWER = [466, 388, 387, 386, 385, 384, 398], [249, 390, 373, 374, 380, 381, 382]
-RIGHT_EYE, LEFT_EYE = [33, *RIGHT_UPPER, *RIGHT_LOWER, 133], [263, *LEFT_UPPER, *LEFT_LOWER, 362]
-NOSE = [1, 2, 4, 5, 195, 197, 6, 168, 98, 97, 326, 327, 48, 278, 64, 294]
-LIPS_OUTSIDE = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409]
-LIPS_INSIDE = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 95, 88, 178, 87, 14, 317, 402, 318, 324]
-LIPS = LIPS_OUTSIDE + LIPS_INSIDE
-CHEEKS = [50, 280, 205, 425, 101, 330]
-DRIVEN = [*dict.fromkeys(OVAL + BROWS + RIGHT_EYE + LEFT_EYE + NOSE + LIPS + CHEEKS)]
-
-# How far a face differs from the photograph at an amount of 1: shares of the part's own size, or of the face's width.
-SHAPES = {
-    "width": 0.07,
-    "jaw": 0.09,
-    "chin": 0.05,
-    "eyes_apart": 0.02,
-    "eye_size": 0.12,
-    "nose_width": 0.14,
-    "nose_length": 0.03,
-    "mouth_width": 0.10,
-    "brow_height": 0.015,
-}
+COARSE = 4  # pixels of the film between the points at which a shape's field is known
 
 
 @dataclass(frozen=True)
@@ -65,32 +44,20 @@ def reshape(landmarks: NDArray[np.float64], shape: dict[str, float]) -> NDArray[
         moved[eye, :2] += (landmarks[eye, :2] - landmarks[eye, :2].mean(0)) * amount["eye_size"]
         moved[eye, 0] += side * width * amount["eyes_apart"]
     moved[NOSE, 0] += (landmarks[NOSE, 0] - landmarks[NOSE, 0].mean()) * amount["nose_width"]
-    moved[NOSE[:5], 1] += height * amount["nose_length"]
+    moved[NOSE_TIP, 1] += height * amount["nose_length"]
     moved[LIPS, 0] += (landmarks[LIPS, 0] - landmarks[LIPS, 0].mean()) * amount["mouth_width"]
     moved[BROWS, 1] -= width * amount["brow_height"]
     return moved
 
 
-def border(step: int = 8) -> NDArray[np.float64]:
-    """(n, 2) points around the film with its margin, which every warp leaves where they are."""
-    xs, ys = np.linspace(-MARGIN, WIDTH + MARGIN, step), np.linspace(-MARGIN, HEIGHT + MARGIN, step)
-    sides = [(x, y) for x in xs for y in (ys[0], ys[-1])] + [(x, y) for y in ys[1:-1] for x in (xs[0], xs[-1])]
-    return np.array(sides)
-
-
 def _bend(image: NDArray[np.uint8], source: NDArray, target: NDArray) -> NDArray[np.uint8]:
     """The image with its points at `source` moved to `target`, (n, 2) pixels of the film, smoothly in between."""
-    fixed = border()
-    field = RBFInterpolator(
-        np.concatenate([target, fixed]), np.concatenate([source - target, 0 * fixed]), kernel="thin_plate_spline", smoothing=0.5
-    )
     height, width = image.shape[:2]
-    x, y = np.meshgrid(np.arange(-MARGIN, WIDTH + MARGIN, 4.0), np.arange(-MARGIN, HEIGHT + MARGIN, 4.0))
-    coarse = field(np.stack([x.ravel(), y.ravel()], 1)).reshape(*x.shape, 2).astype(np.float32)
-    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
-    at = np.stack([xs, ys], 2) / (image.shape[1] / x.shape[1])
-    shift = cv2.remap(coarse, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.remap(image, np.stack([xs, ys], 2) + shift * (image.shape[1] / (WIDTH + 2 * MARGIN)), None, cv2.INTER_LINEAR)
+    x, y = np.meshgrid(np.arange(-MARGIN, WIDTH + MARGIN, COARSE), np.arange(-MARGIN, HEIGHT + MARGIN, COARSE))
+    shift = spline(target, source - target)(np.stack([x.ravel(), y.ravel()], 1).astype(float)).reshape(*x.shape, 2)
+    at = np.stack(np.meshgrid(np.arange(width), np.arange(height)), 2).astype(np.float32)
+    here = cv2.remap(shift.astype(np.float32), at / (COARSE * DETAIL), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(image, at + here * DETAIL, None, cv2.INTER_LINEAR)
 
 
 def _tone(photograph: Photograph, face: Face) -> NDArray[np.float32]:

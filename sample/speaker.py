@@ -7,6 +7,19 @@ import numpy as np
 from sample.emotion import LABELS
 
 CHANNELS = ("text", "audio", "vision")
+# How far a face differs from the photograph at an amount of 1: shares of the part's own size, or of the face's width.
+SHAPES = {
+    "width": 0.07,
+    "jaw": 0.09,
+    "chin": 0.05,
+    "eyes_apart": 0.02,
+    "eye_size": 0.12,
+    "nose_width": 0.14,
+    "nose_length": 0.03,
+    "mouth_width": 0.10,
+    "brow_height": 0.015,
+}
+IDLE = ("smile", "brow_inner", "brow_outer", "brow_down", "squint", "press")  # movements that people differ in at rest
 SPLIT_SHARES = {"train": 10, "valid": 3, "test": 3}  # of 16 speakers
 
 
@@ -29,8 +42,8 @@ class Voice:
 class Face:
     """A person's face as changes of the photograph's."""
 
-    shape: dict[str, float]  # amounts of portrait.SHAPES, about -1 to 1
-    habit: dict[str, float]  # amounts of face.MOVES that this person has at rest
+    shape: dict[str, float]  # amounts of SHAPES, about -1 to 1
+    habit: dict[str, float]  # amounts of movements (movement.MOVES) that this person has at rest
     skin: tuple[float, float, float]  # added to L (0 to 100), a and b of CIE Lab; L is scaled, see portrait
     hair: tuple[float, float, float]
     suit: tuple[float, float, float]
@@ -98,17 +111,13 @@ def _voice(height: float, rng: np.random.Generator) -> Voice:
 
 
 def _face(spread: dict[str, float], rng: np.random.Generator) -> Face:
-    from sample.face import MOVES
-    from sample.portrait import SHAPES
-
     hairs = ((-38, -4, -14), (-24, 2, -4), (0, 0, 0), (6, -2, 8), (-8, 16, 10), (10, -4, -18))
     hair = np.array(hairs[int(spread["hair"] * len(hairs))]) + rng.normal(0, 2, 3)
     skin = np.array([-30 + 36 * spread["skin"], 0, 0]) + rng.normal(0, 1.5, 3)
     suit = np.array([rng.uniform(-15, 25), 28 * np.cos(6.28 * spread["suit"]), 28 * np.sin(6.28 * spread["suit"])])
-    idle = ("smile", "brow_inner", "brow_outer", "brow_down", "squint", "press")
     return Face(
         shape={name: float(rng.uniform(-1.2, 1.2)) for name in SHAPES},
-        habit={name: float(rng.normal(0, 0.12)) for name in MOVES if name in idle},
+        habit={name: float(rng.normal(0, 0.12)) for name in IDLE},
         skin=_triple(skin),
         hair=_triple(hair),
         suit=_triple(suit),

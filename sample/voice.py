@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from hibari import Hibari, dsp
+from hibari.voices import DEFAULT, voice_path
 from numpy.typing import NDArray
 
 from sample.speaker import Voice
@@ -84,17 +84,13 @@ def fitted(speech: Speech, seconds: float, rng: np.random.Generator) -> Speech:
 
 
 @cache
-def _synthesiser() -> tuple[Hibari, onnxruntime.InferenceSession]:
-    """The text's half of the synthesiser, and its network with the durations as a seventh output.
+def _synthesiser() -> Hibari:
+    """The synthesiser, its network with the durations as one more output.
 
     A message of protocol buffers grows by appending: the bytes added here are one more output of the model's graph.
     """
-    hibari = Hibari()
     output = _field(1, DURATIONS.encode()) + _field(2, _field(1, b"\x08\x07"))  # name; type: tensor of int64
-    model = Path(hibari.model_path).read_bytes() + _field(7, _field(12, output))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return hibari, onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return Hibari(model=Path(voice_path(DEFAULT)).read_bytes() + _field(7, _field(12, output)))
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -104,22 +100,23 @@ def _field(number: int, content: bytes) -> bytes:
 
 def say(text: str, voice: Voice, rng: np.random.Generator) -> Speech:
     """Speak a text whose every word stands between spaces."""
-    hibari, network = _synthesiser()
-    waves, words, phones, start = [], [], [], 0.0
-    names = iter(text.split())
+    hibari = _synthesiser()
+    waves, spans, phones, start = [], [], [], 0.0
     for sounds in hibari.phonemize(text):
         sounds = [sound for sound in sounds if sound in hibari.vocab]
         ids = np.array([hibari.ids(sounds)], np.int64)
-        *frames, durations = network.run(None, {"ids": ids, "speed": np.array([voice.speed], np.float32)})
+        *frames, durations = hibari.sess.run(None, {"ids": ids, "speed": np.array([voice.speed], np.float32)})
         *spectra, pitch = (found[0] for found in frames)
         ends = np.maximum(start + np.cumsum(durations) * UNIT - LATENCY, 0.0)
         timed = [Spoken(sound, *map(float, ends[i : i + 2])) for i, sound in enumerate(sounds)]
         waves.append(_wave(spectra, pitch, voice, rng))
-        words += [Spoken(next(names).strip(",.?!"), *_audible(span, waves[-1], start)) for span in _word_spans(timed)]
+        spans += [_audible(span, waves[-1], start) for span in _word_spans(timed)]
         phones += [phone for phone in timed if phone.name not in UNSPOKEN | STRESS]
         start += len(waves[-1]) / RATE
-    if next(names, None) is not None:
-        raise ValueError(f"not every word of {text!r} is spoken by itself")
+    names = [name.strip(",.?!") for name in text.split()]
+    if len(spans) != len(names):
+        raise ValueError(f"not every word of {text!r} is spoken by itself: {len(names)} are written, {len(spans)} heard")
+    words = [Spoken(name, *span) for name, span in zip(names, spans, strict=True)]
     return Speech(np.concatenate(waves), words, phones)
 
 

@@ -66,7 +66,7 @@ def _truth(decision: Decision, intensity: float | None) -> str:
 
 def _sigma(share: float | None, modality: str, label: str) -> str:
     if share is None:
-        return f'<span class="quiet" title="{modality} is absent" aria-label="absent">–</span>'
+        return f'<span class="quiet" title="{text(modality)} is absent">–<span class="unseen-text"> absent</span></span>'
     about = f"σ of {modality} for {label} is not below that of {share:.0%} of the training clips"
     percent = f"{100 * share:.0f}"
     return f'<span class="q {modality}" title="{text(about)}"><u style="--q:{percent}%"></u>{percent}</span>'

@@ -14,7 +14,7 @@ from string import Template
 SKELETON = "report.html"
 # Bytes that no encoding holds (half a surrogate pair) are written as character references.
 UNENCODABLE = "xmlcharrefreplace"
-BROAD = 1.8  # a picture that is so much wider than high
+BROAD = 1000  # pixels from which on a picture cannot be read on a phone
 MINUS = str.maketrans("-", "−")
 
 
@@ -47,7 +47,7 @@ def table(caption: str, head: list[str], rows: list[list[str]], kind: str = "") 
     columns = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(f"<tr>{_row(cells)}</tr>" for cells in rows)
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="table"><table class="{text(kind)}">'
+        f'<div class="wide" tabindex="0" role="group" aria-label="table"><table class="{text(kind)}">'
         f"<caption>{caption}</caption><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -63,13 +63,13 @@ def folded(title: str, body: str) -> str:
 
 
 def figure(path: Path, title: str, reading: str) -> str:
-    """A PNG file inside the page, with how to read it; a broad one scrolls where the screen is narrow."""
+    """A PNG file inside the page, with how to read it; one of many panels scrolls where the screen is narrow."""
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # of the PNG's first chunk
-    kind = ' class="broad"' if width > BROAD * height else ""
+    kind = ' class="broad"' if width > BROAD else ""
     image = f'<img{kind} width="{width}" height="{height}" src="{data_uri(content, "png")}" alt="{text(title)}">'
     caption = f"<figcaption><b>{text(title)}.</b> {text(reading)}</figcaption>"
-    return f'<figure><div class="wide" tabindex="0" role="region" aria-label="picture">{image}</div>{caption}</figure>'
+    return f'<figure><div class="wide" tabindex="0" role="group" aria-label="picture">{image}</div>{caption}</figure>'
 
 
 def write(path: Path, **markup: str) -> None:

@@ -61,7 +61,7 @@ def draw(footage: Footage, seconds: float) -> str:
     lines = "".join(f'<i style="left:{axis.share(mark):.2f}%"></i>' for mark in axis.marks)
     labels = "".join(f'<span style="left:{axis.share(mark):.2f}%">{mark:g}</span>' for mark in axis.marks)
     return (
-        '<div class="line wide" tabindex="0" role="region" aria-label="time line">'
+        '<div class="line wide" tabindex="0" role="group" aria-label="time line">'
         f'<div class="tracks" style="min-width:{axis.narrowest:.0f}px"><div class="grid" aria-hidden="true">{lines}</div>'
         f'{"".join(tracks)}<div class="axis" aria-hidden="true">{labels}<b>seconds</b></div></div></div>'
     )

@@ -11,7 +11,7 @@ from lddu.page import data_uri, number, several, text
 from preprocess.words import OPEN, STRICT, Transcript, Word
 
 # The narrowest a time line is drawn, in pixels; where the screen is narrower it scrolls.
-NARROWEST, WIDEST, A_SECOND = 330, 2400, 120
+NARROWEST, WIDEST, A_SECOND = 330, 4800, 120
 SPACIOUS = 600  # pixels that it has at least on a desktop; report.html says from which width on
 PICTURE = 42  # pixels of a picture of the strip at that width
 FEWEST, MOST = 6, 24  # pictures of a strip

@@ -30,7 +30,7 @@ lint: install
 	mypy
 
 clean:
-	rm -rf data/* metrics logs
+	rm -rf data/* metrics report logs
 
 install: $(INSTALLED)
 

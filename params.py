@@ -5,6 +5,7 @@ that is why no stage depends on it.
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -93,10 +94,6 @@ class Frames(Section):
     max_side: int = Field(ge=64, le=4096)
 
 
-class Audio(Section):
-    sample_rate: Literal[16000]
-
-
 class Faces(Section):
     min_confidence: Fraction
     max_faces: int = Field(ge=1, le=16)
@@ -106,7 +103,7 @@ class Faces(Section):
 
 class Transcripts(Section):
     silence: Annotated[float, Field(ge=0, le=30)]
-    max_tokens: int = Field(ge=1, le=447)
+    tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
 class EncodeText(Section):
@@ -195,7 +192,6 @@ class Params(Section):
     models: Models
     decoder: Decoder
     frames: Frames
-    audio: Audio
     faces: Faces
     transcripts: Transcripts
     encode: Encode
@@ -245,3 +241,38 @@ def _hint(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
         return f" – YAML reads {value} as text, write {float(value):.10f}".rstrip("0")
     return ""
+
+
+def apply(preset: Path, path: Path = PATH) -> None:
+    """Write a preset's values over those of params.yaml, comments kept; ParameterError, and nothing written, if they do not fit."""
+    from ruamel.yaml import YAML
+
+    if not preset.is_file():
+        known = ", ".join(sorted(found.stem for found in preset.parent.glob("*.yaml"))) or "none"
+        raise ParameterError(f"{preset} does not exist; presets that do: {known}")
+    editor = YAML()
+    editor.preserve_quotes, editor.width = True, 4096
+    tree = editor.load(path)
+    _merge(tree, editor.load(preset) or {})
+    draft = path.with_suffix(".draft")
+    editor.dump(tree, draft)
+    try:
+        load(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _merge(tree: dict, values: dict) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+if __name__ == "__main__":
+    try:
+        apply(Path(sys.argv[1]))
+    except ParameterError as error:
+        sys.exit(str(error))

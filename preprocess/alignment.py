@@ -12,9 +12,9 @@ import numpy as np
 from hibari.g2p import G2P
 from pocketsphinx import Decoder
 
+from preprocess.sound import SAMPLE_RATE
 from preprocess.words import INTERPOLATED, OPEN, STRICT, Word
 
-SAMPLE_RATE = 16000  # hertz, of the acoustic model
 FRAME = 0.01  # seconds, the grid of the times
 OPEN_BEAMS = {"beam": 0.0, "pbeam": 0.0, "wbeam": 0.0}
 

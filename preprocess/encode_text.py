@@ -1,8 +1,7 @@
 """Stage encode_text: states of a pretrained text encoder for the tokens of each clip's words."""
 
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,22 +9,13 @@ from transformers import AutoModel, AutoTokenizer
 
 import params
 from preprocess import states, words
-from preprocess.device import resolve
+from preprocess.networks import device as resolve
+from preprocess.networks import load, preparer, require_layer
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
 from preprocess.states import WordStates
 
 MODEL = Path("data/models/text")
-
-
-@cache
-def network(folder: Path, device: str) -> Any:
-    return AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-
-
-@cache
-def tokenizer(folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(folder, use_fast=True)
 
 
 def join(spoken: list[str]) -> tuple[str, list[int]]:
@@ -42,7 +32,7 @@ def join(spoken: list[str]) -> tuple[str, list[int]]:
 def encode(spoken: list[str], folder: Path, device: str, layer: int) -> WordStates:
     """States of all tokens of the words; a text longer than the network reads at once is read in consecutive windows."""
     text, owner = join(spoken)
-    model, tokens = network(folder, device), tokenizer(folder)
+    model, tokens = load(AutoModel, folder, device), preparer(AutoTokenizer, folder)
     longest = min(tokens.model_max_length, model.config.max_position_embeddings - 2)  # RoBERTa counts positions from 2
     found = tokens(
         text,
@@ -69,7 +59,6 @@ def encode(spoken: list[str], folder: Path, device: str, layer: int) -> WordStat
 
 def states_of(task: Task, folder: Path, settings: params.EncodeText, model: Path, device: str) -> None:
     """One clip's token states."""
-    torch.set_num_threads(1)
     spoken = [word.word for word in words.read(Shards(Path(task.source)), task.clip_id).words]
     states.write(folder, encode(spoken, model, device, settings.layer))
 
@@ -77,6 +66,7 @@ def states_of(task: Task, folder: Path, settings: params.EncodeText, model: Path
 def main() -> None:
     settings = params.load()
     device = resolve(settings.run.device)
+    require_layer("encode.text.layer", settings.encode.text.layer, MODEL)
     transcripts = Shards(Path("data/transcripts"))
     stage = Stage(
         name="encode_text",

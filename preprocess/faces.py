@@ -77,7 +77,7 @@ def see(detector: vision.FaceLandmarker, seconds: float, picture: np.ndarray) ->
         Face(
             landmarks=np.array([(p.x * width, p.y * height, p.z * width) for p in points], np.float32),
             blendshapes=np.array([shape.score for shape in shapes], np.float32),
-            pose=np.asarray(pose, np.float32).T,  # handed over column by column
+            pose=np.asarray(pose, np.float32),
         )
         for points, shapes, pose in zip(
             result.face_landmarks, result.face_blendshapes, result.facial_transformation_matrixes, strict=True
@@ -114,7 +114,8 @@ def faces_of(task: Task, folder: Path, settings: params.Faces, model: Path) -> N
     film.write(folder / film.FILE, crops(), settings.crop_size)
     if not any(face for _, face in seen):
         raise Refusal(Code.NO_FACE, f"none in {len(seen)} frames")
-    save_file(vars(track(seen)), folder / TABLE)
+    # safetensors writes memory as it lies, and MediaPipe's matrices lie column by column.
+    save_file({name: np.ascontiguousarray(values) for name, values in vars(track(seen)).items()}, folder / TABLE)
 
 
 def track(seen: list[tuple[float, Face | None]]) -> Track:

@@ -1,5 +1,6 @@
 """Reading media that nobody here made: local files only, in known containers, by one pinned decoder."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,9 @@ def probe(path: Path) -> Streams:
                 sample_rate=sound.rate or 0 if sound else 0,
                 channels=sound.channels if sound else 0,
             )
-    except (av.FFmpegError, ValueError) as error:
+    except av.FFmpegError as error:  # its strerror has no path of this machine in it
+        raise MediaError(error.strerror or type(error).__name__) from None
+    except ValueError as error:
         raise MediaError(str(error)) from None
 
 
@@ -104,6 +107,6 @@ def run(graph: Any, chosen: str) -> None:
 
 
 def _tail(text: str) -> str:
-    """The last line of what the program wrote, which names the cause."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    """The last line of what the program wrote, which names the cause, without paths or addresses of this machine."""
+    lines = [re.sub(r"\[[^]]* @ 0x[0-9a-f]+\] |file:\S*/", "", line).strip() for line in text.splitlines()]
+    return next((line for line in reversed(lines) if line), "")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 import params
-from preprocess import audio
+from preprocess import sound
 from preprocess.clips import durations, read_texts
-from preprocess.device import resolve
+from preprocess.networks import device as resolve
 from preprocess.refusals import Code, Refusal
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
@@ -28,7 +28,7 @@ def hear(wave: np.ndarray, settings: params.Transcripts, model: Path, device: st
 
     if np.abs(wave).max(initial=0.0) < SILENCE:
         return ""
-    return whisper.transcribe(model, wave, device, settings.silence, settings.max_tokens)
+    return whisper.transcribe(model, wave, device, settings.silence, settings.tokens_per_second)
 
 
 def transcript(text: str, wave: np.ndarray | None, settings: params.Transcripts, model: Path, device: str) -> Transcript:
@@ -48,8 +48,8 @@ def transcript(text: str, wave: np.ndarray | None, settings: params.Transcripts,
 
 def transcript_of(task: Task, folder: Path, settings: params.Transcripts, model: Path, device: str) -> None:
     """One clip's words."""
-    sound = audio.wave(Shards(Path(task.source)), task.clip_id) if task.content["sound"] else None
-    found = transcript(task.content["text"], sound, settings, model, device)
+    heard = sound.wave(Shards(Path(task.source)), task.clip_id) if task.content["sound"] else None
+    found = transcript(task.content["text"], heard, settings, model, device)
     (folder / FILE).write_text(found.to_json(), encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ The stock encoder insists on 30 s, so a clip of 3 s would pay for ten. Its layer
 they give states for any shorter input. The decoder, though, needs silence behind the speech to know where it ends.
 """
 
-from functools import cache
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,36 +13,26 @@ from torch import Tensor
 from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from preprocess.networks import load, preparer
+from preprocess.sound import SAMPLE_RATE
+
 WINDOW = 30.0  # seconds, the longest input
+MAX_TOKENS = 224  # of a window, half of the decoder's positions
+MAX_REPETITION = 2.4  # arXiv 2212.04356, section 4.5
 STATE = 0.02  # seconds that one encoder state covers: two mel frames of 10 ms
-
-
-@cache
-def network(folder: Path, device: str) -> WhisperForConditionalGeneration:
-    return WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-
-
-@cache
-def extractor(folder: Path) -> WhisperFeatureExtractor:
-    return WhisperFeatureExtractor.from_pretrained(folder)
-
-
-@cache
-def tokenizer(folder: Path) -> AutoTokenizer:
-    return AutoTokenizer.from_pretrained(folder)
 
 
 def mel(folder: Path, wave: np.ndarray, device: str) -> Tensor:
     """Log-mel spectrogram (1, bins, frames) of a wave (n,) at 16 kHz, 10 ms a frame."""
-    mel = extractor(folder)
-    found = mel(wave, sampling_rate=mel.sampling_rate, padding="longest", return_tensors="pt")
+    extractor = preparer(WhisperFeatureExtractor, folder)
+    found = extractor(wave, sampling_rate=SAMPLE_RATE, padding="longest", return_tensors="pt")
     return found.input_features.to(device)
 
 
 @torch.inference_mode()
 def encode(folder: Path, spectrogram: Tensor, device: str, layer: int = -1) -> Tensor:
     """Encoder states (1, frames / 2, width) of a hidden layer; -1: after the last one and its norm."""
-    encoder = network(folder, device).get_encoder()
+    encoder = load(WhisperForConditionalGeneration, folder, device).get_encoder()
     hidden = torch.nn.functional.gelu(encoder.conv1(spectrogram))
     hidden = torch.nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
@@ -54,23 +44,41 @@ def encode(folder: Path, spectrogram: Tensor, device: str, layer: int = -1) -> T
     return states[layer]
 
 
-@torch.inference_mode()
-def transcribe(folder: Path, wave: np.ndarray, device: str, silence: float, max_tokens: int) -> str:
-    """What is said in a wave (n,) at 16 kHz, decoded greedily in windows that are cut where it is quietest."""
+def transcribe(folder: Path, wave: np.ndarray, device: str, silence: float, tokens_per_second: float) -> str:
+    """What is said in a wave (n,) at 16 kHz, decoded greedily in windows that are cut where it is quietest.
+
+    In noise the decoder may fall into a loop. A text that compresses too well is one, by Whisper's own measure; it is
+    decoded again with no three tokens twice.
+    """
+    quiet = np.zeros(int(silence * SAMPLE_RATE), np.float32)
     texts = []
-    for part in windows(wave, extractor(folder).sampling_rate, WINDOW - silence):
-        quiet = np.zeros(int(silence * extractor(folder).sampling_rate), np.float32)
+    for part in windows(wave, WINDOW - silence):
         states = encode(folder, mel(folder, np.concatenate([part, quiet]), device), device)
-        tokens = network(folder, device).generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=states), max_new_tokens=max_tokens, do_sample=False, num_beams=1
-        )
-        texts.append(tokenizer(folder).decode(tokens[0], skip_special_tokens=True).strip())
+        longest = min(MAX_TOKENS, 8 + int(tokens_per_second * len(part) / SAMPLE_RATE))
+        text = _decode(folder, states, device, max_new_tokens=longest)
+        if repetition(text) > MAX_REPETITION:
+            text = _decode(folder, states, device, max_new_tokens=longest, no_repeat_ngram_size=3)
+        texts.append(text)
     return " ".join(text for text in texts if text)
 
 
-def windows(wave: np.ndarray, sample_rate: int, longest: float) -> list[np.ndarray]:
+@torch.inference_mode()
+def _decode(folder: Path, states: Tensor, device: str, **settings: int) -> str:
+    network, tokenizer = load(WhisperForConditionalGeneration, folder, device), preparer(AutoTokenizer, folder)
+    given = BaseModelOutput(last_hidden_state=states)
+    tokens = network.generate(encoder_outputs=given, do_sample=False, num_beams=1, **settings)
+    return tokenizer.decode(tokens[0], skip_special_tokens=True).strip()
+
+
+def repetition(text: str) -> float:
+    """How many times shorter a text gets when it is compressed."""
+    encoded = text.encode()
+    return len(encoded) / len(zlib.compress(encoded))
+
+
+def windows(wave: np.ndarray, longest: float) -> list[np.ndarray]:
     """Cut a wave into parts of at most `longest` seconds, each cut at the quietest 0.1 s of the part's last fifth."""
-    parts, rest, most, hop = [], wave, int(longest * sample_rate), sample_rate // 10
+    parts, rest, most, hop = [], wave, int(longest * SAMPLE_RATE), SAMPLE_RATE // 10
     while len(rest) > most:
         tail = rest[most - most // 5 : most]
         energy = np.square(tail[: len(tail) // hop * hop].astype(np.float64)).reshape(-1, hop).mean(1)

@@ -8,11 +8,10 @@ from preprocess.shards import Shards
 
 FILE = "words.json"
 
-# Chinese and Japanese write no spaces: there a word is a character. Everything else is cut at white space.
+# Chinese and Japanese write no spaces: there a word is a character, with the marks behind it. Everything else is cut at
+# white space.
 IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-WORD = re.compile(rf"[{IDEOGRAPH}]|[^\s{IDEOGRAPH}]+")
-# Marks that belong to the word before them, where a character stands for a word.
-MARKS = re.compile(r"[^\w\s]+")
+WORD = re.compile(rf"[{IDEOGRAPH}][^\w\s]*|[^\s{IDEOGRAPH}]+")
 
 STRICT, OPEN, INTERPOLATED = 1.0, 0.5, 0.0  # confidence in a word's times
 
@@ -41,15 +40,7 @@ class Transcript:
 
 def split(text: str) -> list[str]:
     """The words of a text; every character that is no white space is in exactly one of them."""
-    found: list[str] = []
-    for match in WORD.finditer(text):
-        piece = match.group()
-        touching = found and match.start() > 0 and not text[match.start() - 1].isspace()
-        if touching and MARKS.fullmatch(piece):
-            found[-1] += piece
-        else:
-            found.append(piece)
-    return found
+    return WORD.findall(text)
 
 
 def read(shards: Shards, clip_id: str) -> Transcript:

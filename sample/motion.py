@@ -42,7 +42,7 @@ class Turn:
 def turned_away(level: float, rng: np.random.Generator) -> Turn:
     """At a level of 1 the head is turned and on its way out of the picture."""
     side = 1 if rng.integers(2) else -1
-    return Turn(yaw=0.55 * side * level, pitch=float(rng.uniform(-0.1, 0.2)) * level, shift=side * 170 * level**2)
+    return Turn(yaw=0.6 * side * level, pitch=float(rng.uniform(-0.1, 0.2)) * level, shift=side * 170 * level**1.5)
 
 
 def poses(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lddu.metrics import clipped_cross_entropy
 from lddu.tensors import Split
@@ -42,9 +43,10 @@ def pooled(split: Split, modalities: list[str]) -> np.ndarray:
 def probe(features: dict[str, np.ndarray], train: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
     """Logistic regression a label on features["learn"]: probabilities (N, C) of all the others."""
     tried = []
-    for strength in STRENGTHS:
-        found = {name: fitted(features["learn"], train, x, strength) for name, x in features.items() if name != "learn"}
-        tried.append((clipped_cross_entropy(valid, found["valid"]), found))
+    with threadpool_limits(1):  # sums repeat whatever the number of cores
+        for strength in STRENGTHS:
+            found = {name: fitted(features["learn"], train, x, strength) for name, x in features.items() if name != "learn"}
+            tried.append((clipped_cross_entropy(valid, found["valid"]), found))
     return min(tried, key=lambda one: one[0])[1]
 
 

@@ -117,20 +117,38 @@ class Positions(nn.Module):
         return self.table[below] * (1 - part) + self.table[(below + 1).clamp(max=entries - 1)] * part  # (B, L, d)
 
 
+class Dropout(nn.Module):
+    """Dropout that is cheap on the CPU: torch draws a float an entry there, which takes as long as the Transformer's products.
+
+    Here 16 random bits decide on an entry, and a byte remembers it for the backward pass.
+    """
+
+    def __init__(self, chance: float) -> None:
+        super().__init__()
+        self.chance = chance
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.chance or x.is_cuda:
+            return functional.dropout(x, self.chance, self.training)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        kept = bits[: x.numel()].view(x.shape) >= round(self.chance * 2**16) - 2**15
+        return x * kept * (1 / (1 - self.chance))
+
+
 class Layer(nn.Module):
     """A post-norm Transformer layer."""
 
     def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
         d = config.width
-        self.heads, self.attention_dropout = config.heads, config.dropout
+        self.heads = config.heads
         self.query_key_value = nn.Linear(d, 3 * d)
         self.attended = nn.Linear(d, d)
         self.attention_norm = nn.LayerNorm(d, eps=NORM_EPSILON)
         self.widen = nn.Linear(d, config.feedforward)
         self.narrow = nn.Linear(config.feedforward, d)
         self.feedforward_norm = nn.LayerNorm(d, eps=NORM_EPSILON)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = self.attention_norm(x + self.dropout(self.attended(self.attend(x, mask))))
@@ -139,8 +157,13 @@ class Layer(nn.Module):
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:
         split = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # (B, L, 3, heads, d / heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)  # (B, heads, L, d / heads) each
-        dropout = self.attention_dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :], dropout_p=dropout)
+        mask = mask[:, None, None, :]
+        chance = self.dropout.chance if self.training else 0.0
+        if chance and not x.is_cuda:  # the fused attention has torch's own dropout, see above
+            scores = query / math.sqrt(query.shape[-1]) @ key.transpose(-1, -2)  # (B, heads, L, L)
+            mixed = self.dropout(scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)) @ value
+        else:
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=chance)
         return mixed.transpose(1, 2).flatten(2)  # (B, L, d)
 
 
@@ -154,7 +177,7 @@ class Extractor(nn.Module):
         self.project = nn.Linear(features, config.width)
         self.positions = Positions(config)
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPSILON)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -180,7 +203,7 @@ class Mapping(nn.Module):
         self.query = xavier(nn.Linear(d, d))
         self.key_value = xavier(nn.Linear(d, d))
         self.output = xavier(nn.Linear(d, d))
-        self.dropout = nn.Dropout(HEAD_DROPOUT)
+        self.dropout = Dropout(HEAD_DROPOUT)
 
     def forward(self, labels: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         query, key_value = self.query(labels), self.key_value(states)  # (C, d), (B, L, d)
@@ -252,7 +275,7 @@ class LabelClassifiers(nn.Module):
         self.hidden_bias = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[0], reach[0]))
         self.output_weight = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[1], reach[1]))
         self.output_bias = nn.Parameter(torch.empty(labels).uniform_(-reach[1], reach[1]))
-        self.dropout = nn.Dropout(HEAD_DROPOUT)
+        self.dropout = Dropout(HEAD_DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.einsum("bcn,cnh->bch", x, self.hidden_weight) + self.hidden_bias
@@ -267,7 +290,7 @@ class SharedClassifier(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(inputs, hidden)
         self.output = nn.Linear(hidden, 1)
-        self.dropout = nn.Dropout(HEAD_DROPOUT)
+        self.dropout = Dropout(HEAD_DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.dropout(self.hidden(x)).relu()).squeeze(-1)

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 import small_corpus
+import torch
 
 import params
+
+# Networks this small are slower on several threads, and much slower where the cores are shared.
+torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).parents[2]
 NETWORK = {"width": 32, "latent": 16, "layers": 1, "heads": 4, "feedforward": 32, "dropout": 0.1, "modality_dropout": 0.1}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_corpus import DIMS, LABELS, ROWS, random_batch
 from torch import Tensor
 
-from lddu.model import LDDU, LDDUConfig, LDDUOutput, Standardise, gate
+from lddu.model import LDDU, Dropout, Layer, LDDUConfig, LDDUOutput, Standardise, gate
 
 SUBSETS = list(chain.from_iterable(combinations(DIMS, size) for size in range(len(DIMS) + 1)))
 SMALL = LDDUConfig(
@@ -186,6 +186,38 @@ def test_the_gate_stays_finite_at_any_logit(dtype: torch.dtype) -> None:
 def test_the_gate_has_right_gradients() -> None:
     logits = [torch.randn(5, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     assert torch.autograd.gradcheck(gate, logits)
+
+
+@pytest.mark.parametrize("chance", [0.1, 0.3, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(chance: float) -> None:
+    torch.manual_seed(0)
+    x = torch.full((400, 501), 2.0, requires_grad=True)
+    dropped = Dropout(chance)(x)
+    dropped.sum().backward()
+    assert float((dropped == 0).float().mean()) == pytest.approx(chance, abs=0.005)
+    torch.testing.assert_close(dropped[dropped != 0].unique(), torch.tensor([2 / (1 - chance)]))
+    torch.testing.assert_close(x.grad, dropped.detach() / 2)
+
+
+def test_dropout_follows_the_seed_and_stops_with_training() -> None:
+    x, dropout = torch.randn(7, 3), Dropout(0.5)
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(dropout(x))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert torch.equal(dropout.eval()(x), x)
+
+
+def test_training_and_prediction_attend_alike() -> None:
+    """In training on the CPU attention is written out; but for its dropout it is the fused one."""
+    torch.manual_seed(0)
+    layer, x = Layer(SMALL), torch.randn(3, 5, SMALL.width)
+    mask = torch.rand(3, 5) < 0.7
+    mask[:, 0] = True
+    layer.dropout.chance = 1e-9
+    torch.testing.assert_close(layer.train().attend(x, mask), layer.eval().attend(x, mask))
 
 
 def test_the_input_is_standardised_and_a_constant_feature_does_no_harm() -> None:

@@ -244,7 +244,7 @@ def _hint(value: object) -> str:
 
 
 def apply(preset: Path, path: Path = PATH) -> None:
-    """Write a preset's values over those of params.yaml, comments kept; ParameterError, and nothing written, if they do not fit."""
+    """Write a preset's values into params.yaml, comments kept; ParameterError, and nothing written, where they do not fit."""
     from ruamel.yaml import YAML
 
     if not preset.is_file():

@@ -1,6 +1,7 @@
 """What the tests share: real networks, a small sample corpus, and workspaces in which stages run as users run them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,11 +43,14 @@ class Workspace:
 
     def run(self, *module: str, fails: bool = False) -> str:
         """Run `python -m …` here; what it printed."""
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return self.program("python", "-m", *module, fails=fails)
+
+    def program(self, *command: str, fails: bool = False) -> str:
+        """Run a program of this environment here; what it printed."""
+        programs = Path(sys.executable).parent
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
         environment.pop("DVC_ROOT", None)
-        done = subprocess.run(
-            [sys.executable, "-m", *module], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -62,13 +66,38 @@ class Workspace:
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
 
 
+def checkout(folder: Path, **values: object) -> Workspace:
+    """A git repository with the files of this one, uncommitted changes included, and parameters changed as asked."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    made = Workspace(folder)
+    made.set(**values)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "--message", "as it was"]):
+        made.program("git", *command)
+    return made
+
+
+SMALL = {"sample.clips": 32, "train.epochs": 2, "train.loss.queue": 256, "report.clips": 3}
+
+
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded networks, `<role>/` each, fetched once."""
-    made = Workspace(tmp_path_factory.mktemp("models"))
-    (made.folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    made.run("preprocess", "models")
-    return made.folder / "data" / "models"
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A checkout in which `dvc repro` took a small sample corpus from nothing to the report."""
+    made = checkout(tmp_path_factory.mktemp("checkout"), **SMALL)
+    made.program("dvc", "repro")
+    return made
+
+
+@pytest.fixture(scope="session")
+def models(sample_run: Workspace) -> Path:
+    """The embedded networks, `<role>/` each."""
+    return sample_run.folder / "data" / "models"
 
 
 @pytest.fixture(scope="session")
@@ -79,18 +108,8 @@ def make_workspace(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
         made = Workspace(tmp_path_factory.mktemp("workspace"))
         (made.folder / "data").mkdir()
         (made.folder / "data" / "models").symlink_to(models)
-        (made.folder / "constraints.txt").symlink_to(ROOT / "constraints.txt")
         (made.folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
         made.set(**values)
         return made
 
     return make
-
-
-@pytest.fixture(scope="session")
-def sample_run(make_workspace: Callable[..., Workspace]) -> Workspace:
-    """A sample corpus of sixteen clips, taken to tensors."""
-    made = make_workspace(**{"sample.clips": 16})
-    made.run("sample.corpus")
-    made.stages(*STAGES)
-    return made

@@ -1,0 +1,75 @@
+"""The pipeline as users drive it, with DVC, in a checkout of its own."""
+
+import re
+
+import pytest
+
+from tests.conftest import SMALL, STAGES, Workspace, checkout
+
+
+def ran(printed: str) -> list[str]:
+    return re.findall(r"Running stage '(?:sample/dvc\.yaml:)?(\w+)'", printed)
+
+
+def test_a_first_run_ends_with_metrics_predictions_and_a_report(sample_run: Workspace) -> None:
+    for name in ("metrics/test.json", "data/predictions/test.csv", "data/plots/calibration.png", "report/index.html"):
+        assert (sample_run.folder / name).stat().st_size > 100, name
+
+
+def test_a_second_run_runs_nothing(sample_run: Workspace) -> None:
+    printed = sample_run.program("dvc", "repro")
+    assert ran(printed) == []
+    assert "up to date" in printed
+
+
+def test_the_commands_of_the_readme_work(sample_run: Workspace) -> None:
+    assert "micro_f1" in sample_run.program("dvc", "metrics", "show")
+    assert "Cross-entropy by epoch" in sample_run.program("dvc", "plots", "show")
+    assert "evaluate" in sample_run.program("dvc", "dag")
+    sample_run.set(**{"train.lr": 0.001})
+    assert "train.lr" in sample_run.program("dvc", "params", "diff")
+    sample_run.set(**{"train.lr": 0.0002})
+
+
+def test_nothing_that_git_would_have_to_keep_is_left_over(sample_run: Workspace) -> None:
+    """All that a run writes is either an output of DVC's, ignored, or meant to be committed."""
+    names = {line[3:] for line in sample_run.program("git", "status", "--porcelain", "--untracked-files=all").splitlines()}
+    allowed = re.compile(r"(dvc\.lock|sample/dvc\.lock|params\.yaml|metrics/\w+\.json|(\w+/)*\.gitignore)")
+    assert {name for name in names if not allowed.fullmatch(name)} == set()
+
+
+@pytest.mark.slow
+def test_a_parameter_of_training_runs_training_and_what_follows_alone(sample_run: Workspace) -> None:
+    sample_run.set(**{"train.lr": 0.001})
+    assert ran(sample_run.program("dvc", "repro")) == ["train", "evaluate", "report"]
+    assert "metrics/test.json" in sample_run.program("dvc", "metrics", "diff", "--all")
+    sample_run.set(**{"train.lr": 0.0002})
+    assert ran(sample_run.program("dvc", "repro")) == []  # DVC remembers the first run
+
+
+@pytest.mark.slow
+def test_an_experiment_runs_with_a_parameter_of_its_own(sample_run: Workspace) -> None:
+    printed = sample_run.program("dvc", "exp", "run", "--temp", "-S", "train.epochs=1")
+    assert ran(printed) == ["train", "evaluate", "report"]
+    assert "train.epochs" in sample_run.program("dvc", "exp", "show", "--csv")
+
+
+@pytest.mark.slow
+def test_the_frame_rate_runs_no_stage_of_sound(sample_run: Workspace) -> None:
+    sample_run.set(**{"frames.rate": 5})
+    expected = ["frames", "faces", "encode_vision", "align", "train", "evaluate", "report"]
+    assert ran(sample_run.program("dvc", "repro")) == expected
+    sample_run.set(**{"frames.rate": 10})
+    assert ran(sample_run.program("dvc", "repro")) == []
+
+
+@pytest.mark.slow
+def test_two_checkouts_with_nothing_in_common_end_in_the_same_bytes(
+    sample_run: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = checkout(tmp_path_factory.mktemp("other"), **SMALL | {"run.workers": 1})
+    other.program("dvc", "repro")
+    outputs = ["sample", *STAGES, "tensors", "model", "predictions"]
+    assert other.bytes_of(*outputs) == sample_run.bytes_of(*outputs)
+    for path in sorted((sample_run.folder / "metrics").iterdir()):
+        assert (other.folder / "metrics" / path.name).read_bytes() == path.read_bytes()

@@ -4,8 +4,12 @@ It holds the tensors of the network, of the best epoch's network, the queue, the
 metadata, in JSON, the curves so far. Nothing in it is unpickled.
 """
 
+import fcntl
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 NAME = "checkpoint.safetensors"
+
+
+class CheckpointError(RuntimeError):
+    """Checkpoints are in use by another process."""
 
 
 def save(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict) -> None:
@@ -72,7 +80,14 @@ def restore_random_states(states: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state_all([states[f"cuda {i}"] for i in range(torch.cuda.device_count())])
 
 
-def remove(folder: Path) -> None:
-    """Delete the checkpoint of a training that is done."""
-    (folder / NAME).unlink(missing_ok=True)
-    folder.rmdir()
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a training's checkpoints to this process, and delete them when it is done; the system lets go after a kill."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CheckpointError(f"{folder}: another process is training the same; wait for it, or end it") from None
+        yield
+        shutil.rmtree(folder)

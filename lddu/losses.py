@@ -130,7 +130,7 @@ def supervised_contrast(
         attraction = scale * (anchors * (own @ (member.T @ everyone) - anchors)).sum(dim=1) / positives.clamp(min=1)
         similarity = scale * anchors @ everyone.T  # (A, A + Q)
         never = torch.finfo(similarity.dtype).min  # not -inf: an anchor with nothing to compare with would give NaN
-        similarity = similarity.masked_fill(all_classes < 0, never).fill_diagonal_(never)
+        similarity.masked_fill_(all_classes < 0, never).fill_diagonal_(never)
         return masked_mean(similarity.logsumexp(dim=1) - attraction, positives > 0)
 
 

@@ -140,7 +140,8 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
     folder = Path(parameters.tensors)
     files = [folder / f"{name}{ending}" for name in ("train", "valid") for ending in (".safetensors", ".csv")]
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    told = [parameters.train.model_dump(), parameters.corpus.labels, torch.__version__, device.type]
+    machine = [device.type, torch.__version__, torch.backends.cpu.get_cpu_capability()]
+    told = [parameters.train.model_dump(), parameters.corpus.labels, *machine]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for path in [*files, folder / "statistics.safetensors", *sources]:
         with path.open("rb") as file:
@@ -174,12 +175,12 @@ def train(parameters: params.Params) -> None:
     accelerator = accelerator_on(parameters.run.device, settings.threads)
     training = begin(settings, learning, statistics, accelerator.device)
     checkpoints = store_root(parameters) / "train" / key_of(parameters, accelerator.device)
-    training.resume(checkpoints)
-    fit(training, learning, held_out, settings, accelerator, checkpoints)
-    card = weights.Card(parameters.corpus.labels, training.best_epoch, training.model.prior.tolist())
-    weights.save(MODEL, training.best, training.model.config, card)
-    write_curves(training.curves, training.best_epoch, CURVES)
-    checkpoint.remove(checkpoints)
+    with checkpoint.held(checkpoints):
+        training.resume(checkpoints)
+        fit(training, learning, held_out, settings, accelerator, checkpoints)
+        card = weights.Card(parameters.corpus.labels, training.best_epoch, training.model.prior.tolist())
+        weights.save(MODEL, training.best, training.model.config, card)
+        write_curves(training.curves, training.best_epoch, CURVES)
 
 
 def _named(split: str, means: dict[str, float]) -> dict[str, float]:

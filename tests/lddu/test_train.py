@@ -10,8 +10,8 @@ import torch
 from conftest import Parameters
 from safetensors.torch import load_file, save_file
 
+from lddu import checkpoint, weights
 from lddu import train as stage
-from lddu import weights
 from lddu.device import DeviceError
 from lddu.model import LDDUConfig
 from lddu.tensors import TensorError
@@ -85,13 +85,21 @@ def test_a_half_written_checkpoint_is_as_none(parameters: Parameters, monkeypatc
     resume = stage.Training.resume
 
     def spoiled(training: stage.Training, folder: Path) -> None:
-        folder.mkdir(parents=True)
         (folder / "checkpoint.safetensors").write_bytes(b"\x10\0\0\0")
         resume(training, folder)
 
     monkeypatch.setattr(stage.Training, "resume", spoiled)
     train(parameters())
     assert outputs() == expected
+
+
+def test_two_processes_never_train_the_same_at_once(parameters: Parameters) -> None:
+    folder = stage.store_root(parameters()) / "train" / stage.key_of(parameters(), torch.device("cpu"))
+    with checkpoint.held(folder):
+        (folder / "checkpoint.safetensors.123").write_bytes(b"left by a kill")
+        with pytest.raises(checkpoint.CheckpointError, match="another process is training the same"):
+            train(parameters())
+    train(parameters(epochs=1))
 
 
 def test_only_a_run_of_the_same_is_continued(parameters: Parameters) -> None:

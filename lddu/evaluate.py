@@ -204,7 +204,3 @@ def evaluate(parameters: params.Params) -> None:
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
     shown = "test" if "test" in parts else "valid"
     draw(parts[shown], scores[shown], noise[shown], settings.bins)
-
-
-if __name__ == "__main__":
-    evaluate(params.load())

@@ -4,7 +4,6 @@ It reads what evaluate wrote, and shows a choice of clips with the media that pr
 alone has no such media; its page says so and shows the rest.
 """
 
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from lddu.card import card, decisions
 from lddu.choice import Chosen, choose
 from lddu.footage import FOLDER, Archive
 from lddu.page import folded, listed, number, several, text
-from lddu.predictions import PredictionsError
 from lddu.results import SHOWN_FIRST, SPLITS, Clip, Results, read
 from lddu.timeline import Axis, draw
 
@@ -211,10 +209,3 @@ def report(settings: params.Params) -> None:
         foot=foot(results),
     )
     print(f"report: {PAGE}, {PAGE.stat().st_size / 1e6:.1f} MB")
-
-
-if __name__ == "__main__":
-    try:
-        report(params.load())
-    except (params.ParameterError, PredictionsError) as error:
-        sys.exit(str(error))

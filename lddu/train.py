@@ -185,7 +185,3 @@ def train(parameters: params.Params) -> None:
 
 def _named(split: str, means: dict[str, float]) -> dict[str, float]:
     return {f"{split}_{name}": value for name, value in means.items()}
-
-
-if __name__ == "__main__":
-    train(params.load())

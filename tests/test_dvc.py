@@ -24,7 +24,10 @@ def test_a_second_run_runs_nothing(sample_run: Workspace) -> None:
 
 def test_the_commands_of_the_readme_work(sample_run: Workspace) -> None:
     assert "micro_f1" in sample_run.program("dvc", "metrics", "show")
-    assert "Cross-entropy by epoch" in sample_run.program("dvc", "plots", "show")
+    sample_run.program("dvc", "plots", "show")
+    page = (sample_run.folder / "dvc_plots/index.html").read_text(encoding="utf-8")
+    for plot in ("Cross-entropy by epoch", "Micro F1 by epoch", "precision_recall", "confusion", "calibration"):
+        assert plot in page
     assert "evaluate" in sample_run.program("dvc", "dag")
     sample_run.set(**{"train.lr": 0.001})
     assert "train.lr" in sample_run.program("dvc", "params", "diff")

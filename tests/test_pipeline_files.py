@@ -1,7 +1,6 @@
 """dvc.yaml, the constraints and the package say what the code does."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml

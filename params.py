@@ -26,6 +26,9 @@ Source = Annotated[str, Field(pattern=r"^(pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 
+# Kinds of noise in the features, of lddu/noise.py.
+Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
+
 RESERVED_COLUMNS = frozenset(
     ["clip_id", "media", "start", "end", "text", "split", "speaker", "noise_text", "noise_audio", "noise_vision"]
 )
@@ -141,7 +144,12 @@ class Network(Section):
     feedforward: Count
     positions: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    head_dropout: Annotated[float, Field(ge=0, lt=1)]
     input: Literal["standardise", "layernorm"]
+    rows: Literal["all", "mean"]
+    projections: Literal[1, 2]
+    activation: Literal["relu", "gelu"]
+    fusion: Literal["gate", "mean", "mu"]
     modality_dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
@@ -155,26 +163,47 @@ class Loss(Section):
     info: NotNegative
     contrast: NotNegative
     calibration: NotNegative
-    calibration_form: Literal["error", "released"]
+    ordinality: NotNegative
+    anchors: Literal["batch", "batch+queue"]
+    negatives: Literal["all", "label"]
+    features: Literal["both", "mu"]
     temperature: Positive
     queue: NotNegativeCount
+    calibration_form: Literal["unimodal", "released"]
+    sharpness: Positive
+    noise: list[Noise]
+
+    @model_validator(mode="after")
+    def ordinality_has_noise(self) -> "Loss":
+        if self.ordinality and not self.noise:
+            raise ValueError("noise must name at least one kind where ordinality is above 0")
+        return self
 
 
 class Train(Section):
     seed: Seed
+    repeats: Count
+    baseline: bool
     threads: Count
+    processes: Count
+    precision: Literal["float32", "bfloat16"]
     epochs: Count
+    patience: NotNegativeCount
+    keep_epochs: bool
     batch_size: Count
+    accumulate: Count
     lr: Positive
     weight_decay: NotNegative
     warmup: Fraction
     gradient_norm: Positive
+    averaging: Annotated[float, Field(ge=0, lt=1)]
     choose: Literal["bce", "micro_ap", "micro_f1"]
     model: Network
     loss: Loss
 
 
 class Evaluate(Section):
+    threshold: Literal["one", "per_label"]
     threshold_step: Annotated[float, Field(gt=0, le=0.5)]
     bins: int = Field(ge=2, le=100)
 

@@ -27,13 +27,14 @@ def main() -> None:
     from lddu.checkpoint import CheckpointError
     from lddu.device import DeviceError
     from lddu.predictions import PredictionsError
+    from lddu.processes import ProcessError
     from lddu.tensors import TensorError
     from lddu.train import TrainingError
     from lddu.weights import WeightsError
 
     try:
         getattr(importlib.import_module(f"lddu.{stage}"), stage)(settings)
-    except (CheckpointError, DeviceError, PredictionsError, TensorError, TrainingError, WeightsError) as error:
+    except (CheckpointError, DeviceError, PredictionsError, ProcessError, TensorError, TrainingError, WeightsError) as error:
         sys.exit(f"{stage}: {error}")
 
 

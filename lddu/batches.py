@@ -1,13 +1,16 @@
 """Clips of a split as batches: shuffled by a seed or in their order, cut to the longest clip among them."""
 
 from collections.abc import Iterator
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lddu.tensors import Split
+
+# A split that takes up more than this share of a GPU's free memory stays in the machine's, and is moved batch by batch.
+LARGEST_SHARE = 0.5
 
 
 class Batch(TypedDict):
@@ -18,54 +21,77 @@ class Batch(TypedDict):
     labels: Tensor
 
 
-class Clips(Dataset):
-    """A split of which any selection of clips is a batch."""
+@dataclass(frozen=True)
+class Share:
+    """What one process has of the clips of a step: its parts, and the number of clips that each process has."""
 
-    def __init__(self, split: Split) -> None:
-        self.split = split
+    parts: list[Batch]
+    sizes: list[int]
+
+
+class Clips:
+    """A split on a device, of which any selection of clips is a batch."""
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.device = device
         self.rows = {m: _rows(mask) for m, mask in split.masks.items()}
+        held = device if _fits(split, device) else torch.device("cpu")
+        self.features = {m: x.to(held) for m, x in split.features.items()}
+        self.masks = {m: x.to(held) for m, x in split.masks.items()}
+        self.labels = split.labels.to(held)
 
     def __len__(self) -> int:
-        return len(self.split)
+        return len(self.labels)
 
-    def __getitems__(self, chosen: list[int]) -> Batch:
-        index = torch.tensor(chosen)
-        longest = {m: max(1, int(rows[index].max())) for m, rows in self.rows.items()}
+    def batch(self, chosen: Tensor) -> Batch:
+        """The clips of these indices, which lie in the machine's memory."""
+        longest = {m: max(1, int(rows[chosen].max())) if len(chosen) else 1 for m, rows in self.rows.items()}
+        if self.device.type == "cuda":
+            chosen = chosen.pin_memory()
+        index = chosen.to(self.labels.device, non_blocking=True)
         return Batch(
-            features={m: x[index, : longest[m]] for m, x in self.split.features.items()},
-            masks={m: x[index, : longest[m]] for m, x in self.split.masks.items()},
-            labels=self.split.labels[index],
+            features={m: x[index, : longest[m]].to(self.device) for m, x in self.features.items()},
+            masks={m: x[index, : longest[m]].to(self.device) for m, x in self.masks.items()},
+            labels=self.labels[index].to(self.device),
         )
 
 
-class Shuffled(Sampler[list[int]]):
-    """Batches of indices, in an order that the seed and the epoch say and nothing else."""
+@dataclass(frozen=True)
+class Shuffled:
+    """Batches in an order that the seed and the epoch say and nothing else, shared out to processes and in parts.
 
-    def __init__(self, clips: int, batch_size: int, seed: int) -> None:
-        self.clips, self.batch_size, self.seed, self.epoch = clips, batch_size, seed, 0
+    Every process draws the same order and takes its own share of each batch, so that a step is of the same clips however
+    many there are.
+    """
+
+    clips: Clips
+    batch_size: int
+    seed: int
+    parts: int = 1
+    rank: int = 0
+    processes: int = 1
 
     def __len__(self) -> int:
-        return -(-self.clips // self.batch_size)
+        return -(-len(self.clips) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(self.clips, generator=generator)
-        return iter([chosen.tolist() for chosen in order.split(self.batch_size)])
-
-
-def shuffled(split: Split, batch_size: int, seed: int) -> tuple[DataLoader, Shuffled]:
-    """Batches for training, and the sampler to tell the epoch to."""
-    sampler = Shuffled(len(split), batch_size, seed)
-    return DataLoader(Clips(split), batch_sampler=sampler, collate_fn=_as_it_is), sampler
+    def epoch(self, epoch: int) -> Iterator[Share]:
+        generator = torch.Generator().manual_seed(self.seed + epoch)
+        for chosen in torch.randperm(len(self.clips), generator=generator).split(self.batch_size):
+            shares = [share.tensor_split(self.parts) for share in chosen.tensor_split(self.processes)]
+            own = [part for part in shares[self.rank] if len(part)] or [chosen[:0]]
+            yield Share([self.clips.batch(part) for part in own], [sum(map(len, share)) for share in shares])
 
 
-def in_order(split: Split, batch_size: int) -> DataLoader:
+def in_order(clips: Clips, batch_size: int) -> Iterator[Batch]:
     """Batches for prediction: every clip once, in the split's order."""
-    return DataLoader(Clips(split), batch_size=batch_size, collate_fn=_as_it_is)
+    return (clips.batch(chosen) for chosen in torch.arange(len(clips)).split(batch_size) if len(chosen))
 
 
-def _as_it_is(batch: Any) -> Batch:
-    return batch
+def _fits(split: Split, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    size = sum(x.numel() * x.element_size() for x in (*split.features.values(), *split.masks.values()))
+    return size <= LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def _rows(mask: Tensor) -> Tensor:

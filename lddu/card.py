@@ -24,13 +24,13 @@ def card(chosen: Chosen, facts: str, said: str, sides: str) -> str:
     )
 
 
-def decisions(found: Prediction, modalities: list[str], threshold: float | None, intensities: dict[str, float]) -> str:
+def decisions(found: Prediction, modalities: list[str], thresholds: dict[str, float], intensities: dict[str, float]) -> str:
     """A row a label: probability, decision, truth, and σ of each modality."""
     head = ["label", "probability", "decided", "true", *(f'<span class="m {m}">σ<br>{m}</span>' for m in modalities)]
     rows = [
         [
             text(label),
-            _bar(decision, threshold),
+            _bar(decision, thresholds.get(label)),
             _verdict(decision),
             _truth(decision, intensities.get(label)),
             *(_sigma(decision.sigma.get(m), m, label) for m in modalities),

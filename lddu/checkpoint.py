@@ -1,7 +1,8 @@
 """What training needs to go on after a kill, written after every epoch: one safetensors file, replaced at once.
 
-It holds the tensors of the network, of the best epoch's network, the queue, the optimizer and the random states, and as
-metadata, in JSON, the curves so far. Nothing in it is unpickled.
+It holds the tensors of the network, of the best epoch's network, of the losses (their queue and heads) and of the optimizer,
+and as metadata, in JSON, the curves so far. Random numbers follow from the seed and the step, so there is no state of theirs.
+Nothing in it is unpickled.
 """
 
 import fcntl
@@ -65,19 +66,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = x
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def random_states() -> dict[str, Tensor]:
-    """The states of torch's generators."""
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state()} | {f"cuda {i}": state for i, state in enumerate(gpus)}
-
-
-def restore_random_states(states: dict[str, Tensor]) -> None:
-    """The inverse of `random_states`."""
-    torch.set_rng_state(states["cpu"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([states[f"cuda {i}"] for i in range(torch.cuda.device_count())])
 
 
 @contextmanager

@@ -10,17 +10,26 @@ class DeviceError(ValueError):
     """The device that run.device names is not there."""
 
 
-def accelerator(device: str, threads: int) -> Accelerator:
-    """An accelerator on `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`, set to repeat its results.
+def device_of(device: str) -> torch.device:
+    """The device that `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N` means here."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(f"run.device is {device}, but torch sees no CUDA device here; auto or cpu would work")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def accelerator(device: str, threads: int, precision: str = "float32") -> Accelerator:
+    """An accelerator on `device_of(device)`, set to repeat its results; autocast in bfloat16 if that is the precision.
 
     The number of threads is part of a result on the CPU, so it is given rather than taken from the machine.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(f"run.device is {device}, but torch sees no CUDA device here; auto or cpu would work")
-    if device.startswith("cuda:"):
-        torch.cuda.set_device(device)
+    chosen = device_of(device)
+    if chosen.index is not None:
+        torch.cuda.set_device(chosen)
         os.environ["ACCELERATE_TORCH_DEVICE"] = device
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with a fixed workspace
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate would make it 1 where there are several processes
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    return Accelerator(cpu=device == "cpu")
+    return Accelerator(cpu=chosen.type == "cpu", mixed_precision={"float32": "no", "bfloat16": "bf16"}[precision])

@@ -1,9 +1,10 @@
 """One epoch of training, and prediction. Nothing here knows of files, parameters or how a device was chosen."""
 
 import math
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from lddu.batches import Batch
+from lddu import noise
+from lddu.batches import Batch, Share
 from lddu.losses import LDDULoss
 from lddu.model import LDDU, LDDUOutput, StandIn
 
@@ -73,39 +75,124 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": fixed, "weight_decay": 0.0}]
 
 
+@dataclass(frozen=True)
+class Step:
+    """How the clips of one step are read: with which random numbers, and which modality is also read noised, and how."""
+
+    seed: int
+    noised: tuple[str, str] | None = None  # modality, kind of noise
+
+    def read(self, model: LDDU, batch: Batch, part: int) -> LDDUOutput:
+        """The network's output for a part of the step's clips; the same again when called again."""
+        torch.manual_seed(self.seed + part)
+        output = model(batch["features"], batch["masks"])
+        m, kind = self.noised or ("", "")
+        if m not in batch["masks"]:
+            return output
+        x, mask = model.observed(m, batch["features"], batch["masks"])
+        level = torch.rand(len(x), device=x.device)
+        _, _, sigma = model.read(m, noise.KINDS[kind](x, mask, level), mask)
+        return replace(output, noise_level={m: level}, noised_sigma={m: sigma})
+
+
+def steps_of(seed: int, epoch: int, count: int, modalities: Sequence[str], kinds: Sequence[str]) -> list[Step]:
+    """The steps of an epoch: the same for the same seed and epoch, whatever came before and in every process."""
+    drawn = random.Random(f"{seed} {epoch}")  # noqa: S311 - no secret
+    seeds = [drawn.randrange(2**62) for _ in range(count)]
+    return [Step(one, (drawn.choice(modalities), drawn.choice(kinds)) if kinds else None) for one in seeds]
+
+
 def train_epoch(
-    model: nn.Module,
+    model: LDDU,
     loss: LDDULoss,
-    batches: Iterable[Batch],
-    optimizer: torch.optim.Optimizer,
+    shares: Iterable[Share],
+    steps: Sequence[Step],
     rates: Sequence[float],
+    optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
     gradient_norm: float,
 ) -> dict[str, float]:
-    """One pass over the batches with a learning rate each; returns the means of the loss and its parts."""
+    """One pass over the batches, a step and a learning rate each; returns the means of the loss and its parts."""
     model.train()
     loss.train()
     means = Means(loss)
-    for batch, rate in zip(batches, rates, strict=True):
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for share, step, rate in zip(shares, steps, rates, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        output = model(batch["features"], batch["masks"])
-        total, parts = loss(output, batch["labels"])
         optimizer.zero_grad()
-        accelerator.backward(total)
-        accelerator.clip_grad_norm_(model.parameters(), gradient_norm)
+        one_pass = len(share.parts) == len(share.sizes) == 1
+        total, parts = (in_one_pass if one_pass else in_two_passes)(model, loss, share, step, accelerator)
+        nn.utils.clip_grad_norm_(parameters, gradient_norm)
         optimizer.step()
-        means.add(total, parts, len(batch["labels"]))
+        means.add(total, parts, sum(share.sizes))
     return means.result()
 
 
+def in_one_pass(
+    model: LDDU, loss: LDDULoss, share: Share, step: Step, accelerator: Accelerator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Leave the gradients of a batch of one part; returns the loss and its parts."""
+    with accelerator.autocast():
+        output = step.read(model, share.parts[0], 0)
+    total, parts = loss(output, share.parts[0]["labels"])
+    total.backward()
+    return total, parts
+
+
+def in_two_passes(
+    model: LDDU, loss: LDDULoss, share: Share, step: Step, accelerator: Accelerator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The same for a batch in several parts, in several processes: the loss sees all of it, memory one part at a time.
+
+    The first pass keeps the outputs alone. The loss of all of them gives each output its gradient, which the second pass,
+    with the same random numbers, takes back through the network (gradient caching, arXiv 2101.06983). The contrast and the
+    calibration look at pairs across the parts; plain accumulation would leave those out.
+    """
+    rank, several = accelerator.process_index, len(share.sizes) > 1
+
+    def read(part: int) -> dict[str, Tensor]:
+        with accelerator.autocast():
+            return step.read(model, share.parts[part], rank * len(share.parts) + part).tensors()
+
+    with torch.no_grad():
+        outputs = [read(part) | {"labels": batch["labels"]} for part, batch in enumerate(share.parts)]
+    joined = {name: torch.cat([output[name] for output in outputs]) for name in outputs[0]}
+    if several:
+        joined = {name: gathered(x, share.sizes, accelerator) for name, x in joined.items()}
+    labels = joined.pop("labels")
+    leaves = {name: x.requires_grad_(x.is_floating_point()) for name, x in joined.items()}
+    total, parts = loss(LDDUOutput.of(leaves), labels)
+    total.backward()
+    start = sum(share.sizes[:rank])
+    for part, batch in enumerate(share.parts):
+        clips = slice(start, start := start + len(batch["labels"]))
+        output = read(part)
+        graded = {x: leaves[name].grad for name, x in output.items() if x.requires_grad}
+        known = {x: gradient[clips] for x, gradient in graded.items() if gradient is not None}
+        torch.autograd.backward(list(known), list(known.values()))
+    if several:
+        for parameter in model.parameters():  # those of the loss saw everything in every process
+            if parameter.grad is not None:
+                parameter.grad = accelerator.reduce(parameter.grad, reduction="sum")
+    return total, parts
+
+
+def gathered(x: Tensor, sizes: list[int], accelerator: Accelerator) -> Tensor:
+    """The rows of all processes, in their order; `sizes` says how many each has."""
+    padding = x.new_zeros(max(sizes) - len(x), *x.shape[1:])
+    everyone = accelerator.gather(torch.cat([x, padding]))
+    return torch.cat([rows[:size] for rows, size in zip(everyone.split(max(sizes)), sizes, strict=True)])
+
+
 @torch.no_grad()
-def predict(model: nn.Module, batches: Iterable[Batch], watchers: Sequence[Watcher] = ()) -> Predictions:
+def predict(model: LDDU, batches: Iterable[Batch], accelerator: Accelerator, watchers: Sequence[Watcher] = ()) -> Predictions:
     """What the model says of every clip of the batches, in their order; watchers see each output on the way."""
     model.eval()
     seen: dict[str, list[Tensor]] = defaultdict(list)
     for batch in batches:
-        output = model(batch["features"], batch["masks"])
+        with accelerator.autocast():
+            output = model(batch["features"], batch["masks"])
         for watcher in watchers:
             watcher(output, batch["labels"])
         seen["log_probs"].append(output.log_probs)

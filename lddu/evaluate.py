@@ -1,23 +1,26 @@
-"""Stage `evaluate`: the trained network and tensors in; metrics, predictions and plots out.
+"""Stage `evaluate`: the trained networks and tensors in; metrics, predictions and plots out.
 
-One threshold for all labels is chosen on valid. Test is scored with it, once.
+The threshold, one for all labels or one a label, is chosen on valid. Test is scored with it, once.
 """
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
+from safetensors.torch import load_file
+from torch import Tensor
 from tqdm import tqdm
 
 import params
-from lddu import baselines, metrics, plots, weights
-from lddu.batches import in_order
+from lddu import baselines, metrics, plots, uncertainty, weights
+from lddu.batches import Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
-from lddu.model import LDDU
+from lddu.model import LDDU, LDDUOutput
 from lddu.tensors import SPLITS, Split, TensorError, read_noise, read_splits, require_labels
 
 MODEL = Path("data/model")
@@ -26,10 +29,17 @@ PREDICTIONS = Path("data/predictions")
 PLOTS = Path("data/plots")
 SCORED = ("train", "valid", "test")
 BATCH = 64
-# Scores of a baseline that stand beside the network's.
+# Scores of a baseline that stand beside the network's, and of which several seeds have a mean and a deviation.
 BESIDE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier")
+# The splits on which σ is tried with noise, and subsets of the modalities.
+TRIED = ("valid", "test")
+# The same network with μ alone, as the stage train names it.
+CENTRE = "centre"
 # Digits behind the point in JSON.
 DIGITS = 6
+
+# From truth and probabilities (N, C), the thresholds (C,).
+Chooser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -41,20 +51,14 @@ class Scored:
     clip_ids: tuple[str, ...]
 
 
-def predict_splits(model: LDDU, splits: dict[str, Split], accelerator: Accelerator) -> dict[str, Predictions]:
-    """Predictions of every split that has clips."""
-    model = accelerator.prepare(model)
-    found = {}
-    with tqdm(total=sum(map(len, splits.values())), desc="evaluate", unit="clip") as bar:
-        for name, split in splits.items():
-            if len(split):
-                batches = accelerator.prepare(in_order(split, BATCH))
-                found[name] = predict(model, batches, [lambda _, labels: _advance(bar, len(labels))])
-    return found
+def predict_splits(model: LDDU, splits: dict[str, Clips], accelerator: Accelerator, bar: tqdm) -> dict[str, Predictions]:
+    """Predictions of every split."""
 
+    def advance(_output: LDDUOutput, labels: Tensor) -> None:
+        bar.update(len(labels))
 
-def _advance(bar: tqdm, clips: int) -> None:
-    bar.update(clips)
+    model.to(accelerator.device)
+    return {name: predict(model, in_order(clips, BATCH), accelerator, [advance]) for name, clips in splits.items()}
 
 
 def scored(split: Split, predictions: Predictions) -> Scored:
@@ -70,36 +74,100 @@ def scored(split: Split, predictions: Predictions) -> Scored:
     return Scored((split.labels > 0).numpy()[chosen], of_chosen, ids)
 
 
-def network_scores(part: Scored, threshold: float, labels: list[str], bins: int) -> dict:
-    """Every score of the network on a split."""
+def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins: int) -> dict:
+    """Every score of a network on a split."""
     found = part.predictions
-    return metrics.scores(part.true, found.probs, threshold, labels) | {
+    return metrics.scores(part.true, found.probs, thresholds, labels) | {
         "bce": metrics.cross_entropy(part.true, found.log_probs, found.log_not_probs),
         "calibration_error": metrics.calibration_error(part.true, found.probs, bins),
     }
 
 
 def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
-    """Spearman's correlation of a modality's known noise with its reported σ, the mean over labels of log ‖σ‖."""
+    """Spearman's correlation of a modality's reported σ with its known noise, the mean over labels of log ‖σ‖; and of
+    log ‖σ‖ with the error |y - p| over all clips and labels."""
     scores = {}
     for m, log_sigma in part.predictions.log_sigma.items():
         correlation, clips = metrics.rank_correlation(noise[m], log_sigma.mean(axis=1))
-        scores[m] = {"noise_spearman": correlation, "clips": clips}
+        of_error, _ = metrics.rank_correlation(np.abs(part.true - part.predictions.probs).ravel(), log_sigma.ravel())
+        scores[m] = {"noise_spearman": correlation, "clips": clips, "error_spearman": of_error}
     return scores
 
 
-def baseline_scores(parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, step: float) -> dict[str, dict]:
+def beside(scores: dict) -> dict:
+    return {key: scores[key] for key in (*BESIDE, "bce")}
+
+
+def baseline_scores(parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser) -> dict[str, dict]:
     """For each split, the scores of each baseline at its own threshold from valid."""
     chosen = {name: splits[name].select(splits[name].complete) for name in parts}
     labels = list(splits["train"].label_names)
     scores: dict[str, dict] = {name: {} for name in parts}
     for baseline, probs in baselines.probabilities(chosen["train"], chosen, prior):
-        threshold = metrics.best_threshold(parts["valid"].true, probs["valid"], step)
+        thresholds = choose(parts["valid"].true, probs["valid"])
         for name, part in parts.items():
-            found = metrics.scores(part.true, probs[name], threshold, labels)
-            scores[name][baseline] = {"threshold": threshold} | {key: found[key] for key in BESIDE}
-            scores[name][baseline]["bce"] = metrics.clipped_cross_entropy(part.true, probs[name])
+            found = metrics.scores(part.true, probs[name], thresholds, labels)
+            found["bce"] = metrics.clipped_cross_entropy(part.true, probs[name])
+            scores[name][baseline] = {"threshold": float(thresholds.mean())} | beside(found)
     return scores
+
+
+def other_networks(
+    splits: dict[str, Split], clips: dict[str, Clips], choose: Chooser, bins: int, accelerator: Accelerator, bar: tqdm
+) -> dict[str, dict[str, dict]]:
+    """For each further network that train left, and each split: its scores at its own threshold from valid."""
+    scores: dict[str, dict[str, dict]] = {}
+    for folder in sorted(path.parent for path in MODEL.glob("*/config.json")):
+        model, card = weights.load(folder)
+        found = predict_splits(model, clips, accelerator, bar)
+        parts = {name: scored(splits[name], found[name]) for name in clips if bool(splits[name].complete.any())}
+        thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
+        scores[folder.name] = {
+            name: {"threshold": float(thresholds.mean())} | beside(network_scores(part, thresholds, card.labels, bins))
+            for name, part in parts.items()
+        }
+    return scores
+
+
+def over_seeds(scores: list[dict]) -> dict:
+    """Mean and standard deviation of the scores of networks of several seeds."""
+    columns = {key: np.array([one[key] for one in scores]) for key in beside(scores[0])}
+    summary: dict = {key: {"mean": float(x.mean()), "deviation": float(x.std(ddof=1))} for key, x in columns.items()}
+    return {"networks": len(scores)} | summary
+
+
+def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: np.ndarray, accelerator: Accelerator) -> dict:
+    """The scores of every subset of the modalities, and the micro F1 that each modality's absence costs."""
+    clips = Clips(split.select(split.complete), accelerator.device)
+    labels, modalities = list(split.label_names), list(model.config.dims)
+    full = metrics.scores(part.true, part.predictions.probs, thresholds, labels)["micro_f1"]
+    subsets, cost = {}, {}
+    for kept, found in uncertainty.with_fewer(model, clips, BATCH, accelerator).items():
+        scores = metrics.scores(part.true, found.probs, thresholds, labels)
+        scores["bce"] = metrics.cross_entropy(part.true, found.log_probs, found.log_not_probs)
+        subsets["+".join(kept)] = {key: scores[key] for key in ("micro_f1", "macro_f1", "bce")}
+        missing = [m for m in modalities if m not in kept]
+        if len(missing) == 1:
+            cost[missing[0]] = full - scores["micro_f1"]
+    return {"subsets": subsets, "absence_cost": cost} if subsets else {}
+
+
+def authors_protocol(
+    model: LDDU, split: Split, clips: Clips, step: float, bins: int, accelerator: Accelerator, bar: tqdm
+) -> dict:
+    """The scores of the epoch and the threshold that are best on this very split, as the authors' log has them.
+
+    Nothing to compare a method by: it chooses by what it reports. Needs `train.keep_epochs`.
+    """
+    best: dict = {}
+    for path in sorted((MODEL / "epochs").glob("*.safetensors")):
+        model.load_state_dict(load_file(path))
+        part = scored(split, predict_splits(model, {split.name: clips}, accelerator, bar)[split.name])
+        threshold = metrics.best_threshold(part.true, part.predictions.probs, step)
+        found = network_scores(part, np.array(threshold), list(split.label_names), bins)
+        if found["micro_f1"] > best.get("micro_f1", -1):
+            best = {"epoch": int(path.stem), "threshold": threshold} | beside(found)
+    return best
 
 
 def sigma_quantiles(found: Predictions, train: Predictions) -> dict[str, np.ndarray]:
@@ -113,7 +181,7 @@ def sigma_quantiles(found: Predictions, train: Predictions) -> dict[str, np.ndar
     return quantiles
 
 
-def prediction_rows(split: Split, found: Predictions, train: Predictions, threshold: float) -> list[dict[str, str]]:
+def prediction_rows(split: Split, found: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
     """A row a clip: what was there, and for each label its probability, decision, truth and σ as a quantile of train."""
     quantiles, probs, true = sigma_quantiles(found, train), found.probs, split.labels.numpy()
     rows = []
@@ -121,7 +189,7 @@ def prediction_rows(split: Split, found: Predictions, train: Predictions, thresh
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, there in found.present.items() if there[i])}
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
-            row[f"{label}_predicted"] = str(int(probs[i, c] >= threshold))
+            row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
             row[f"{label}_true"] = "" if np.isnan(true[i, c]) else str(int(true[i, c] > 0))
             for m, quantile in quantiles.items():
                 row[f"{label}_sigma_{m}"] = "" if np.isnan(quantile[i, c]) else f"{quantile[i, c]:.4f}"
@@ -157,11 +225,11 @@ def rounded(tree: dict) -> dict:
     return {key: rounded(x) if isinstance(x, dict) else round(x, DIGITS) for key, x in tree.items()}
 
 
-def draw(part: Scored, scores: dict, noise: dict[str, np.ndarray], bins: int) -> None:
+def draw(part: Scored, scores: dict, thresholds: np.ndarray, noise: dict[str, np.ndarray], bins: int) -> None:
     """The plots of one split."""
     found = part.predictions
-    plots.precision_recall(part.true, found.probs, scores, PLOTS)
-    plots.confusion(part.true, found.probs, scores, PLOTS)
+    plots.precision_recall(part.true, found.probs, thresholds, scores, PLOTS)
+    plots.confusion(part.true, found.probs, thresholds, scores, PLOTS)
     plots.calibration(part.true, found.probs, scores, bins, PLOTS)
     plots.baselines(scores, PLOTS)
     log_sigma = {m: x.mean(axis=1) for m, x in found.log_sigma.items()}
@@ -187,20 +255,46 @@ def evaluate(parameters: params.Params) -> None:
     """The stage."""
     settings, labels = parameters.evaluate, parameters.corpus.labels
     model, card, splits = read(parameters)
-    found = predict_splits(model, splits, accelerator_on(parameters.run.device, parameters.train.threads))
-    parts = {name: scored(splits[name], found[name]) for name in SCORED if bool(splits[name].complete.any())}
-    threshold = metrics.best_threshold(parts["valid"].true, parts["valid"].predictions.probs, settings.threshold_step)
-    beside = baseline_scores(parts, splits, np.array(card.prior), settings.threshold_step)
+    accelerator = accelerator_on(parameters.run.device, parameters.train.threads, parameters.train.precision)
+    clips = {name: Clips(split, accelerator.device) for name, split in splits.items() if len(split)}
+    networks = 1 + len(list(MODEL.glob("*/config.json")))
+
+    def choose(true: np.ndarray, probs: np.ndarray) -> np.ndarray:
+        return metrics.best_thresholds(true, probs, settings.threshold_step, settings.threshold == "per_label")
+
+    with tqdm(total=networks * sum(map(len, clips.values())), desc="evaluate", unit="clip") as bar:
+        found = predict_splits(model, clips, accelerator, bar)
+        parts = {name: scored(splits[name], found[name]) for name in SCORED if bool(splits[name].complete.any())}
+        thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
+        others = other_networks(splits, clips, choose, settings.bins, accelerator, bar)
+    of_baselines = baseline_scores(parts, splits, np.array(card.prior), choose)
     noise = {name: read_noise(Path(parameters.tensors), part.clip_ids) for name, part in parts.items()}
-    scores = {
-        name: {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": threshold}
-        | network_scores(part, threshold, labels, settings.bins)
-        | {"baselines": beside[name], "uncertainty": uncertainty_scores(part, noise[name])}
-        for name, part in parts.items()
-    }
+    scores: dict[str, dict] = {}
+    for name, part in parts.items():
+        probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
+        scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
+        if settings.threshold == "per_label":
+            scores[name]["thresholds"] = dict(zip(labels, thresholds.tolist(), strict=True))
+        scores[name] |= network_scores(part, thresholds, labels, settings.bins)
+        seeds = [scores[name], *(other[name] for network, other in others.items() if network != CENTRE)]
+        if len(seeds) > 1:
+            scores[name]["seeds"] = over_seeds(seeds)
+        centre = {CENTRE: others[CENTRE][name]} if CENTRE in others else {}
+        scores[name]["baselines"] = of_baselines[name] | centre
+        scores[name]["uncertainty"] = uncertainty_scores(part, noise[name])
+        scores[name]["risk_coverage"] = uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma)
+        if name in TRIED:
+            known = parameters.train.loss.noise if parameters.train.loss.ordinality else []
+            scores[name]["noise"] = uncertainty.response_to_noise(model, clips[name], BATCH, known, accelerator)
+            scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
+    shown = "test" if "test" in parts else "valid"
+    if (MODEL / "epochs").is_dir():
+        with tqdm(desc="every epoch", unit="clip") as bar:
+            scores[shown]["authors_protocol"] = authors_protocol(
+                model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator, bar
+            )
     write_metrics(scores)
     for name, split in splits.items():
-        rows = prediction_rows(split, found[name], found["train"], threshold) if name in found else []
+        rows = prediction_rows(split, found[name], found["train"], thresholds) if name in found else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
-    shown = "test" if "test" in parts else "valid"
-    draw(parts[shown], scores[shown], noise[shown], settings.bins)
+    draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

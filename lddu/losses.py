@@ -1,6 +1,7 @@
 """What LDDU is trained with: each part a function of tensors, `LDDULoss` their weighted sum.
 
-L = BCE(p) + w_info BCE(p_info) + w_contrast L_scl + w_calibration L_crl (arXiv 2502.13954, section 3).
+L = BCE(p) + w_info BCE(p_info) + w_contrast L_scl + w_calibration L_crl (arXiv 2502.13954, section 3) + w_ordinality L_ord,
+the last our own: measured, nothing in the published losses makes σ rise with noise.
 B clips, C labels, M modalities, z the width of the Gaussians. A label that is NaN is unknown and enters no loss.
 """
 
@@ -12,32 +13,43 @@ from torch.nn import functional
 
 from lddu.model import LDDUConfig, LDDUOutput
 
+# Keeps the scale of errors that hardly differ within bounds.
+LEAST_VARIANCE = 1e-6
+
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights (0: the part is not computed) and sizes of the losses."""
+    """Weights (0: the part is not computed) and forms of the losses."""
 
     info: float = 0.3
     contrast: float = 0.25  # with the batch's own anchors; the released weight 1 has the queue's rows as anchors too
     calibration: float = 0.3
-    calibration_form: str = "error"  # or "released"
+    ordinality: float = 0.1
+    anchors: str = "batch"  # of the contrast; or "batch+queue", as released
+    negatives: str = "all"  # what an anchor is told apart from; or "label": features of its own modality and label alone
+    features: str = "both"  # what is contrasted: μ and σ, or "mu"
     temperature: float = 0.07
     queue: int = 8192  # features of earlier batches that the contrast looks at
+    calibration_form: str = "unimodal"  # or "released"
+    sharpness: float = 10.0  # κ of the ordinality
 
 
 class LDDULoss(nn.Module):
-    """The weighted sum of the losses, with the contrast's queue as its state."""
+    """The weighted sum of the losses, with the contrast's queue, and the heads of the unimodal calibration, as its state."""
 
     def __init__(self, network: LDDUConfig, config: LossConfig | None = None) -> None:
         super().__init__()
         self.config = config or LossConfig()
         self.kinds = 2 * network.labels * len(network.dims)
-        self.queue = FeatureQueue(self.config.queue if self.config.contrast else 0, 2 * network.latent)
+        width = network.latent if self.config.features == "mu" else 2 * network.latent
+        self.queue = FeatureQueue(self.config.queue if self.config.contrast else 0, width)
+        unimodal = self.config.calibration and self.config.calibration_form == "unimodal"
+        self.heads = UnimodalHeads(network) if unimodal else None
 
     def forward(self, output: LDDUOutput, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The total and its parts before weighting, of intensities (B, C): a label is present iff above 0, NaN is unknown.
 
-        In training the batch's features enter the queue afterwards.
+        In training the batch's features enter the queue afterwards. Ordinality is there where the output has a noised copy.
         """
         targets = presence(labels, output)
         weights = {"bce": 1.0}
@@ -48,27 +60,63 @@ class LDDULoss(nn.Module):
         if self.config.contrast:
             weights["contrast"] = self.config.contrast
             parts["contrast"] = self.contrast(output, targets)
-        if self.config.calibration:
+        if self.heads is not None:
+            weights |= {"unimodal": self.config.calibration, "calibration": self.config.calibration}
+            parts["unimodal"], parts["calibration"] = self.heads(output, targets)
+        elif self.config.calibration:
             weights["calibration"] = self.config.calibration
-            parts["calibration"] = self.calibration(output, targets)
+            norms, known = joined_norm(output.sigma, output.present), ~targets.isnan()
+            parts["calibration"] = released_calibration(norms, output.logits_info.float().sigmoid(), known)
+        if self.config.ordinality and output.noised_sigma:
+            weights["ordinality"] = self.config.ordinality
+            parts["ordinality"] = self.ordinality(output)
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return total, parts
 
     def contrast(self, output: LDDUOutput, targets: Tensor) -> Tensor:
-        features = torch.stack([contrast_features(output.mu[m], output.sigma[m]) for m in output.mu], dim=1)
-        features = features.flatten(0, 2)  # (B M C, 2 z)
+        used = [[output.mu[m]] if self.config.features == "mu" else [output.mu[m], output.sigma[m]] for m in output.mu]
+        features = torch.stack([contrast_features(*parts) for parts in used], dim=1).flatten(0, 2)  # (B M C, f)
         classes = contrast_classes(targets, torch.stack(list(output.present.values()), dim=1)).flatten()
-        bank, bank_classes = self.queue.features.clone(), self.queue.classes.clone()  # the queue changes before backward
-        loss = supervised_contrast(features, classes, bank, bank_classes, self.kinds, self.config.temperature)
+        everyone = torch.cat([features, self.queue.features])  # a copy: the queue changes before the backward pass
+        all_classes = torch.cat([classes, self.queue.classes])
+        anchors = len(everyone) if self.config.anchors == "batch+queue" else len(features)
+        within = self.config.negatives == "label"
+        loss = supervised_contrast(everyone, all_classes, anchors, self.kinds, self.config.temperature, within)
         if self.training:
             self.queue.enter(features, classes)
         return loss
 
-    def calibration(self, output: LDDUOutput, targets: Tensor) -> Tensor:
-        norms, known = joined_norm(output.sigma, output.present), ~targets.isnan()
-        if self.config.calibration_form == "released":
-            return released_calibration(norms, output.logits_info.float().sigmoid(), known)
-        return error_calibration(norms, (targets.nan_to_num() - output.probs).abs().detach(), known)
+    def ordinality(self, output: LDDUOutput) -> Tensor:
+        terms = []
+        for m, noised in output.noised_sigma.items():
+            level, present = output.noise_level[m], output.present[m]
+            log_norms = torch.cat([output.sigma[m], noised]).norm(dim=-1).log()
+            levels = torch.cat([torch.zeros_like(level), level])
+            terms.append(ordinality(log_norms, levels, present.repeat(2), self.config.sharpness))
+        return torch.stack(terms).mean()
+
+
+class UnimodalHeads(nn.Module):
+    """For training alone: a classifier on each modality's μ by itself, against whose error its σ is calibrated."""
+
+    def __init__(self, network: LDDUConfig) -> None:
+        super().__init__()
+        modalities, reach = len(network.dims), network.latent**-0.5
+        self.weight = nn.Parameter(torch.empty(modalities, network.labels, network.latent).uniform_(-reach, reach))
+        self.bias = nn.Parameter(torch.zeros(modalities, network.labels))
+        self.log_scale = nn.Parameter(torch.zeros(modalities, 1, 1))
+
+    def forward(self, output: LDDUOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The heads' cross-entropy, and the calibration's divergence, of targets (B, C)."""
+        mu = torch.stack(list(output.mu.values()))  # (M, B, C, z)
+        logits = torch.einsum("mbcz,mcz->mbc", mu, self.weight) + self.bias[:, None]
+        absent = ~torch.stack(list(output.present.values()))[..., None]
+        targets = targets.expand(len(mu), -1, -1).masked_fill(absent, torch.nan)
+        supervised = cross_entropy(*log_sigmoids(logits), targets)
+        known = ~targets.isnan()
+        errors = standardised((targets.nan_to_num() - logits.float().sigmoid()).abs().detach(), known)
+        log_norms = torch.stack([sigma.norm(dim=-1).log() for sigma in output.sigma.values()])
+        return supervised, error_calibration(log_norms * self.log_scale.exp(), errors, known)
 
 
 def presence(labels: Tensor, output: LDDUOutput) -> Tensor:
@@ -95,9 +143,9 @@ def masked_mean(values: Tensor, known: Tensor) -> Tensor:
     return values.where(known, 0).sum() / known.sum().clamp(min=1)
 
 
-def contrast_features(mu: Tensor, sigma: Tensor) -> Tensor:
-    """[μ/‖μ‖ ; σ/‖σ‖]: (..., z) each to (..., 2 z)."""
-    return torch.cat([functional.normalize(mu, dim=-1), functional.normalize(sigma, dim=-1)], dim=-1)
+def contrast_features(*vectors: Tensor) -> Tensor:
+    """[μ/‖μ‖ ; σ/‖σ‖], or of however many vectors: (..., z) each to (..., n z), scaled to the length 1."""
+    return torch.cat([functional.normalize(x, dim=-1) for x in vectors], dim=-1) * len(vectors) ** -0.5
 
 
 def contrast_classes(targets: Tensor, present: Tensor) -> Tensor:
@@ -112,25 +160,27 @@ def contrast_classes(targets: Tensor, present: Tensor) -> Tensor:
 
 
 def supervised_contrast(
-    anchors: Tensor, classes: Tensor, bank: Tensor, bank_classes: Tensor, kinds: int, temperature: float
+    features: Tensor, classes: Tensor, anchors: int, kinds: int, temperature: float, within: bool = False
 ) -> Tensor:
-    """Supervised contrast of anchors (A, f) with each other and with a bank (Q, f) of earlier features.
+    """Supervised contrast of the first `anchors` of some features (n, f) with all of them.
 
-    Of anchor i with positives P(i), those of its class but itself, and s = f·f'/2 over the temperature:
+    Of anchor i with positives P(i), those of its class but itself, and s = f·f' over the temperature:
     -1/|P(i)| Σ_{j ∈ P(i)} [s_ij - log Σ_{k ≠ i} exp s_ik], the mean over anchors that have positives (arXiv 2004.11362).
-    Classes are below `kinds`; features of class -1 are neither anchors nor compared with.
+    Classes are below `kinds`; features of class -1 are neither anchors nor compared with. `within` a label, k runs over the
+    features of i's modality and label alone, which are the classes 2n and 2n + 1.
     """
-    with torch.autocast(anchors.device.type, enabled=False):  # bfloat16 would be off by 0.05 in s
-        everyone, all_classes = torch.cat([anchors, bank]), torch.cat([classes, bank_classes])
-        scale = 1 / (2 * temperature)
+    with torch.autocast(features.device.type, enabled=False):  # bfloat16 would be off by 0.05 in s
         # Positives come as sums a class, so that no second matrix of all pairs is needed.
-        member = (all_classes[:, None] == torch.arange(kinds, device=classes.device)).to(anchors.dtype)  # (A + Q, kinds)
-        own = member[: len(anchors)]
+        member = (classes[:, None] == torch.arange(kinds, device=classes.device)).to(features.dtype)  # (n, kinds)
+        first, own = features[:anchors], member[:anchors]
         positives = own @ member.sum(dim=0) - 1
-        attraction = scale * (anchors * (own @ (member.T @ everyone) - anchors)).sum(dim=1) / positives.clamp(min=1)
-        similarity = scale * anchors @ everyone.T  # (A, A + Q)
+        attraction = (first * (own @ (member.T @ features) - first)).sum(dim=1) / temperature / positives.clamp(min=1)
+        similarity = first @ features.T / temperature  # (anchors, n)
         never = torch.finfo(similarity.dtype).min  # not -inf: an anchor with nothing to compare with would give NaN
-        similarity.masked_fill_(all_classes < 0, never).fill_diagonal_(never)
+        similarity.masked_fill_(classes < 0, never).fill_diagonal_(never)
+        if within:
+            pair = classes // 2
+            similarity.masked_fill_(pair[:anchors, None] != pair, never)
         return masked_mean(similarity.logsumexp(dim=1) - attraction, positives > 0)
 
 
@@ -168,12 +218,32 @@ def joined_norm(sigma: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
     return (len(squares) * mean.where(there.any(dim=0), 1.0)).sqrt()
 
 
-def error_calibration(norms: Tensor, errors: Tensor, known: Tensor) -> Tensor:
-    """Half the symmetric KL divergence between the softmax of ‖σ‖ and that of the error |y - p|, over all known entries.
+def standardised(errors: Tensor, known: Tensor) -> Tensor:
+    """(M, B, C): errors less their mean, over their deviation, each label of each modality by itself over the known ones."""
+    count = known.sum(dim=1, keepdim=True).clamp(min=1)
+    centred = errors - errors.where(known, 0).sum(dim=1, keepdim=True) / count
+    variance = centred.square().where(known, 0).sum(dim=1, keepdim=True) / count
+    return centred / (variance + LEAST_VARIANCE).sqrt()
 
-    All (B, C). As the paper argues it: σ should say how wrong the model is. The error is a target: pass it detached.
+
+def error_calibration(scores: Tensor, errors: Tensor, known: Tensor) -> Tensor:
+    """Half the symmetric KL divergence between the softmax of a statistic of σ and that of the error; the mean over modalities.
+
+    All (M, B, C); each modality's softmax goes over its B·C known entries (arXiv 2206.05833). The error is a target: pass
+    it detached.
     """
-    return symmetric_divergence(log_softmax_of(norms, known), log_softmax_of(errors, known), known)
+    of_scores, of_errors = (log_softmax_of(x.flatten(1), known.flatten(1)) for x in (scores, errors))
+    return symmetric_divergence(of_scores, of_errors, known.flatten(1)) / len(scores)
+
+
+def ordinality(log_norms: Tensor, levels: Tensor, known: Tensor, sharpness: float) -> Tensor:
+    """More noise, more σ: mean of softplus(-κ (s_i - s_j)) over the pairs of which i is the noisier, and over labels.
+
+    s = log ‖σ‖ (n, C) of one modality, levels of noise (n,), known (n,) bool: clips without the modality are in no pair.
+    """
+    gap = log_norms[:, None] - log_norms  # (n, n, C)
+    ordered = (levels[:, None] > levels) & known[:, None] & known
+    return masked_mean(functional.softplus(-sharpness * gap).mean(dim=2), ordered)
 
 
 def released_calibration(norms: Tensor, probs_info: Tensor, known: Tensor) -> Tensor:
@@ -181,15 +251,14 @@ def released_calibration(norms: Tensor, probs_info: Tensor, known: Tensor) -> Te
 
     All (B, C). The first sums to 1, the second to B, and the sum is divided by the number of entries.
     """
-    never = torch.finfo(probs_info.dtype).min
-    by_clip = probs_info.masked_fill(~known, never).log_softmax(dim=1)
-    return symmetric_divergence(log_softmax_of(norms, known), by_clip, known) / known.sum().clamp(min=1)
+    by_clip = log_softmax_of(probs_info, known)
+    of_all = log_softmax_of(norms.flatten(), known.flatten()).view_as(norms)
+    return symmetric_divergence(of_all, by_clip, known) / known.sum().clamp(min=1)
 
 
 def log_softmax_of(values: Tensor, known: Tensor) -> Tensor:
-    """Log-softmax over all known entries at once."""
-    never = torch.finfo(values.dtype).min
-    return values.masked_fill(~known, never).flatten().log_softmax(dim=0).view_as(values)
+    """Log-softmax over the known entries of the last axis."""
+    return values.masked_fill(~known, torch.finfo(values.dtype).min).log_softmax(dim=-1)
 
 
 def symmetric_divergence(log_p: Tensor, log_q: Tensor, known: Tensor) -> Tensor:

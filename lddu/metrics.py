@@ -14,12 +14,12 @@ FEWEST_RANKED = 3
 LEAST_PROBABILITY = 1e-6
 
 
-def scores(true: np.ndarray, probs: np.ndarray, threshold: float, labels: list[str]) -> dict:
-    """Every score of predictions at one threshold, as a tree of numbers.
+def scores(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray | float, labels: list[str]) -> dict:
+    """Every score of predictions at one threshold, or one a label (C,), as a tree of numbers.
 
     Micro-averaged scores are those of all N·C decisions as one binary problem; macro F1 is the mean over labels.
     """
-    predicted = probs >= threshold
+    predicted = probs >= thresholds
     each = [float(f1_score(true[:, c], predicted[:, c], zero_division=0)) for c in range(len(labels))]
     decisions = true.ravel(), predicted.ravel()
     return {
@@ -72,6 +72,13 @@ def best_threshold(true: np.ndarray, probs: np.ndarray, step: float) -> float:
     return float(grid[best[len(best) // 2]])
 
 
+def best_thresholds(true: np.ndarray, probs: np.ndarray, step: float, each: bool) -> np.ndarray:
+    """(C,): the best threshold for all labels, the same for each; or, if `each`, every label's own."""
+    if each:
+        return np.array([best_threshold(true[:, c], probs[:, c], step) for c in range(true.shape[1])])
+    return np.full(true.shape[1], best_threshold(true, probs, step))
+
+
 def best_micro_f1(true: np.ndarray, probs: np.ndarray) -> float:
     """The highest micro F1 that any threshold gives."""
     if not true.any():
@@ -110,3 +117,14 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
     if len(a) < FEWEST_RANKED or np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0, len(a)
     return float(spearmanr(a, b).statistic), len(a)
+
+
+def risk_coverage_area(wrong: np.ndarray, uncertainty: np.ndarray) -> float:
+    """Mean over all coverages of the share of wrong (n,) among the decisions that are kept, the most certain first.
+
+    Equally uncertain decisions are kept in no order: each counts as their mean.
+    """
+    _, group = np.unique(uncertainty, return_inverse=True)
+    mean = np.bincount(group, weights=wrong) / np.bincount(group)
+    ordered = mean[np.sort(group)]
+    return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1)).mean())

@@ -3,12 +3,12 @@
 The method's five steps stand here in their order: extractor, emotion space mapping, distribution, readings, gate.
 B clips, C labels, L rows of a modality, D features a row, d = `width`, z = `latent`, M modalities.
 
-Where the paper's figure and its released code differ, the code was followed: the mapping has one projection for keys
-and values, the distribution's layers are joined by ReLU without dropout.
+Where the paper's figure and its released code differ, the code is the default and the figure an option: one projection for
+keys and values or two, ReLU without dropout or GELU with it between the distribution's layers.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
 import torch
@@ -21,8 +21,6 @@ NORM_EPSILON = 1e-12
 FIRST_WEIGHTS = 0.02
 # log σ² is kept within e^±8, so that neither σ nor its gradient overflows.
 LOG_VARIANCE_LIMIT = 8.0
-# Of the mapped vectors and of the classifiers' hidden layers.
-HEAD_DROPOUT = 0.1
 # A feature that hardly varies in the training split is divided by this share of its modality's median deviation instead
 # of its own: otherwise the first clip in which it does vary would drown all others. Those below CONSTANT times the
 # largest deviation are constant but for rounding, and have no say in the median.
@@ -43,7 +41,12 @@ class LDDUConfig:
     feedforward: int = 256
     positions: int = 60  # learned positions of each modality; a longer clip's rows are spread over them
     dropout: float = 0.3  # of the extractor's hidden states and attention
+    head_dropout: float = 0.1  # of the mapped vectors and of the classifiers' hidden layers
     input: str = "layernorm"  # or "standardise", with the training split's statistics
+    rows: str = "all"  # or "mean": a clip's observed rows are averaged before the network sees them
+    projections: int = 1  # of the mapping: one for keys and values (code), or one each (figure): 2
+    activation: str = "relu"  # of the distribution: "relu" (code), or "gelu" with dropout (figure)
+    fusion: str = "gate"  # p is the gate's mixture; or "mean" of the three readings; or "mu": the centre's alone
     modality_dropout: float = 0.0  # chance of each modality of each clip to be left out in training; one always stays
 
 
@@ -60,6 +63,9 @@ class LDDUOutput:
     mu: dict[str, Tensor]  # (B, C, z) μ, float32
     sigma: dict[str, Tensor]  # (B, C, z) σ, float32
     present: dict[str, Tensor]  # (B,) bool: was there any row of the modality
+    # Of a noised copy of the modality, where one was read: how noised, (B,) from 0 to 1, and its σ, (B, C, z).
+    noise_level: dict[str, Tensor] = field(default_factory=dict)
+    noised_sigma: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def probs(self) -> Tensor:
@@ -71,6 +77,22 @@ class LDDUOutput:
         return {
             m: sigma.norm(dim=-1).log().masked_fill(~self.present[m][:, None], torch.nan) for m, sigma in self.sigma.items()
         }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name, the first axis B; `of` is the inverse."""
+        named: dict[str, Tensor] = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            named |= {f"{part.name}.{m}": x for m, x in value.items()} if isinstance(value, dict) else {part.name: value}
+        return named
+
+    @classmethod
+    def of(cls, named: dict[str, Tensor]) -> "LDDUOutput":
+        parts: dict = {}
+        for name, x in named.items():
+            part, _, m = name.partition(".")
+            parts.setdefault(part, {}).update({m: x}) if m else parts.update({part: x})
+        return cls(**parts)
 
 
 # Step 1: unimodal extractor
@@ -201,15 +223,16 @@ class Mapping(nn.Module):
         super().__init__()
         d = config.width
         self.query = xavier(nn.Linear(d, d))
-        self.key_value = xavier(nn.Linear(d, d))
+        self.key_value = nn.ModuleList(xavier(nn.Linear(d, d)) for _ in range(config.projections))
         self.output = xavier(nn.Linear(d, d))
-        self.dropout = Dropout(HEAD_DROPOUT)
+        self.dropout = Dropout(config.head_dropout)
 
     def forward(self, labels: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        query, key_value = self.query(labels), self.key_value(states)  # (C, d), (B, L, d)
-        scores = query @ key_value.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, C, L)
+        projected = [project(states) for project in self.key_value]
+        query, key, value = self.query(labels), projected[0], projected[-1]  # (C, d), (B, L, d), (B, L, d)
+        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, C, L)
         attention = scores.masked_fill(~mask[:, None, :], -torch.inf).softmax(dim=-1)
-        return self.output(self.dropout(attention @ key_value))
+        return self.output(self.dropout(attention @ value))
 
 
 # Step 3: distribution learning
@@ -222,8 +245,8 @@ class Distribution(nn.Module):
         super().__init__()
         d = config.width
         sizes = [d, d * 3 // 4, d // 2, d // 2]
-        layers = [(xavier(nn.Linear(a, b)), nn.ReLU()) for a, b in pairwise(sizes)]
-        self.hidden = nn.Sequential(*(module for layer in layers for module in layer))
+        between = {"relu": (nn.ReLU(),), "gelu": (nn.GELU(), Dropout(config.head_dropout))}[config.activation]
+        self.hidden = nn.Sequential(*(module for a, b in pairwise(sizes) for module in (xavier(nn.Linear(a, b)), *between)))
         self.mu = xavier(nn.Linear(d // 2, config.latent))
         self.log_variance = xavier(nn.Linear(d // 2, config.latent))
 
@@ -268,14 +291,15 @@ class StandIn(nn.Module):
 class LabelClassifiers(nn.Module):
     """A two-layer classifier a label, each with its own weights: (B, C, n) to logits (B, C), in one product for all labels."""
 
-    def __init__(self, labels: int, inputs: int, hidden: int) -> None:
+    def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
+        labels, inputs, hidden = config.labels, len(config.dims) * config.latent, config.width // 2
         reach = 1 / math.sqrt(inputs), 1 / math.sqrt(hidden)  # as nn.Linear's own first weights
         self.hidden_weight = nn.Parameter(torch.empty(labels, inputs, hidden).uniform_(-reach[0], reach[0]))
         self.hidden_bias = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[0], reach[0]))
         self.output_weight = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[1], reach[1]))
         self.output_bias = nn.Parameter(torch.empty(labels).uniform_(-reach[1], reach[1]))
-        self.dropout = Dropout(HEAD_DROPOUT)
+        self.dropout = Dropout(config.head_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.einsum("bcn,cnh->bch", x, self.hidden_weight) + self.hidden_bias
@@ -286,11 +310,12 @@ class LabelClassifiers(nn.Module):
 class SharedClassifier(nn.Module):
     """One two-layer classifier for all labels: (B, C, n) to logits (B, C)."""
 
-    def __init__(self, inputs: int, hidden: int) -> None:
+    def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
-        self.hidden = nn.Linear(inputs, hidden)
+        hidden = config.width // 2
+        self.hidden = nn.Linear(len(config.dims) * config.width, hidden)
         self.output = nn.Linear(hidden, 1)
-        self.dropout = Dropout(HEAD_DROPOUT)
+        self.dropout = Dropout(config.head_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.dropout(self.hidden(x)).relu()).squeeze(-1)
@@ -311,6 +336,21 @@ def gate(logits_info: Tensor, logits_mu: Tensor, logits_sigma: Tensor) -> tuple[
     return log_probs, log_not_probs
 
 
+def mean_of(*logits: Tensor) -> tuple[Tensor, Tensor]:
+    """log p and log (1 - p) of the mean of several probabilities, of logits of any one shape; in float32 at least."""
+    x = torch.stack(logits)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    log_probs, log_not_probs = (functional.logsigmoid(sign * x).logsumexp(dim=0) - math.log(len(x)) for sign in (1, -1))
+    return log_probs, log_not_probs
+
+
+def fuse(kind: str, logits_info: Tensor, logits_mu: Tensor, logits_sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """log p and log (1 - p) by the gate, the mean of the readings, or the centre's reading alone."""
+    if kind == "gate":
+        return gate(logits_info, logits_mu, logits_sigma)
+    return mean_of(logits_mu) if kind == "mu" else mean_of(logits_info, logits_mu, logits_sigma)
+
+
 class LDDU(nn.Module):
     """The network. Buffers hold what it has from the training split: input statistics, stand-ins, label prior."""
 
@@ -319,15 +359,14 @@ class LDDU(nn.Module):
     def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
         self.config = config
-        modalities = len(config.dims)
         self.extractor = nn.ModuleDict({m: Extractor(features, config) for m, features in config.dims.items()})
         self.labels = nn.Parameter(nn.init.xavier_uniform_(torch.empty(config.labels, config.width)))
         self.mapping = nn.ModuleDict({m: Mapping(config) for m in config.dims})
         self.distribution = nn.ModuleDict({m: Distribution(config) for m in config.dims})
         self.stand_in = nn.ModuleDict({m: StandIn(config) for m in config.dims})
-        self.centre = LabelClassifiers(config.labels, modalities * config.latent, config.width // 2)
-        self.uncertainty = LabelClassifiers(config.labels, modalities * config.latent, config.width // 2)
-        self.info = SharedClassifier(modalities * config.width, config.width // 2)
+        self.centre = LabelClassifiers(config)
+        self.uncertainty = LabelClassifiers(config)
+        self.info = SharedClassifier(config)
         self.register_buffer("prior", torch.full((config.labels,), 0.5))  # of a clip of which nothing is there
 
     def forward(self, features: dict[str, Tensor], masks: dict[str, Tensor]) -> LDDUOutput:
@@ -341,21 +380,26 @@ class LDDU(nn.Module):
         mapped, mu, sigma, present = {}, {}, {}, {}
         for m, (x, mask) in rows.items():
             present[m] = mask.any(dim=1)
-            mask = mask | ~present[m][:, None]  # an absent clip attends anywhere: its result is replaced, but must be finite
-            states = self.extractor[m](x, mask)
-            mapped[m] = self.mapping[m](self.labels, states, mask)
-            mu[m], sigma[m] = self.distribution[m](mapped[m])
-            mapped[m], mu[m], sigma[m] = self.stand_in[m](present[m], mapped[m], mu[m], sigma[m])
+            mapped[m], mu[m], sigma[m] = self.stand_in[m](present[m], *self.read(m, x, mask))
         logits_mu = self.centre(torch.cat(list(mu.values()), dim=-1))
         logits_sigma = self.uncertainty(torch.cat(list(sigma.values()), dim=-1))
         logits_info = self.info(torch.cat(list(mapped.values()), dim=-1))
-        log_probs, log_not_probs = gate(logits_info, logits_mu, logits_sigma)
+        log_probs, log_not_probs = fuse(self.config.fusion, logits_info, logits_mu, logits_sigma)
         something = torch.stack(list(present.values())).any(dim=0)[:, None]
         log_probs = torch.where(something, log_probs, self.prior.log())
         log_not_probs = torch.where(something, log_not_probs, torch.log1p(-self.prior))
         return LDDUOutput(
             log_probs, log_not_probs, logits_mu, logits_sigma, logits_info, mapped, mu, sigma, present
         )  # fmt: skip
+
+    def read(self, m: str, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Z (B, C, d), μ and σ (B, C, z) of one modality's features (B, L, D) and mask (B, L), whatever else is there."""
+        if self.config.rows == "mean":
+            x = (x * mask[..., None]).sum(dim=1, keepdim=True) / mask.sum(dim=1).clamp(min=1)[:, None, None]
+            mask = mask.any(dim=1, keepdim=True)
+        mask = mask | ~mask.any(dim=1, keepdim=True)  # a clip without it attends anywhere: replaced later, but must be finite
+        mapped = self.mapping[m](self.labels, self.extractor[m](x, mask), mask)
+        return mapped, *self.distribution[m](mapped)
 
     def observed(self, m: str, features: dict[str, Tensor], masks: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The modality's features with zeros in masked rows, and its mask; one masked row where it is not given at all."""

@@ -29,7 +29,7 @@ STYLE: dict[Any, Any] = {
 }
 QUIET, STRONG, LINE = "#7a8ba6", "#c8501e", "#9a9a9a"
 # How the baselines are called in a picture.
-BASELINES = {"prior": "label prior", "joined": "probe on all joined"}
+BASELINES = {"prior": "label prior", "centre": "LDDU with μ alone", "joined": "probe on all joined"}
 DOTS_PER_INCH = 110
 # Names of a loss's parts, as a reader knows them.
 PARTS = {
@@ -64,31 +64,29 @@ def draw_curves(curves: list[dict[str, float]], chosen: int, path: Path) -> None
         save(figure, path)
 
 
-def precision_recall(true: np.ndarray, probs: np.ndarray, scores: dict, folder: Path) -> None:
+def precision_recall(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, scores: dict, folder: Path) -> None:
     """precision_recall/<label>.csv, and precision_recall.png with the threshold's place on each curve."""
-    predicted = probs >= scores["threshold"]
+    predicted = probs >= thresholds
     with mpl.rc_context(STYLE):
         figure, panels = _grid(true.shape[1], width=3.4, height=3.0)
         for c, (panel, (label, of_label)) in enumerate(zip(panels, scores["per_label"].items(), strict=True)):
-            precision, recall, thresholds = _precision_recall(true[:, c], probs[:, c])
-            rows = [
-                {"recall": r, "precision": p, "threshold": t} for p, r, t in zip(precision, recall, thresholds, strict=True)
-            ]
+            precision, recall, points = _precision_recall(true[:, c], probs[:, c])
+            rows = [{"recall": r, "precision": p, "threshold": t} for p, r, t in zip(precision, recall, points, strict=True)]
             _write(folder / "precision_recall" / f"{label}.csv", rows)
             hits, positives = (true[:, c] & predicted[:, c]).sum(), true[:, c].sum()
             here = hits / max(positives, 1), hits / max(predicted[:, c].sum(), 1)
             panel.plot(recall, precision, color=STRONG, drawstyle="steps-post")
             panel.axhline(true[:, c].mean(), color=LINE, linestyle="--", label="share of clips with it")
-            panel.plot(*here, "o", color="black", label=f"threshold {scores['threshold']:.2f}")
+            panel.plot(*here, "o", color="black", label=_threshold(thresholds))
             panel.set(title=f"{label}: AP {of_label['ap']:.2f}, {positives} of {len(true)} clips", xlabel="recall")
             panel.set(ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         save(figure, folder / "precision_recall.png")
 
 
-def confusion(true: np.ndarray, probs: np.ndarray, scores: dict, folder: Path) -> None:
+def confusion(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, scores: dict, folder: Path) -> None:
     """confusion/<label>.csv with a row a clip, and confusion.png: clips, and their share of those that are truly so."""
-    predicted = probs >= scores["threshold"]
+    predicted = probs >= thresholds
     with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
         figure, panels = _grid(true.shape[1], width=2.8, height=2.7)
         for c, (panel, label) in enumerate(zip(panels, scores["per_label"], strict=True)):
@@ -154,6 +152,10 @@ def uncertainty(
             panel.set(title=f"{m}: Spearman {found['noise_spearman']:+.2f}, {found['clips']} clips")
             panel.set(xlabel="known noise, 0 to 1", ylabel="mean log ‖σ‖")
         save(figure, folder / "uncertainty.png")
+
+
+def _threshold(thresholds: np.ndarray) -> str:
+    return f"threshold {thresholds[0]:.2f}" if np.ptp(thresholds) == 0 else "the label's threshold"
 
 
 def _draw_confusion(panel: Axes, label: str, true: np.ndarray, predicted: np.ndarray) -> None:

@@ -173,7 +173,7 @@ def _card(chosen: Chosen, results: Results, archive: Archive) -> str:
         line, said = draw(footage, seconds), footage.transcript.text if footage.transcript else ""
     speaker = (results.speakers or {}).get(found.clip_id)
     facts = [f"{number(seconds, 1)} s" if seconds else "", f"spoken by {speaker}" if speaker else ""]
-    beside = decisions(found, results.modalities, results.threshold, clip.intensities)
+    beside = decisions(found, results.modalities, results.thresholds, clip.intensities)
     return card(chosen, " · ".join(filter(None, facts)), said, line + beside)
 
 

@@ -45,9 +45,10 @@ class Results:
         return next((split for split in SHOWN_FIRST if split in self.predictions), "")
 
     @property
-    def threshold(self) -> float | None:
-        """One for all splits."""
-        return next((scores["threshold"] for scores in self.scores.values()), None)
+    def thresholds(self) -> dict[str, float]:
+        """Of each label, the same for all splits; empty where nothing was scored."""
+        found = next(iter(self.scores.values()), None)
+        return {} if found is None else found.get("thresholds") or dict.fromkeys(self.labels, found["threshold"])
 
     @property
     def everyone(self) -> list[Prediction]:

@@ -16,7 +16,7 @@ SCORES = {
     "bce": ("cross-entropy", False),
     "calibration_error": ("calibration error", False),
 }
-BASELINES = {"prior": "label prior", "joined": "probe on all joined"}
+BASELINES = {"prior": "label prior", "centre": "LDDU with μ alone", "joined": "probe on all joined"}
 FEWEST_RANKED = 3  # clips over which a rank correlation says anything
 
 

@@ -5,20 +5,24 @@ import hashlib
 import json
 import math
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
-from torch.utils.data import DataLoader
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 import params
-from lddu import checkpoint, plots, weights
-from lddu.batches import in_order, shuffled
+from lddu import checkpoint, plots, processes, weights
+from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
-from lddu.engine import Means, Moments, Watcher, decay_groups, learning_rates, predict, train_epoch
+from lddu.device import device_of
+from lddu.engine import Means, Moments, Watcher, decay_groups, learning_rates, predict, steps_of, train_epoch
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
@@ -26,6 +30,7 @@ from lddu.tensors import Split, Statistics, read_splits, read_statistics, requir
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
+BASELINE = "centre"  # the same network with μ alone and no σ
 # What each way to choose the epoch looks at, and whether more of it is better.
 CHOICES = {"bce": ("valid_bce", False), "micro_ap": ("valid_micro_ap", True), "micro_f1": ("valid_micro_f1", True)}
 
@@ -41,9 +46,20 @@ class Training:
     model: LDDU
     loss: LDDULoss
     optimizer: torch.optim.Optimizer
+    averaged: AveragedModel | None = None  # the moving average of the network's weights, if one is kept
     curves: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
     best: dict[str, Tensor] = field(default_factory=dict)  # the network of the best epoch
     best_epoch: int = 0
+
+    @property
+    def scored(self) -> LDDU:
+        """The network that is scored and kept: the one that learns, or its moving average."""
+        return cast(LDDU, self.averaged.module) if self.averaged else self.model
+
+    def is_over(self, settings: params.Train) -> bool:
+        """Were all epochs run, or `patience` of them in a row no better than an earlier one?"""
+        epochs = len(self.curves)
+        return epochs >= settings.epochs or bool(settings.patience and epochs - self.best_epoch >= settings.patience)
 
     def save(self, folder: Path) -> None:
         tensors = {
@@ -51,7 +67,7 @@ class Training:
             "best": self.best,
             "loss": self.loss.state_dict(),
             "optimizer": checkpoint.optimizer_tensors(self.optimizer),
-            "random": checkpoint.random_states(),
+            "averaged": self.averaged.state_dict() if self.averaged else {},
         }
         checkpoint.save(folder, tensors, {"curves": self.curves, "best_epoch": self.best_epoch})
 
@@ -64,7 +80,8 @@ class Training:
         self.model.load_state_dict(tensors["model"])
         self.loss.load_state_dict(tensors["loss"])
         checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"])
-        checkpoint.restore_random_states(tensors["random"])
+        if self.averaged:
+            self.averaged.load_state_dict(tensors["averaged"])
         self.best, self.best_epoch, self.curves = tensors["best"], state["best_epoch"], state["curves"]
 
 
@@ -79,9 +96,14 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
             first.fit(of_modality.mean, of_modality.deviation)
     model.prior.copy_(label_prior(train.labels))
     model.to(device)
-    loss = LDDULoss(network, LossConfig(**settings.loss.model_dump())).to(device)
-    optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay), lr=settings.lr)
-    return Training(model, loss, optimizer)
+    told = settings.loss.model_dump(exclude={"noise"})
+    loss = LDDULoss(network, LossConfig(**told)).to(device)
+    optimizer = torch.optim.AdamW(decay_groups(nn.ModuleList([model, loss]), settings.weight_decay), lr=settings.lr)
+    averaged = None
+    if settings.averaging:
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+        optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(model))
+    return Training(model, loss, optimizer, averaged)
 
 
 def label_prior(labels: Tensor) -> Tensor:
@@ -90,35 +112,57 @@ def label_prior(labels: Tensor) -> Tensor:
     return ((labels > 0).sum(dim=0) + 1) / (known.sum(dim=0) + 2)
 
 
-def fit(training: Training, train: Split, valid: Split, settings: params.Train, accelerator: Accelerator, folder: Path) -> None:
+def fit(
+    training: Training, train: Split, valid: Split, settings: params.Train, accelerator: Accelerator, folder: Path, desc: str
+) -> None:
     """Train to the last epoch, from where `training` stands; a checkpoint is left in `folder` after each."""
-    loader, order = shuffled(train, settings.batch_size, settings.seed)
-    model, optimizer, loader = accelerator.prepare(training.model, training.optimizer, loader)
-    again, held_out = accelerator.prepare(in_order(train, settings.batch_size), in_order(valid, settings.batch_size))
+    clips, held_out = Clips(train, accelerator.device), Clips(valid, accelerator.device)
+    order = Shuffled(
+        clips, settings.batch_size, settings.seed, settings.accumulate, accelerator.process_index, accelerator.num_processes
+    )
     rates = learning_rates(settings.epochs * len(order), settings.warmup, settings.lr)
+    kinds = settings.loss.noise if settings.loss.ordinality else []
     done = len(training.curves)
-    with tqdm(total=settings.epochs, initial=done, desc="train", unit="epoch") as bar:
-        for epoch in range(done + 1, settings.epochs + 1):
-            order.epoch = epoch
-            steps = slice((epoch - 1) * len(order), epoch * len(order))
-            learned = train_epoch(model, training.loss, loader, optimizer, rates[steps], accelerator, settings.gradient_norm)
+    with tqdm(total=settings.epochs, initial=done, desc=desc, unit="epoch", disable=not accelerator.is_main_process) as bar:
+        while not training.is_over(settings):
+            epoch = len(training.curves) + 1
+            rates_now = rates[(epoch - 1) * len(order) : epoch * len(order)]
+            steps = steps_of(settings.seed, epoch, len(order), list(train.dims), kinds)
+            learned = train_epoch(
+                training.model, training.loss, order.epoch(epoch), steps, rates_now,
+                training.optimizer, accelerator, settings.gradient_norm,
+            )  # fmt: skip
             if not all(map(math.isfinite, learned.values())):
                 raise TrainingError(f"the loss of epoch {epoch} is {learned}: lower train.lr (now {settings.lr})")
-            moments = Moments(training.model)
-            row = _named("train", assess(training, again, train, [moments.watch]))
+            moments = Moments(training.scored)
+            row = _named("train", assess(training, clips, train, settings, accelerator, [moments.watch]))
             moments.become_stand_ins()
-            row |= _named("valid", assess(training, held_out, valid))
+            if accelerator.num_processes > 1:  # rounding may differ between devices
+                broadcast(list(training.scored.buffers()))
+            training.model.load_state_dict(dict(training.scored.named_buffers()), strict=False)
+            row |= _named("valid", assess(training, held_out, valid, settings, accelerator))
             keep_the_best(training, {"epoch": epoch, **row}, settings.choose)
-            training.save(folder)
+            if accelerator.is_main_process:
+                training.save(folder)
+                if settings.keep_epochs:
+                    weights.save_tensors(folder / "epochs" / f"{epoch:03d}.safetensors", training.scored.state_dict())
             bar.set_postfix_str(f"loss {learned['loss']:.3f}, valid {settings.choose} {row[CHOICES[settings.choose][0]]:.3f}")
             bar.update()
 
 
-def assess(training: Training, batches: DataLoader, split: Split, watchers: list[Watcher] | None = None) -> dict[str, float]:
+def assess(
+    training: Training,
+    clips: Clips,
+    split: Split,
+    settings: params.Train,
+    accelerator: Accelerator,
+    watchers: list[Watcher] | None = None,
+) -> dict[str, float]:
     """The loss, its parts and the scores that need no threshold, without dropout."""
     training.loss.eval()
     means = Means(training.loss)
-    found = predict(training.model, batches, [means.watch, *(watchers or [])])
+    batches = in_order(clips, settings.batch_size)
+    found = predict(training.scored, batches, accelerator, [means.watch, *(watchers or [])])
     known = ~split.labels.isnan().numpy()
     true, probs = (split.labels > 0).numpy()[known], found.probs[known]
     return means.result() | {"micro_ap": average_precision(true, probs), "micro_f1": best_micro_f1(true, probs)}
@@ -131,7 +175,7 @@ def keep_the_best(training: Training, row: dict[str, float], choose: str) -> Non
     better = not earlier or (row[column] > max(earlier) if more_is_better else row[column] < min(earlier))
     training.curves.append(row)
     if better:
-        training.best = {name: x.detach().cpu().clone() for name, x in training.model.state_dict().items()}
+        training.best = {name: x.detach().cpu().clone() for name, x in training.scored.state_dict().items()}
         training.best_epoch = int(row["epoch"])
 
 
@@ -164,23 +208,64 @@ def write_curves(curves: list[dict[str, float]], chosen: int, folder: Path) -> N
     plots.draw_curves(curves, chosen, folder / "curves.png")
 
 
+def runs_of(settings: params.Train) -> dict[str, params.Train]:
+    """The networks to train, by the folder in `data/model` that each goes to: the first seed's, the others', the baseline."""
+    runs = {"": settings}
+    for seed in range(settings.seed + 1, settings.seed + settings.repeats):
+        runs[f"seed-{seed}"] = settings.model_copy(update={"seed": seed})
+    if settings.baseline:
+        runs[BASELINE] = settings.model_copy(
+            update={
+                "model": settings.model.model_copy(update={"fusion": "mu"}),
+                "loss": settings.loss.model_copy(update={"info": 0.0, "calibration": 0.0, "ordinality": 0.0, "features": "mu"}),
+            }
+        )
+    return runs
+
+
 def train(parameters: params.Params) -> None:
-    """The stage: train on the tensors, write the network and its curves, leave no checkpoint behind."""
-    settings, folder = parameters.train, Path(parameters.tensors)
+    """The stage: train on the tensors, write the networks and their curves, leave no checkpoint behind."""
+    read(parameters)  # what cannot be used is said before any process is started
+    device = device_of(parameters.run.device)
+    checkpoints = store_root(parameters) / "train" / key_of(parameters, device)
+    with checkpoint.held(checkpoints):
+        processes.start(train_all, parameters.train.processes, device, (parameters, checkpoints))
+
+
+def train_all(parameters: params.Params, checkpoints: Path) -> None:
+    """Train every network, in one of `train.processes` processes."""
+    settings = parameters.train
+    learning, held_out, statistics = read(parameters)
+    accelerator = accelerator_on(parameters.run.device, settings.threads, settings.precision)
+    if accelerator.is_main_process:
+        shutil.rmtree(MODEL, ignore_errors=True)  # networks of an earlier run would be scored with ours
+    for name, run in runs_of(settings).items():
+        training = begin(run, learning, statistics, accelerator.device)
+        training.resume(checkpoints / name)
+        fit(training, learning, held_out, run, accelerator, checkpoints / name, f"train {name}".strip())
+        if accelerator.is_main_process:
+            write(training, parameters.corpus.labels, checkpoints / name, name)
+    accelerator.wait_for_everyone()
+
+
+def read(parameters: params.Params) -> tuple[Split, Split, dict[str, Statistics]]:
+    """The labelled clips of train and of valid, and the statistics."""
+    folder = Path(parameters.tensors)
     splits = read_splits(folder, ("train", "valid"), parameters.corpus.labels)
     for split in splits.values():
         require_labels(split, folder)
     learning, held_out = (split.select(split.labelled) for split in splits.values())
-    statistics = read_statistics(folder, learning.dims)
-    accelerator = accelerator_on(parameters.run.device, settings.threads)
-    training = begin(settings, learning, statistics, accelerator.device)
-    checkpoints = store_root(parameters) / "train" / key_of(parameters, accelerator.device)
-    with checkpoint.held(checkpoints):
-        training.resume(checkpoints)
-        fit(training, learning, held_out, settings, accelerator, checkpoints)
-        card = weights.Card(parameters.corpus.labels, training.best_epoch, training.model.prior.tolist())
-        weights.save(MODEL, training.best, training.model.config, card)
-        write_curves(training.curves, training.best_epoch, CURVES)
+    return learning, held_out, read_statistics(folder, learning.dims)
+
+
+def write(training: Training, labels: list[str], checkpoints: Path, name: str) -> None:
+    """The best network, the last one, those of all epochs if they were kept, and the curves."""
+    card = weights.Card(labels, training.best_epoch, training.model.prior.tolist())
+    weights.save(MODEL / name, training.best, training.model.config, card)
+    weights.save_tensors(MODEL / name / "last.safetensors", training.model.state_dict())
+    if (checkpoints / "epochs").is_dir():
+        shutil.copytree(checkpoints / "epochs", MODEL / name / "epochs", dirs_exist_ok=True)
+    write_curves(training.curves, training.best_epoch, CURVES / name)
 
 
 def _named(split: str, means: dict[str, float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """A trained model on disk: `weights.safetensors`, and `config.json` with what is needed to use them."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -27,9 +28,17 @@ class Card:
 def save(folder: Path, weights: dict[str, Tensor], config: LDDUConfig, card: Card) -> None:
     """Write a model's state; the same state gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: x.detach().cpu().contiguous() for name, x in weights.items()}, folder / "weights.safetensors")
+    save_tensors(folder / "weights.safetensors", weights)
     text = json.dumps({"network": asdict(config), **asdict(card)}, indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors by name; a reader finds all of them or no file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, unfinished)
+    unfinished.replace(path)
 
 
 def load(folder: Path) -> tuple[LDDU, Card]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import small_corpus
 import torch
+from accelerate.state import AcceleratorState
 
 import params
 
@@ -14,7 +15,7 @@ torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).parents[2]
 NETWORK = {"width": 32, "latent": 16, "layers": 1, "heads": 4, "feedforward": 32, "dropout": 0.1, "modality_dropout": 0.1}
-TRAIN = {"epochs": 4, "batch_size": 32, "lr": 0.003, "threads": 1}
+TRAIN = {"epochs": 4, "batch_size": 32, "lr": 0.003, "threads": 1, "baseline": False}
 
 Parameters = Callable[..., params.Params]
 
@@ -24,6 +25,7 @@ def parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parameters:
     """Makes parameters with some of `train` changed; the current folder is a project with tensors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    AcceleratorState._reset_state(reset_partial_state=True)  # a stage has a process of its own, tests share one
     small_corpus.write(Path("data/tensors"))
 
     def make(**train: object) -> params.Params:

@@ -1,19 +1,23 @@
 """Batches, learning rates, decay groups, and what an epoch and a prediction leave behind."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
-from small_corpus import DIMS, LABELS, ROWS, write
+from small_corpus import DIMS, LABELS, write
 
-from lddu.batches import in_order, shuffled
-from lddu.engine import Means, Moments, decay_groups, learning_rates, predict, train_epoch
+from lddu.batches import Batch, Clips, Shuffled, in_order
+from lddu.engine import Means, Moments, Step, decay_groups, learning_rates, predict, steps_of, train_epoch
 from lddu.losses import LDDULoss, LossConfig
 from lddu.model import LDDU, LDDUConfig
 from lddu.tensors import Split, read_split
 
+CPU = torch.device("cpu")
 NETWORK = LDDUConfig(dims=DIMS, labels=len(LABELS), width=16, latent=8, layers=1, heads=4, feedforward=16, positions=12)
 
 
@@ -22,29 +26,40 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return read_split(write(tmp_path_factory.mktemp("tensors")), "train", LABELS)
 
 
+def whole(split: Split) -> Batch:
+    return {"features": split.features, "masks": split.masks, "labels": split.labels}
+
+
 def model() -> LDDU:
     torch.manual_seed(0)
     return LDDU(NETWORK)
 
 
-def test_every_clip_is_in_one_batch_of_an_epoch(train: Split) -> None:
-    loader, order = shuffled(train, 20, seed=1)
-    sizes, first = [], []
+@pytest.mark.parametrize(("parts", "processes"), [(1, 1), (3, 1), (1, 2), (2, 3)])
+def test_every_clip_is_in_one_batch_of_an_epoch(train: Split, parts: int, processes: int) -> None:
+    clips = Clips(train, CPU)
+    ranks = [Shuffled(clips, 20, 1, parts, rank, processes) for rank in range(processes)]
+    first = []
     for epoch in (1, 2, 1):
-        order.epoch = epoch
-        batches = list(loader)
-        sizes.append([len(batch["labels"]) for batch in batches])
-        seen = torch.cat([batch["features"]["text"][:, 0] for batch in batches])
+        shares = list(zip(*(order.epoch(epoch) for order in ranks), strict=True))
+        assert len(shares) == len(ranks[0]) == 5
+        steps = [[x for share in step for part in share.parts for x in part["features"]["text"][:, 0]] for step in shares]
+        assert [len(step) for step in steps] == [20, 20, 20, 20, 16]
+        for step in shares:
+            sizes = [sum(len(part["labels"]) for part in share.parts) for share in step]
+            assert all(share.sizes == sizes for share in step)
+            assert all(len(share.parts) <= parts for share in step)
+        seen = torch.stack([x for step in steps for x in step])
         assert torch.equal(seen.sort(dim=0).values, train.features["text"][:, 0].sort(dim=0).values)
-        first.append(batches[0]["features"]["text"][:, 0])
-    assert sizes[0] == [20, 20, 20, 20, 16]
-    assert len(loader) == 5
+        first.append(torch.stack(steps[0]))
     assert torch.equal(first[0], first[2])
     assert not torch.equal(first[0], first[1])
+    alone = next(Shuffled(clips, 20, 1).epoch(1)).parts[0]["features"]["text"][:, 0]
+    assert torch.equal(first[0], alone)
 
 
 def test_a_batch_is_cut_to_its_longest_clip_and_no_observed_row_is_lost(train: Split) -> None:
-    for batch, start in zip(in_order(train, 3), range(0, len(train), 3), strict=True):
+    for batch, start in zip(in_order(Clips(train, CPU), 3), range(0, len(train), 3), strict=True):
         for m, mask in batch["masks"].items():
             whole = train.masks[m][start : start + 3]
             assert int(mask.sum()) == int(whole.sum())
@@ -74,16 +89,58 @@ def test_biases_and_layernorms_do_not_decay() -> None:
     assert not {"labels", "centre.hidden_weight", "extractor.text.positions.table", "info.hidden.weight"} & still
 
 
+def learner(contrast: float = 0.25, dropout: float = 0.1) -> tuple[LDDU, LDDULoss, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    network = LDDU(replace(NETWORK, dropout=dropout, head_dropout=dropout))
+    loss = LDDULoss(NETWORK, LossConfig(contrast=contrast, queue=64))
+    return network, loss, torch.optim.AdamW(decay_groups(torch.nn.ModuleList([network, loss]), 0.01), lr=0.003)
+
+
 def test_an_epoch_learns(train: Split) -> None:
-    network, loss = model(), LDDULoss(NETWORK, LossConfig(queue=64))
-    accelerator = Accelerator(cpu=True)
-    optimizer = accelerator.prepare(torch.optim.AdamW(decay_groups(network, 0.01), lr=0.003))
-    loader, order = shuffled(train, 32, seed=1)
+    network, loss, optimizer = learner()
+    order = Shuffled(Clips(train, CPU), 32, seed=1)
     losses = []
-    for epoch in range(6):
-        order.epoch = epoch
-        losses.append(train_epoch(network, loss, loader, optimizer, [0.003] * 3, accelerator, 1.0)["bce"])
+    for epoch in range(8):
+        steps = steps_of(1, epoch, 3, list(DIMS), ["swapped"])
+        found = train_epoch(network, loss, order.epoch(epoch), steps, [0.003] * 3, optimizer, Accelerator(cpu=True), 1.0)
+        losses.append(found["bce"])
     assert losses[-1] < losses[0] - 0.05
+
+
+def test_a_step_repeats_by_its_seed_and_differs_between_epochs() -> None:
+    assert steps_of(1, 2, 5, list(DIMS), ["faded", "scaled"]) == steps_of(1, 2, 5, list(DIMS), ["faded", "scaled"])
+    assert steps_of(1, 2, 5, list(DIMS), []) != steps_of(1, 3, 5, list(DIMS), [])
+    assert {step.noised for step in steps_of(1, 2, 5, list(DIMS), [])} == {None}
+    drawn = {step.noised for step in steps_of(1, 2, 200, list(DIMS), ["faded", "scaled"])}
+    assert drawn == set(itertools.product(DIMS, ["faded", "scaled"]))
+
+
+@pytest.mark.parametrize("parts", [2, 3, 40])
+def test_accumulated_gradients_are_those_of_the_large_batch(train: Split, parts: int) -> None:
+    """All losses, with dropout 0: the contrast and the calibration see every pair of the large batch, the queue too."""
+    found = []
+    for count in (1, parts):
+        network, loss, optimizer = learner(dropout=0.0)
+        order = Shuffled(Clips(train, CPU), 32, seed=1, parts=count)
+        means = train_epoch(
+            network, loss, order.epoch(1), steps_of(1, 1, 3, [], []), [0.003] * 3, optimizer, Accelerator(cpu=True), 1e9
+        )
+        found.append((means, [p.grad.clone() for p in network.parameters()], loss.state_dict()))
+    (one, gradients, state), (many, their_gradients, their_state) = found
+    assert many == pytest.approx(one, abs=1e-5)
+    for mine, theirs in zip(gradients, their_gradients, strict=True):
+        torch.testing.assert_close(theirs, mine, atol=2e-5, rtol=1e-3)
+    for name, x in state.items():
+        torch.testing.assert_close(their_state[name], x, atol=1e-4, rtol=1e-3)
+
+
+def test_accumulation_replays_the_same_dropout(train: Split) -> None:
+    """The gradients of the second pass belong to the outputs of the first."""
+    step, batch = Step(seed=5), next(in_order(Clips(train, CPU), 8))
+    network = model().train()
+    first, second = (step.read(network, batch, 1).log_probs for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, step.read(network, batch, 2).log_probs)
 
 
 def test_means_are_weighted_by_clips() -> None:
@@ -95,7 +152,7 @@ def test_means_are_weighted_by_clips() -> None:
 
 def test_predictions_do_not_depend_on_the_batch_size(train: Split) -> None:
     network = model()
-    one, many = (predict(network, in_order(train, size)) for size in (1, 50))
+    one, many = (predict(network, in_order(Clips(train, CPU), size), Accelerator(cpu=True)) for size in (1, 50))
     np.testing.assert_allclose(one.log_probs, many.log_probs, atol=1e-5)
     for m in DIMS:
         assert np.array_equal(one.present[m], train.masks[m].any(dim=1).numpy())
@@ -107,7 +164,7 @@ def test_predicting_changes_nothing(train: Split) -> None:
     network = model()
     before = {name: x.clone() for name, x in network.state_dict().items()}
     state = torch.get_rng_state()
-    predict(network, [{"features": train.features, "masks": train.masks, "labels": train.labels}])
+    predict(network, [whole(train)], Accelerator(cpu=True))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(x, before[name]) for name, x in network.state_dict().items())
 
@@ -115,10 +172,10 @@ def test_predicting_changes_nothing(train: Split) -> None:
 def test_stand_ins_match_the_moments_of_the_clips_that_have_the_modality(train: Split) -> None:
     network = model()
     moments = Moments(network)
-    predict(network, in_order(train, 17), [moments.watch])
+    predict(network, in_order(Clips(train, CPU), 17), Accelerator(cpu=True), [moments.watch])
     moments.become_stand_ins()
     with torch.no_grad():
-        output = network.eval()(*_whole(train))
+        output = network.eval()(train.features, train.masks)
     for m in DIMS:
         there = output.present[m]
         mu, sigma = output.mu[m][there].double(), output.sigma[m][there].double()
@@ -133,11 +190,6 @@ def test_a_modality_that_no_clip_has_keeps_its_stand_in(train: Split) -> None:
     network = model()
     moments = Moments(network)
     masks = {m: mask & (m != "audio") for m, mask in train.masks.items()}
-    predict(network, [{"features": train.features, "masks": masks, "labels": train.labels}], [moments.watch])
+    predict(network, [{**whole(train), "masks": masks}], Accelerator(cpu=True), [moments.watch])
     moments.become_stand_ins()
     assert torch.equal(network.stand_in["audio"].sigma, torch.ones(len(LABELS), NETWORK.latent))
-
-
-def _whole(split: Split) -> tuple[dict, dict]:
-    assert split.features["text"].shape[1] == ROWS["text"]
-    return split.features, split.masks

@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.metrics import f1_score
 from small_corpus import CLIPS, DIMS, LABELS
 
-from lddu import baselines, evaluate, weights
+from lddu import baselines, evaluate, noise, weights
 from lddu.engine import Predictions
 from lddu.tensors import Split, TensorError, read_split
 from lddu.train import train
@@ -66,12 +66,94 @@ def test_every_score_of_the_contract_is_a_plain_number(trained: Parameters) -> N
         assert all(set(of_label) == {"f1", "ap"} for of_label in tree["per_label"].values())
         assert tuple(tree["baselines"]) == BASELINES
         assert all({"micro_f1", "threshold", "bce"} <= set(found) for found in tree["baselines"].values())
-        assert all(set(found) == {"noise_spearman", "clips"} for found in tree["uncertainty"].values())
+        assert all(set(found) == {"noise_spearman", "clips", "error_spearman"} for found in tree["uncertainty"].values())
+        risk = tree["risk_coverage"]
+        assert risk["best"] <= min(risk["sigma"], risk["probability"])
+        assert risk["probability"] < risk["chance"]
         assert {"bce", "brier", "calibration_error"} <= set(tree)
         assert all(isinstance(x, int | float) and math.isfinite(x) for x in numbers(tree))
         assert tree["clips"] == CLIPS[name]
     assert len({scores(name)["threshold"] for name in ("train", "valid", "test")}) == 1
     assert not Path("metrics/other.json").exists()
+
+
+def test_sigma_is_tried_with_noise_and_the_network_with_fewer_modalities(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    for name in ("valid", "test"):
+        tree = scores(name)
+        assert set(tree["noise"]) == set(DIMS)
+        for by_kind in tree["noise"].values():
+            assert set(by_kind) == set(noise.KINDS)
+            assert {kind for kind, found in by_kind.items() if found["in_training"]} == set(trained().train.loss.noise)
+        assert set(tree["subsets"]) == {"text", "audio", "vision", "text+audio", "text+vision", "audio+vision"}
+        for m, others in {"text": "audio+vision", "audio": "text+vision", "vision": "text+audio"}.items():
+            assert tree["absence_cost"][m] == pytest.approx(tree["micro_f1"] - tree["subsets"][others]["micro_f1"], abs=1e-5)
+    assert not {"noise", "subsets"} & set(scores("train"))
+
+
+def test_sigma_learns_to_rise_with_noise(parameters: Parameters) -> None:
+    """Of kinds that it was trained on, which without the ranking it does not."""
+    risen = []
+    for weight in (0.0, 1.0):
+        tree = parameters(epochs=25).model_dump()
+        tree["train"]["loss"] |= {"ordinality": weight, "noise": ["gaussian"]}
+        learned = parameters().model_validate(tree)
+        train(learned)
+        evaluate.evaluate(learned)
+        risen.append([found["gaussian"]["spearman"] for found in scores("test")["noise"].values()])
+    assert np.mean(risen[1]) > 0.6
+    assert np.mean(risen[1]) > np.mean(risen[0]) + 0.3
+
+
+def test_a_threshold_a_label_is_each_labels_best_on_valid(trained: Parameters) -> None:
+    tree = trained().model_dump()
+    tree["evaluate"]["threshold"] = "per_label"
+    evaluate.evaluate(trained().model_validate(tree))
+    for name in ("valid", "test"):
+        rows, found = predictions(name), scores(name)["thresholds"]
+        assert scores(name)["threshold"] == pytest.approx(np.mean(list(found.values())), abs=1e-5)
+        for label in LABELS:
+            assert all(
+                (float(row[f"{label}_probability"]) >= found[label]) == (row[f"{label}_predicted"] == "1") for row in rows
+            )
+    valid = predictions("valid")
+    for label in LABELS:
+        true = np.array([row[f"{label}_true"] == "1" for row in valid])
+        probs = np.array([float(row[f"{label}_probability"]) for row in valid])
+        assert scores("valid")["per_label"][label]["f1"] == pytest.approx(
+            max(f1_score(true, probs >= t, zero_division=0) for t in np.arange(1, 100) / 100), abs=1e-5
+        )
+
+
+def test_further_seeds_and_the_network_without_sigma_stand_beside(parameters: Parameters) -> None:
+    settings = parameters(repeats=3, baseline=True, epochs=3)
+    train(settings)
+    evaluate.evaluate(settings)
+    found = scores("test")
+    assert tuple(found["baselines"]) == (*BASELINES, "centre")
+    assert found["seeds"]["networks"] == 3
+    single = []
+    for seed in (42, 43, 44):
+        train(parameters(seed=seed, epochs=3))
+        evaluate.evaluate(parameters())
+        single.append(scores("test")["micro_f1"])
+    assert found["micro_f1"] == single[0]
+    assert found["seeds"]["micro_f1"]["mean"] == pytest.approx(np.mean(single), abs=1e-5)
+    assert found["seeds"]["micro_f1"]["deviation"] == pytest.approx(np.std(single, ddof=1), abs=1e-5)
+
+
+def test_the_authors_protocol_stands_beside_and_never_instead(parameters: Parameters) -> None:
+    train(parameters(epochs=4))
+    evaluate.evaluate(parameters())
+    without = scores("test")
+    train(parameters(epochs=4, keep_epochs=True))
+    evaluate.evaluate(parameters())
+    found = scores("test")
+    theirs = found.pop("authors_protocol")
+    assert found == without
+    assert theirs["micro_f1"] >= found["micro_f1"]
+    assert theirs["epoch"] in range(1, 5)
+    assert "authors_protocol" not in scores("valid")
 
 
 def test_the_predictions_are_those_that_were_scored(trained: Parameters) -> None:

@@ -1,6 +1,8 @@
 """Each loss against the formula written out slowly, and the queue over its end."""
 
+import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from small_corpus import DIMS, LABELS, ROWS, random_batch
 from torch import Tensor
 
 from lddu.losses import (
+    LEAST_VARIANCE,
     FeatureQueue,
     LDDULoss,
     LossConfig,
@@ -18,8 +21,10 @@ from lddu.losses import (
     cross_entropy,
     error_calibration,
     joined_norm,
+    ordinality,
     presence,
     released_calibration,
+    standardised,
     supervised_contrast,
 )
 from lddu.model import LDDU, LDDUConfig, LDDUOutput
@@ -28,16 +33,17 @@ NETWORK = LDDUConfig(dims=DIMS, labels=len(LABELS), width=16, latent=8, layers=1
 TEMPERATURE = 0.07
 
 
-def slow_contrast(features: Tensor, classes: list[int], anchors: int, temperature: float) -> float:
-    """The formula, entry by entry, in Python's own numbers; the first `anchors` features are the batch's."""
-    similarity = (features @ features.T / 2 / temperature).tolist()
+def slow_contrast(features: Tensor, classes: list[int], anchors: int, temperature: float, within: bool) -> float:
+    """The formula, entry by entry, in Python's own numbers; the first `anchors` features are anchors."""
+    similarity = (features @ features.T / temperature).tolist()
     losses = []
     for i in range(anchors):
         others = [k for k in range(len(classes)) if k != i and classes[k] >= 0]
         positives = [j for j in others if classes[j] == classes[i]]
         if classes[i] < 0 or not positives:
             continue
-        log_total = math.log(sum(math.exp(similarity[i][k]) for k in others))
+        compared = [k for k in others if classes[k] // 2 == classes[i] // 2] if within else others
+        log_total = math.log(sum(math.exp(similarity[i][k]) for k in compared))
         losses.append(-sum(similarity[i][j] - log_total for j in positives) / len(positives))
     return sum(losses) / len(losses) if losses else 0.0
 
@@ -61,34 +67,39 @@ def random_features(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return features, torch.randint(-1, 4, (count,), generator=generator)
 
 
-def random_output(clips: int, seed: int) -> tuple[LDDUOutput, Tensor]:
+def random_output(clips: int, seed: int, noised: str = "") -> tuple[LDDUOutput, Tensor]:
+    """What a network says of random clips; of one modality also a noised copy's sigma, if it is named."""
     torch.manual_seed(seed)
     features, masks, labels = random_batch(clips, ROWS, seed)
-    return LDDU(NETWORK).eval()(features, masks), labels
+    output = LDDU(NETWORK).eval()(features, masks)
+    if noised:
+        level = torch.rand(clips)
+        output = replace(output, noise_level={noised: level}, noised_sigma={noised: output.sigma[noised] * 1.1})
+    return output, labels
 
 
 @settings(max_examples=40, deadline=None)
-@given(anchors=st.integers(1, 14), bank=st.integers(0, 10), seed=st.integers(0, 10**6))
-def test_the_contrast_is_its_formula(anchors: int, bank: int, seed: int) -> None:
+@given(anchors=st.integers(1, 14), bank=st.integers(0, 10), seed=st.integers(0, 10**6), within=st.booleans())
+def test_the_contrast_is_its_formula(anchors: int, bank: int, seed: int, within: bool) -> None:
     features, classes = random_features(anchors + bank, seed)
-    expected = slow_contrast(features, classes.tolist(), anchors, TEMPERATURE)
-    parts = features[:anchors], classes[:anchors], features[anchors:], classes[anchors:]
-    found = supervised_contrast(*parts, kinds=4, temperature=TEMPERATURE)
+    expected = slow_contrast(features, classes.tolist(), anchors, TEMPERATURE, within)
+    found = supervised_contrast(features, classes, anchors, 4, TEMPERATURE, within)
     assert float(found) == pytest.approx(expected, abs=1e-9)
-    low = supervised_contrast(parts[0].float(), parts[1], parts[2].float(), parts[3], kinds=4, temperature=TEMPERATURE)
+    low = supervised_contrast(features.float(), classes, anchors, 4, TEMPERATURE, within)
     assert float(low) == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_contrast_has_right_gradients() -> None:
-    features, classes = random_features(9, seed=3)
-    bank, bank_classes = random_features(6, seed=4)
-    anchors = features.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: supervised_contrast(x, classes, bank, bank_classes, 4, 0.5), anchors)
+    features, classes = random_features(15, seed=3)
+    for within in (False, True):
+        assert torch.autograd.gradcheck(
+            lambda x, within=within: supervised_contrast(x, classes, 9, 4, 0.5, within), features.requires_grad_()
+        )
 
 
 def test_the_contrast_of_one_feature_is_nothing_and_has_no_bad_gradient() -> None:
     features = torch.randn(1, 8, requires_grad=True)
-    loss = supervised_contrast(features, torch.tensor([2]), torch.zeros(0, 8), torch.zeros(0, dtype=torch.long), 4, 0.07)
+    loss = supervised_contrast(features, torch.tensor([2]), 1, 4, 0.07)
     loss.backward()
     assert float(loss.detach()) == 0
     assert features.grad is not None
@@ -158,24 +169,67 @@ def test_cross_entropy_is_its_formula_over_the_known_labels(seed: int, clips: in
 @given(seed=st.integers(0, 10**6), clips=st.integers(1, 5))
 def test_both_calibrations_are_their_formulas(seed: int, clips: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    norms, other = torch.rand(2, clips, 3, generator=generator, dtype=torch.float64)
-    known = torch.rand(clips, 3, generator=generator) < 0.8
-    p = slow_softmax(entries(norms, known)) if known.any() else {}
-    q = slow_softmax(entries(other, known)) if known.any() else {}
-    assert float(error_calibration(norms, other, known)) == pytest.approx(slow_divergence(p, q), abs=1e-9)
+    norms, other = torch.rand(2, 2, clips, 3, generator=generator, dtype=torch.float64)
+    known = torch.rand(2, clips, 3, generator=generator) < 0.8
+    divergences = []
+    for m in range(2):
+        p = slow_softmax(entries(norms[m], known[m])) if known[m].any() else {}
+        q = slow_softmax(entries(other[m], known[m])) if known[m].any() else {}
+        divergences.append(slow_divergence(p, q))
+    assert float(error_calibration(norms, other, known)) == pytest.approx(sum(divergences) / 2, abs=1e-9)
     by_clip: dict = {}
     for b in range(clips):
-        row = {key: x for key, x in entries(other, known).items() if key[0] == b}
+        row = {key: x for key, x in entries(other[1], known[1]).items() if key[0] == b}
         by_clip |= slow_softmax(row) if row else {}
     expected = slow_divergence(p, by_clip) / max(len(p), 1)
-    assert float(released_calibration(norms, other, known)) == pytest.approx(expected, abs=1e-9)
+    assert float(released_calibration(norms[1], other[1], known[1])) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_calibrations_have_right_gradients() -> None:
-    norms, other = (torch.rand(3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    known = torch.tensor([[True, True], [True, False], [False, False]])
+    norms, other = (torch.rand(1, 3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    known = torch.tensor([[[True, True], [True, False], [False, False]]])
     assert torch.autograd.gradcheck(lambda a, b: error_calibration(a, b, known), (norms, other))
-    assert torch.autograd.gradcheck(lambda a, b: released_calibration(a, b, known), (norms, other))
+    assert torch.autograd.gradcheck(lambda a, b: released_calibration(a[0], b[0], known[0]), (norms, other))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10**6), clips=st.integers(1, 6))
+def test_errors_are_standardised_label_by_label_over_the_known_ones(seed: int, clips: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    errors = torch.rand(2, clips, 3, generator=generator, dtype=torch.float64)
+    known = torch.rand(2, clips, 3, generator=generator) < 0.7
+    found = standardised(errors, known)
+    for m, c in itertools.product(range(2), range(3)):
+        those = errors[m, :, c][known[m, :, c]]
+        if len(those) > 1:
+            expected = (those - those.mean()) / (those.var(correction=0) + LEAST_VARIANCE).sqrt()
+            torch.testing.assert_close(found[m, :, c][known[m, :, c]], expected)
+    assert found.isfinite().all()
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10**6), clips=st.integers(1, 6))
+def test_ordinality_is_its_formula(seed: int, clips: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    norms = torch.randn(clips, 3, generator=generator, dtype=torch.float64)
+    levels = torch.randint(0, 3, (clips,), generator=generator) / 2
+    known = torch.rand(clips, generator=generator) < 0.8
+    terms = [
+        math.log1p(math.exp(-10 * float(norms[i, c] - norms[j, c]) * math.copysign(1, float(levels[i] - levels[j]))))
+        for i, j in itertools.combinations(range(clips), 2)
+        if levels[i] != levels[j] and known[i] and known[j]
+        for c in range(3)
+    ]
+    expected = sum(terms) / len(terms) if terms else 0.0
+    assert float(ordinality(norms, levels, known, 10.0)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ordinality_has_right_gradients_and_pulls_sigma_towards_the_noise() -> None:
+    norms = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    levels, known = torch.tensor([0, 0.1, 0.5, 0.5, 1]), torch.ones(5, dtype=torch.bool)
+    assert torch.autograd.gradcheck(lambda x: ordinality(x, levels, known, 2.0), norms)
+    rising, falling = levels[:, None].expand(5, 2), (1 - levels)[:, None].expand(5, 2)
+    assert float(ordinality(rising, levels, known, 10.0)) < 0.3 < float(ordinality(falling, levels, known, 10.0))
 
 
 def test_the_joined_norm_averages_over_what_is_there() -> None:
@@ -187,26 +241,62 @@ def test_the_joined_norm_averages_over_what_is_there() -> None:
     assert norms.isfinite().all()
 
 
-@pytest.mark.parametrize("form", ["error", "released"])
+PARTS = {
+    "unimodal": ["bce", "info", "contrast", "unimodal", "calibration", "ordinality"],
+    "released": ["bce", "info", "contrast", "calibration", "ordinality"],
+}
+
+
+@pytest.mark.parametrize("form", PARTS)
 def test_the_total_is_the_weighted_sum_of_its_parts(form: str) -> None:
-    output, labels = random_output(8, seed=5)
-    config = LossConfig(info=0.2, contrast=0.5, calibration=0.7, calibration_form=form, queue=32)
+    output, labels = random_output(8, seed=5, noised="audio")
+    config = LossConfig(info=0.2, contrast=0.5, calibration=0.7, ordinality=0.3, calibration_form=form, queue=32)
     total, parts = LDDULoss(NETWORK, config)(output, labels)
-    assert list(parts) == ["bce", "info", "contrast", "calibration"]
-    expected = parts["bce"] + 0.2 * parts["info"] + 0.5 * parts["contrast"] + 0.7 * parts["calibration"]
-    torch.testing.assert_close(total, expected)
+    assert list(parts) == PARTS[form]
+    weights = {"bce": 1, "info": 0.2, "contrast": 0.5, "unimodal": 0.7, "calibration": 0.7, "ordinality": 0.3}
+    torch.testing.assert_close(total, sum(weights[name] * part for name, part in parts.items()))
+
+
+@pytest.mark.parametrize("change", [{"anchors": "batch+queue"}, {"negatives": "label"}, {"features": "mu"}])
+def test_every_form_of_the_contrast_trains(change: dict) -> None:
+    """With a queue that has seen a batch; each form gives another number and a finite gradient."""
+    found = []
+    for options in ({}, change):
+        output, labels = random_output(8, seed=5)
+        loss = LDDULoss(NETWORK, LossConfig(queue=100, **options))
+        loss(*random_output(8, seed=6))
+        _, parts = loss(output, labels)
+        gradient = torch.autograd.grad(parts["contrast"], output.mu["text"])[0]
+        assert gradient.isfinite().all()
+        found.append(float(parts["contrast"].detach()))
+    assert found[0] != pytest.approx(found[1], abs=1e-3)
 
 
 def test_a_weight_of_zero_computes_nothing() -> None:
-    output, labels = random_output(8, seed=6)
-    loss = LDDULoss(NETWORK, LossConfig(info=0, contrast=0, calibration=0))
+    output, labels = random_output(8, seed=6, noised="text")
+    loss = LDDULoss(NETWORK, LossConfig(info=0, contrast=0, calibration=0, ordinality=0))
     total, parts = loss(output, labels)
     assert list(parts) == ["bce"]
     torch.testing.assert_close(total, parts["bce"])
     assert not len(loss.queue.classes)
+    assert not list(loss.parameters())
 
 
-@pytest.mark.parametrize("form", ["error", "released"])
+def test_an_absent_modality_is_neither_calibrated_nor_ranked() -> None:
+    """What its sigma and mu are changes nothing."""
+    totals = []
+    for filler in (1.0, 3.0):
+        output, labels = random_output(8, seed=7, noised="audio")
+        output.present["audio"][:4] = False
+        for part in (output.sigma, output.mu, output.noised_sigma):
+            part["audio"] = part["audio"].detach().clone()
+            part["audio"][:4] = filler
+        torch.manual_seed(0)
+        totals.append(LDDULoss(NETWORK, LossConfig(queue=32))(output, labels)[0])
+    torch.testing.assert_close(totals[0], totals[1])
+
+
+@pytest.mark.parametrize("form", ["unimodal", "released"])
 def test_unlabelled_clips_change_no_loss(form: str) -> None:
     """A clip whose labels are unknown may stand in the batch: the loss and its gradients are those of the others."""
     torch.manual_seed(0)
@@ -217,6 +307,7 @@ def test_unlabelled_clips_change_no_loss(form: str) -> None:
     known = ~labels.isnan().any(dim=1)
     totals = []
     for chosen in (torch.ones(8, dtype=torch.bool), known):
+        torch.manual_seed(1)
         loss = LDDULoss(NETWORK, LossConfig(calibration_form=form, queue=32))
         output = model({m: x[chosen] for m, x in features.items()}, {m: x[chosen] for m, x in masks.items()})
         totals.append(loss(output, labels[chosen])[0])
@@ -225,7 +316,7 @@ def test_unlabelled_clips_change_no_loss(form: str) -> None:
 
 def test_a_batch_without_any_label_has_no_loss_and_no_bad_gradient() -> None:
     output, labels = random_output(4, seed=8)
-    for form in ("error", "released"):
+    for form in ("unimodal", "released"):
         total, _ = LDDULoss(NETWORK, LossConfig(calibration_form=form))(output, torch.full_like(labels, torch.nan))
         assert float(total.detach()) == 0
         total.backward(retain_graph=True)

@@ -138,3 +138,19 @@ def test_a_perfect_prediction_of_clips_without_labels_shows_both_conventions() -
     found = metrics.scores(true, true.astype(float), 0.5, NAMES[:2])
     assert accuracy_score(true, true) == 1
     assert (found["accuracy"], found["accuracy_empty_one"]) == (0.8, 1.0)
+
+
+def test_the_risk_coverage_area_is_the_mean_risk_of_the_most_certain() -> None:
+    wrong = np.array([0.0, 1.0, 0.0, 1.0])
+    assert metrics.risk_coverage_area(wrong, np.array([1, 4, 2, 3])) == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
+    assert metrics.risk_coverage_area(wrong, np.array([4, 1, 3, 2])) == pytest.approx((1 + 1 + 2 / 3 + 2 / 4) / 4)
+
+
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 30))
+def test_equally_uncertain_decisions_are_in_no_order(seed: int, count: int) -> None:
+    generator = np.random.default_rng(seed)
+    wrong, uncertainty = (generator.random(count) < 0.4).astype(float), generator.integers(0, 4, count)
+    order = generator.permutation(count)
+    area = metrics.risk_coverage_area(wrong, uncertainty)
+    assert metrics.risk_coverage_area(wrong[order], uncertainty[order]) == pytest.approx(area)
+    assert metrics.risk_coverage_area(wrong, np.zeros(count)) == pytest.approx(wrong.mean())

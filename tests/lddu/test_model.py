@@ -49,6 +49,57 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert not idle
 
 
+@pytest.mark.parametrize(
+    "change", [{"projections": 2}, {"activation": "gelu"}, {"rows": "mean"}, {"layers": 0}, {"fusion": "mean"}]
+)
+def test_every_option_changes_the_output_and_lets_every_parameter_learn(change: dict) -> None:
+    features, masks, _ = random_batch(6, ROWS, seed=1)
+    plain, model = small(), small(**change)
+    with torch.no_grad():
+        assert not torch.allclose(plain(features, masks).log_probs, model(features, masks).log_probs)
+    output = model.train()(features, masks)
+    (output.log_probs.sum() + output.logits_info.sum()).backward()
+    idle = {name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()}
+    # The mean row has nothing to attend to but itself.
+    assert not {name for name in idle if change != {"rows": "mean"} or ("mapping" not in name and "query_key_value" not in name
+                and "positions" not in name and name != "labels")}  # fmt: skip
+
+
+def test_the_centre_alone_neither_reads_sigma_nor_the_mapped_vectors() -> None:
+    model = small(fusion="mu").train()
+    features, masks, _ = random_batch(6, ROWS, seed=1)
+    output = model(features, masks)
+    torch.testing.assert_close(output.probs, output.logits_mu.sigmoid())
+    output.log_probs.sum().backward()
+    for part in (model.uncertainty, model.info, *(one.log_variance for one in model.distribution.values())):
+        assert all(parameter.grad is None for parameter in part.parameters())
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_the_mean_row_is_that_of_the_observed_rows(seed: int) -> None:
+    model = small(rows="mean")
+    features, masks, _ = random_batch(3, ROWS, seed)
+    means = {}
+    for m, x in features.items():
+        rows = [x[b][masks[m][b]].mean(dim=0) if masks[m][b].any() else torch.zeros(DIMS[m]) for b in range(3)]
+        means[m] = torch.stack(rows)[:, None]
+    with torch.no_grad():
+        pooled = model(means, {m: mask.any(dim=1, keepdim=True) for m, mask in masks.items()})
+        assert_same(model(features, masks), pooled)
+
+
+def test_an_output_is_its_tensors_by_name() -> None:
+    features, masks, _ = random_batch(3, ROWS, seed=1)
+    with torch.no_grad():
+        output = small()(features, masks)
+    output.noise_level["text"], output.noised_sigma["text"] = torch.ones(3), output.sigma["text"]
+    again = LDDUOutput.of(output.tensors())
+    assert_same(again, output)
+    assert torch.equal(again.noised_sigma["text"], output.sigma["text"])
+    assert len(output.tensors()) == 5 + 4 * len(DIMS) + 2
+
+
 @pytest.mark.parametrize("layers", [0, 2])
 @pytest.mark.parametrize("kind", ["standardise", "layernorm"])
 @settings(max_examples=15, deadline=None)

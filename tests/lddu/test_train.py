@@ -14,18 +14,22 @@ from lddu import checkpoint, weights
 from lddu import train as stage
 from lddu.device import DeviceError
 from lddu.model import LDDUConfig
+from lddu.processes import ProcessError
 from lddu.tensors import TensorError
 from lddu.train import TrainingError, label_prior, train
 
-OUTPUTS = ("data/model/weights.safetensors", "data/model/config.json", "data/training/curves.csv", "data/training/curves.png")
+OUTPUTS = (
+    *(f"data/model/{name}" for name in ("weights.safetensors", "config.json", "last.safetensors")),
+    *(f"data/training/{name}" for name in ("curves.csv", "curves.png")),
+)
 
 
 def outputs() -> dict[str, bytes]:
     return {name: Path(name).read_bytes() for name in OUTPUTS}
 
 
-def curves() -> list[dict[str, float]]:
-    with Path("data/training/curves.csv").open() as file:
+def curves(name: str = "") -> list[dict[str, float]]:
+    with (Path("data/training") / name / "curves.csv").open() as file:
         return [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
 
 
@@ -77,6 +81,80 @@ def test_training_goes_on_after_a_kill_as_if_there_had_been_none(
     train(parameters())
     assert len(ran) == 10 + 2
     assert outputs() == expected
+
+
+def test_a_moving_average_of_the_weights_resumes_too(parameters: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(parameters(averaging=0.9))
+    expected = outputs()
+    train(parameters())
+    assert outputs() != expected
+    epoch, ran = stage.train_epoch, []
+
+    def killed_in_the_second(*args: object) -> dict[str, float]:
+        ran.append(1)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return epoch(*args)
+
+    monkeypatch.setattr(stage, "train_epoch", killed_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        train(parameters(averaging=0.9))
+    train(parameters(averaging=0.9))
+    assert outputs() == expected
+
+
+def test_every_seed_and_the_baseline_have_their_own_network(parameters: Parameters) -> None:
+    train(parameters(repeats=2, baseline=True, epochs=2))
+    folders = {name: weights.load(Path("data/model") / name) for name in ("", "seed-43", "centre")}
+    states = [model.state_dict()["labels"] for model, _ in folders.values()]
+    assert not torch.equal(states[0], states[1])
+    assert folders["centre"][0].config.fusion == "mu"
+    columns = {name.removeprefix("valid_") for name in curves("centre")[0] if name.startswith("valid_")}
+    assert columns == {"loss", "bce", "contrast", "micro_ap", "micro_f1"}
+    train(parameters(seed=43, epochs=2))
+    alone, _ = weights.load(Path("data/model"))
+    assert torch.equal(alone.state_dict()["labels"], states[1])
+
+
+def test_training_stops_after_its_patience(parameters: Parameters) -> None:
+    train(parameters(epochs=60, patience=2, lr=0.02))
+    rows = curves()
+    assert len(rows) < 60
+    column = [row["valid_micro_ap"] for row in rows]
+    assert len(rows) == column.index(max(column)) + 1 + 2
+
+
+def test_the_weights_of_every_epoch_are_kept_on_demand(parameters: Parameters) -> None:
+    train(parameters(epochs=3, keep_epochs=True))
+    kept = sorted(Path("data/model/epochs").iterdir())
+    assert [path.name for path in kept] == ["001.safetensors", "002.safetensors", "003.safetensors"]
+    assert kept[-1].read_bytes() == Path("data/model/last.safetensors").read_bytes()
+    assert any(path.read_bytes() == Path("data/model/weights.safetensors").read_bytes() for path in kept)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(parameters: Parameters) -> None:
+    """Without dropout and noise: the contrast is over the clips of both, their queues are the same."""
+    tree = parameters(epochs=2).model_dump()
+    tree["train"]["model"] |= {"dropout": 0.0, "head_dropout": 0.0, "modality_dropout": 0.0}
+    tree["train"]["loss"] |= {"ordinality": 0.0}
+    found = []
+    for processes in (1, 2):
+        tree["train"]["processes"] = processes
+        train(parameters().model_validate(tree))
+        found.append(curves())
+    for one, two in zip(*found, strict=True):
+        assert two == pytest.approx(one, abs=1e-3)
+
+
+def test_a_failure_in_one_of_several_processes_is_told(parameters: Parameters) -> None:
+    with pytest.raises(ProcessError, match=r"lower train\.lr"):
+        train(parameters(lr=1e30, gradient_norm=1e30, processes=2, epochs=3))
+
+
+def test_bfloat16_learns_too(parameters: Parameters) -> None:
+    train(parameters(epochs=10, precision="bfloat16"))
+    assert curves()[-1]["valid_micro_ap"] > 0.6
 
 
 def test_a_half_written_checkpoint_is_as_none(parameters: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +234,7 @@ def test_a_label_that_no_clip_has_is_learned_as_rare(parameters: Parameters) -> 
         tensors["labels"][:, 1] = 0
 
     small_corpus.write(Path("data/tensors"), spoil={"train": never_sad, "valid": never_sad})
-    train(parameters(epochs=10))
+    train(parameters(epochs=10, choose="bce"))
     model, card = weights.load(Path("data/model"))
     assert card.prior[1] == pytest.approx(1 / 98)
     tensors = load_file("data/tensors/valid.safetensors")

@@ -1,6 +1,7 @@
 # make repro   set up, then run every stage that is not up to date; PRESET=<name> first writes presets/<name>.yaml into params.yaml
 # make test    set up, then run the tests
 # make lint    ruff and mypy
+# make bench  set up, then measure; a later run is compared with the last one in logs/benchmarks
 # make clean   remove what the stages made, but for finished clips in the store and the environment
 #
 # The system has to have Python 3.11 or 3.12, make, libGL, libEGL and libGLESv2; everything else comes by pip into .venv.
@@ -13,7 +14,7 @@ INSTALLED := $(VENV)/installed-$(PINS)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint clean install
+.PHONY: repro test lint bench clean install
 
 repro: install
 ifdef PRESET
@@ -28,6 +29,9 @@ lint: install
 	ruff check .
 	ruff format --check .
 	mypy
+
+bench: install
+	for file in $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)); do python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:
 	rm -rf data/* metrics report logs

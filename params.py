@@ -109,6 +109,19 @@ class Transcripts(Section):
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
+class TuneText(Section):
+    epochs: NotNegativeCount
+    lr: Positive
+    batch_size: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    threads: Count
+    seed: Seed
+
+
+class Tune(Section):
+    text: TuneText
+
+
 class EncodeText(Section):
     layer: int
 
@@ -223,6 +236,7 @@ class Params(Section):
     frames: Frames
     faces: Faces
     transcripts: Transcripts
+    tune: Tune
     encode: Encode
     align: Align
     train: Train

@@ -16,6 +16,7 @@ STAGES = (
     "audio",
     "faces",
     "transcripts",
+    "tune_text",
     "encode_text",
     "encode_audio",
     "encode_vision",

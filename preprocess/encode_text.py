@@ -15,7 +15,7 @@ from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
 from preprocess.states import WordStates
 
-MODEL = Path("data/models/text")
+MODEL = Path("data/text_model")
 
 
 def join(spoken: list[str]) -> tuple[str, list[int]]:

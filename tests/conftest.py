@@ -16,7 +16,8 @@ import pytest
 from preprocess.shards import Shards
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ["manifest", "frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision", "align"]
+ENCODERS = ["tune_text", "encode_text", "encode_audio", "encode_vision"]
+STAGES = ["manifest", "frames", "audio", "faces", "transcripts", *ENCODERS, "align"]
 
 
 def set_params(path: Path, **values: object) -> None:

@@ -288,6 +288,7 @@ def test_a_wrong_table_stops_before_any_work_and_without_a_traceback(make_worksp
 
 def test_a_layer_that_the_network_lacks_is_named(make_workspace: Callable[..., Workspace]) -> None:
     made = make_workspace(**{"encode.text.layer": 9})
+    made.run("preprocess", "tune_text")
     printed = made.run("preprocess", "encode_text", fails=True)
     assert "encode.text.layer is 9" in printed
     assert "takes -7 to 6" in printed

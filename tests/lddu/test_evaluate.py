@@ -26,6 +26,7 @@ CONTRACT = (
     "accuracy", "accuracy_empty_one", "hamming_loss", "micro_f1", "macro_f1", "micro_precision", "micro_recall",
     "threshold", "epoch", "clips",
 )  # fmt: skip
+KINDS = ("faded", "dropped")
 BASELINES = ("prior", "text", "audio", "vision", "joined")
 
 
@@ -92,17 +93,17 @@ def test_sigma_is_tried_with_noise_and_the_network_with_fewer_modalities(trained
 
 
 def test_sigma_learns_to_rise_with_noise(parameters: Parameters) -> None:
-    """Of kinds that it was trained on, which without the ranking it does not."""
+    """Of a kind that it was trained on, and of one that it was not; without the ranking it does not."""
     risen = []
-    for weight in (0.0, 1.0):
-        tree = parameters(epochs=25).model_dump()
-        tree["train"]["loss"] |= {"ordinality": weight, "noise": ["gaussian"]}
+    for weight in (0.0, 0.3):
+        tree = parameters(epochs=40, choose="bce").model_dump()
+        tree["train"]["loss"] |= {"ordinality": weight, "noise": ["faded"]}
         learned = parameters().model_validate(tree)
         train(learned)
         evaluate.evaluate(learned)
-        risen.append([found["gaussian"]["spearman"] for found in scores("test")["noise"].values()])
-    assert np.mean(risen[1]) > 0.6
-    assert np.mean(risen[1]) > np.mean(risen[0]) + 0.3
+        risen.append({kind: np.mean([found[kind]["spearman"] for found in scores("test")["noise"].values()]) for kind in KINDS})
+    assert risen[1]["faded"] > max(0.6, risen[0]["faded"] + 0.2)
+    assert risen[1]["dropped"] > max(0.4, risen[0]["dropped"] + 0.2)
 
 
 def test_a_threshold_a_label_is_each_labels_best_on_valid(trained: Parameters) -> None:
@@ -126,20 +127,18 @@ def test_a_threshold_a_label_is_each_labels_best_on_valid(trained: Parameters) -
 
 
 def test_further_seeds_and_the_network_without_sigma_stand_beside(parameters: Parameters) -> None:
-    settings = parameters(repeats=3, baseline=True, epochs=3)
+    settings = parameters(repeats=2, baseline=True, epochs=3)
     train(settings)
     evaluate.evaluate(settings)
     found = scores("test")
     assert tuple(found["baselines"]) == (*BASELINES, "centre")
-    assert found["seeds"]["networks"] == 3
-    single = []
-    for seed in (42, 43, 44):
-        train(parameters(seed=seed, epochs=3))
-        evaluate.evaluate(parameters())
-        single.append(scores("test")["micro_f1"])
-    assert found["micro_f1"] == single[0]
-    assert found["seeds"]["micro_f1"]["mean"] == pytest.approx(np.mean(single), abs=1e-5)
-    assert found["seeds"]["micro_f1"]["deviation"] == pytest.approx(np.std(single, ddof=1), abs=1e-5)
+    assert found["baselines"]["centre"]["micro_f1"] != found["micro_f1"]
+    assert found["seeds"]["networks"] == 2
+    train(parameters(seed=43, epochs=3))
+    evaluate.evaluate(parameters())
+    both = [found["micro_f1"], scores("test")["micro_f1"]]
+    assert found["seeds"]["micro_f1"]["mean"] == pytest.approx(np.mean(both), abs=1e-5)
+    assert found["seeds"]["micro_f1"]["deviation"] == pytest.approx(np.std(both, ddof=1), abs=1e-5)
 
 
 def test_the_authors_protocol_stands_beside_and_never_instead(parameters: Parameters) -> None:
@@ -232,7 +231,8 @@ def test_a_corpus_without_a_test_split_is_scored_on_the_others(trained: Paramete
 def test_unknown_noise_is_written_as_nothing_counted(trained: Parameters) -> None:
     Path("data/tensors/noise.csv").unlink()
     evaluate.evaluate(trained())
-    assert scores("test")["uncertainty"]["text"] == {"noise_spearman": 0.0, "clips": 0}
+    found = scores("test")["uncertainty"]["text"]
+    assert (found["noise_spearman"], found["clips"]) == (0.0, 0)
     assert not Path("data/plots/uncertainty.png").exists()
 
 

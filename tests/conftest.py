@@ -87,7 +87,7 @@ def checkout(folder: Path, **values: object) -> Workspace:
     return made
 
 
-SMALL = {"sample.clips": 32, "train.epochs": 2, "train.loss.queue": 256, "report.clips": 3}
+SMALL = {"sample.clips": 32, "train.epochs": 2, "report.clips": 3}
 
 
 @pytest.fixture(scope="session")

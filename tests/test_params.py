@@ -27,7 +27,7 @@ def test_the_file_in_the_repository_is_valid() -> None:
 @pytest.mark.parametrize(
     ("pattern", "replacement", "message"),
     [
-        (r"^  lr: 0.0002", "  lr: 2e-4", r"train\.lr is '2e-4' \(str\).*number.*write 0\.0002$"),
+        (r"^  lr: [\d.]+", "  lr: 2e-4", r"train\.lr is '2e-4' \(str\).*number.*write 0\.0002$"),
         (r"^  epochs: \d+", "  epocs: 3", r"train\.epocs is no parameter"),
         (r"^  epochs: \d+", "  epocs: 3", r"train\.epochs is missing"),
         (r"^  epochs: \d+", "  epochs: 2.5", r"train\.epochs is 2\.5 \(float\).*integer"),

@@ -14,8 +14,17 @@ import params
 torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).parents[2]
-NETWORK = {"width": 32, "latent": 16, "layers": 1, "heads": 4, "feedforward": 32, "dropout": 0.1, "modality_dropout": 0.1}
-TRAIN = {"epochs": 4, "batch_size": 32, "lr": 0.003, "threads": 1, "baseline": False}
+NETWORK = {
+    "width": 32,
+    "latent": 16,
+    "layers": 1,
+    "heads": 4,
+    "feedforward": 32,
+    "dropout": 0.1,
+    "modality_dropout": 0.1,
+    "rows": "all",
+}
+TRAIN = {"epochs": 4, "batch_size": 32, "lr": 0.003, "threads": 1, "baseline": False, "averaging": 0.0, "choose": "micro_ap"}
 
 Parameters = Callable[..., params.Params]
 
@@ -35,7 +44,7 @@ def parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parameters:
         tree["run"] |= {"device": "cpu", "store": ".store"}
         tree["train"] |= TRAIN | train
         tree["train"]["model"] |= NETWORK
-        tree["train"]["loss"] |= {"queue": 256}
+        tree["train"]["loss"] |= {"queue": 256, "contrast": 0.25}
         return params.Params.model_validate(tree)
 
     return make

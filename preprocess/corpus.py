@@ -68,6 +68,11 @@ def read(root: Path, labels: list[str]) -> list[Clip]:
     path = root / "clips.csv"
     if not path.is_file():
         raise CorpusError(f"corpus.root: {root} holds no clips.csv ({'an' if root.is_dir() else 'no'} existing folder)")
+    return check(path, root, labels)
+
+
+def check(path: Path, root: Path, labels: list[str]) -> list[Clip]:
+    """The clips of a table whose media lie under `root`, sorted by id; CorpusError as in `read`."""
     problems: list[str] = []
     clips = []
     try:

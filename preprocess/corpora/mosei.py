@@ -1,0 +1,186 @@
+"""CMU-MOSEI: the labels of the raw form and the texts of the published split become one corpus.
+
+Raw form: `id,…,segment_id,start,end,sentiment,happy,…,fear`, a row a segment of a whole video. Texts:
+`video_id,clip_id,start,end,split,text`. The two number the segments of a video differently, so they are joined on their
+times; both numbers are kept. The clip id is `<video>_<clip>`.
+
+Rules. An intensity is the mean of three annotators, from 0 to 3; a label is present above 0. A row with a blank or
+impossible intensity (below 0) is unlabelled: predicted, never scored. One above 3 is taken as 3. A start before 0 is taken as
+0. Segments without a text belong to no published split; with a film they stay, to be transcribed and predicted.
+"""
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocess.corpora import tables
+from preprocess.corpora.films import Films, place
+from preprocess.corpora.found import Clip, Found
+from preprocess.corpora.tables import Row
+from preprocess.corpus import CorpusError
+
+LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+HIGHEST = 3.0
+TOLERANCE = 0.01  # seconds by which the two forms may round the same time differently
+SEGMENTS = ("id", "segment_id", "start", "end", *LABELS)
+TEXTS = ("video_id", "clip_id", "start", "end", "split", "text")
+PUBLISHED = ("video_id", "clip_id", "mode")
+
+
+@dataclass
+class Segment:
+    """A row of the raw form."""
+
+    video: str
+    number: str  # segment_id
+    start: float
+    end: float
+    sentiment: str
+    labels: dict[str, float]  # empty: a null row
+    notes: list[str]
+    joined: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--segments", type=Path, required=True, metavar="CSV", help=f"raw form: {','.join(SEGMENTS)}")
+    parser.add_argument("--texts", type=Path, required=True, nargs="+", metavar="CSV", help=",".join(TEXTS))
+    parser.add_argument("--split", type=Path, metavar="CSV", help=f"published split, goes before the texts': {','.join(PUBLISHED)}")
+    parser.add_argument("--videos", type=Path, metavar="FOLDER", help="whole videos <video>.*, or cut ones <video>/<clip>.*")
+
+
+def labels_of(row: Row) -> tuple[dict[str, float], list[str]]:
+    """Intensities by the rules above, and what was put right."""
+    values = {label: row.number_of(label) for label in LABELS}
+    known = {label: value for label, value in values.items() if value is not None and value >= 0}
+    if len(known) < len(LABELS):
+        return {}, ["null row: an intensity is blank or below 0, the clip is unlabelled"]
+    above = [f"{label} {value:g}" for label, value in known.items() if value > HIGHEST]
+    notes = [f"intensity above 3 taken as 3: {', '.join(above)}"] if above else []
+    return {label: min(value, HIGHEST) for label, value in known.items()}, notes
+
+
+def read_segments(path: Path, found: Found, encoding: str) -> dict[str, list[Segment]]:
+    """The raw form by video; a row that has no times is missing."""
+    segments: dict[str, list[Segment]] = {}
+
+    def one(row: Row) -> None:
+        start, end = row.number_of("start"), row.number_of("end")
+        labels, notes = labels_of(row)
+        if start is None or end is None or not row["id"]:
+            found.miss(f"{row['id']} segment {row['segment_id']}", "segment", "it has no video, start or end, so it cannot be cut")
+            return
+        segment = Segment(row["id"], row["segment_id"], start, end, row["sentiment"], labels, notes)
+        segments.setdefault(segment.video, []).append(segment)
+
+    tables.each(tables.read(path, SEGMENTS, encoding), one)
+    return segments
+
+
+def join(candidates: list[Segment], start: float, end: float) -> Segment | None:
+    """The segment of a video with these times, within TOLERANCE."""
+    distance = {id(s): max(abs(s.start - start), abs(s.end - end)) for s in candidates if not s.joined}
+    nearest = min((s for s in candidates if id(s) in distance), key=lambda s: distance[id(s)], default=None)
+    return nearest if nearest and distance[id(nearest)] <= TOLERANCE else None
+
+
+def read_texts(paths: list[Path], segments: dict[str, list[Segment]], found: Found, encoding: str) -> None:
+    """A clip for every text, with the labels of the segment that has its times."""
+
+    def one(row: Row) -> None:
+        start, end = row.number_of("start"), row.number_of("end")
+        segment = join(segments.get(row["video_id"], []), start, end) if start is not None and end is not None else None
+        clip_id = f"{row['video_id']}_{row['clip_id']}"
+        clip = Clip(clip_id, "", start, end, tables.clean(row["text"]), tables.split_of(row, "split"), row["video_id"])
+        clip.more = {"video_id": row["video_id"], "clip": row["clip_id"], "segment": "", "sentiment": ""}
+        if segment:
+            take(clip, segment)
+        else:
+            found.miss(clip_id, "labels", f"no segment of its video has its times within {TOLERANCE} s")
+        found.clips.append(clip)
+
+    for path in paths:
+        tables.each(tables.read(path, TEXTS, encoding), one)
+
+
+def take(clip: Clip, segment: Segment) -> None:
+    segment.joined = True
+    clip.labels, clip.notes = segment.labels, [*segment.notes]
+    clip.start, clip.end = segment.start, segment.end
+    clip.more |= {"segment": segment.number, "sentiment": segment.sentiment}
+
+
+def add_textless(segments: dict[str, list[Segment]], found: Found) -> None:
+    for segment in (segment for own in segments.values() for segment in own if not segment.joined):
+        clip = Clip(f"{segment.video}_s{segment.number}", speaker=segment.video)
+        clip.more = {"video_id": segment.video, "clip": "", "segment": "", "sentiment": ""}
+        take(clip, segment)
+        found.clips.append(clip)
+        found.miss(clip.clip_id, "text", "no text has its times, so it belongs to no published split")
+
+
+def apply_split(path: Path, found: Found, encoding: str) -> None:
+    """The split of another table, by video and clip; its clips that are not here are missing, ours that it lacks have none."""
+    published: dict[str, str] = {}
+
+    def one(row: Row) -> None:
+        published[f"{row['video_id']}_{row['clip_id']}"] = tables.split_of(row, "mode")
+
+    tables.each(tables.read(path, PUBLISHED, encoding), one)
+    for clip in found.clips:
+        other = published.pop(clip.clip_id, "")
+        if other != clip.split:
+            clip.notes.append(f"split of {path.name} taken: {other or 'none'} instead of {clip.split or 'none'}")
+            clip.split = other
+    for clip_id in published:
+        found.miss(clip_id, "clip", f"it is in {path.name}, but no text with times has its id")
+
+
+def put_times_right(clip: Clip) -> None:
+    if clip.start is None or clip.end is None:
+        return
+    if clip.start < 0:
+        clip.notes.append(f"start before 0 taken as 0: {clip.start:g} s")
+        clip.start = 0.0
+    if clip.end <= clip.start:
+        clip.notes.append(f"end not after start: {clip.end:g} s")
+    clip.seconds = max(clip.end - clip.start, 0.0)
+
+
+def add_films(found: Found, films: Films, folder: Path, missing: str) -> None:
+    """Give each clip its film; one whose film is not there keeps its text, or is left out."""
+    names = {clip.clip_id: (clip.more["video_id"], clip.more["clip"] or "?") for clip in found.clips}
+    places: dict[Path, str] = {}
+    for clip in found.clips:
+        video, number = names[clip.clip_id]
+        cut = films.find(f"{video}/{number}", f"{video}_{number}")
+        film = films.find(video) or cut
+        if film is None:
+            found.miss(clip.clip_id, "film", f"no {video}.* nor {video}/{number}.*" if missing == "drop" else "text alone is kept")
+            continue
+        if film not in places:
+            places[film] = place(film, films.folder, folder)
+        clip.media = places[film]
+        if film == cut:
+            clip.start = clip.end = None
+    if not places:
+        first = found.clips[0]
+        raise films.nothing_found("<video>.* or <video>/<clip>.*", list(names[first.clip_id][:1]) + [first.clip_id])
+
+
+def convert(args: argparse.Namespace) -> Found:
+    found = Found(list(LABELS))
+    segments = read_segments(args.segments, found, args.encoding)
+    read_texts(args.texts, segments, found, args.encoding)
+    joined = sum(bool(clip.more["segment"]) for clip in found.clips)
+    found.remarks.append(f"joined on times: {joined} of {len(found.clips)} texts found their segment")
+    if not joined and found.clips:
+        raise CorpusError(f"no text of {args.texts[0]} has the video and times of a segment of {args.segments}")
+    add_textless(segments, found)
+    if args.split:
+        apply_split(args.split, found, args.encoding)
+    for clip in found.clips:
+        put_times_right(clip)
+    if args.videos:
+        add_films(found, Films(args.videos), args.corpus, args.missing)
+    return found

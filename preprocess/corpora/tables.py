@@ -1,0 +1,131 @@
+"""Reading tables that others wrote: CSV in any encoding that is named, cells cleaned, every mistake with its row."""
+
+import csv
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocess.corpus import MAX_SHOWN, CorpusError
+
+# A marked encoding needs no naming.
+MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+BLANK = frozenset(["", "nan", "none", "null", "na", "n/a"])
+# Bytes of Windows-1252 that were read as Latin-1 (or are of no use in it), and what stands for typographic marks: aligners
+# and tokenizers know don't, not don’t.
+WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
+PLAIN = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "…": "...", "\u00a0": " ", "\ufeff": ""})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of somebody's table."""
+
+    path: Path
+    number: int  # line of the file on which it ends
+    cells: dict[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+    def wrong(self, column: str, expected: str) -> str:
+        return f"{self.path.name}, row {self.number}, {column} = {self[column]!r}: expected {expected}"
+
+    def number_of(self, column: str) -> float | None:
+        """The cell as a finite number; None where it is blank or says nan, none or null. ValueError names any other."""
+        if self[column].lower() in BLANK:
+            return None
+        try:
+            value = float(self[column])
+        except ValueError:
+            raise ValueError(self.wrong(column, "a number, or blank")) from None
+        return value if math.isfinite(value) else None
+
+
+def clean(text: str) -> str:
+    """Text without stray characters: Windows-1252 put right, typographic marks made plain, white space single."""
+    plain = unicodedata.normalize("NFC", text.translate(WINDOWS)).translate(PLAIN)
+    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+
+
+def read(path: Path, columns: tuple[str, ...], encoding: str = "") -> Iterator[Row]:
+    """The rows of a CSV table that must have these columns and may have others.
+
+    UTF-8 unless the file begins with another mark or `encoding` names one. CorpusError says what was looked for, what the
+    file is instead, and what would be accepted.
+    """
+    try:
+        with path.open(encoding=_encoding(path, encoding), newline="") as file:
+            table = csv.DictReader(file)
+            names = [name.strip() for name in table.fieldnames or []]
+            table.fieldnames = names
+            missing = [name for name in columns if name not in names]
+            if missing:
+                raise CorpusError(_without(path, missing, names, columns))
+            yield from _rows(path, table)
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: {error.strerror}; expected a CSV table with the columns {', '.join(columns)}"
+        ) from None
+    except (UnicodeError, LookupError) as error:
+        raise CorpusError(
+            f"{path} is no text in {encoding or 'UTF-8'} ({error}): save it as UTF-8, or name its encoding, "
+            "such as --encoding cp1252"
+        ) from None
+    except csv.Error as error:
+        raise CorpusError(f"{path} is no CSV table ({error}); expected the columns {', '.join(columns)}") from None
+
+
+def _encoding(path: Path, named: str) -> str:
+    with path.open("rb") as file:
+        start = file.read(3)
+    return named or next((found for mark, found in MARKS.items() if start.startswith(mark)), "utf-8")
+
+
+def _without(path: Path, missing: list[str], found: list[str], columns: tuple[str, ...]) -> str:
+    text = f"{path} has no column {', '.join(missing)}: it has {', '.join(found) or 'none'}; expected {', '.join(columns)}"
+    other = next((mark for mark in (";", "\t", "|") if len(found) == 1 and mark in found[0]), "")
+    return text + (f". Its cells are parted by {other!r}: save it with commas" if other else "")
+
+
+def _rows(path: Path, table: csv.DictReader) -> Iterator[Row]:
+    for cells in table:
+        if None in cells or None in cells.values():
+            raise CorpusError(
+                f"{path}, row {table.line_num} has not as many cells as row 1 has columns ({len(table.fieldnames or [])}): "
+                "a comma or line end inside a cell has to stand in quotes"
+            )
+        yield Row(path, table.line_num, {name: cell.strip() for name, cell in cells.items()})
+
+
+def each(rows: Iterator[Row], one: Callable[[Row], None]) -> None:
+    """Do `one` for every row; the ValueErrors of all rows together become one CorpusError."""
+    problems = []
+    for row in rows:
+        try:
+            one(row)
+        except ValueError as error:
+            if isinstance(error, CorpusError):
+                raise
+            problems.append(str(error))
+    if problems:
+        more = f"\n  … and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
+        raise CorpusError("the table has mistakes:\n  " + "\n  ".join(problems[:MAX_SHOWN]) + more)
+
+
+SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test", "": ""}
+
+
+def split_of(row: Row, column: str) -> str:
+    """The split that a cell names, `val` and `dev` being valid; ValueError for another word."""
+    name = row[column].lower()
+    if name not in SPLITS:
+        raise ValueError(row.wrong(column, "train, valid, test, or blank"))
+    return SPLITS[name]
+
+
+def slug(name: str) -> str:
+    """A legal clip id that is as near to a name as can be; "" where nothing of it is left."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".").strip("_" if not name.startswith("_") else "")

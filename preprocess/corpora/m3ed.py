@@ -1,2 +1,174 @@
-"""x."""
-def add_arguments(p): ...
+"""M3ED: utterances of Chinese television dialogue, each with one or several of seven emotions.
+
+`annotation.json` is {series: {dialogue: {"SpeakerInfo": …, "Dialog": {utterance: {"StartTime": "HH:MM:SS:FF", "EndTime", "Text",
+"Speaker", "EmoAnnotation": {"final_mul_emo": "Happy,Surprise", "final_main_emo": "Happy"}}}}}}, with 25 frames a second. The
+splits are lists of series, movie_list_train.txt, _val.txt and _test.txt. Clips are utterances, and are to be scored as such; a
+whole dialogue as one sample with the union of its labels, as one published reader has it, is another task.
+
+Rules. Labels are those of final_mul_emo, of final_main_emo where that is blank, and intensities are 1; neutral is a label like
+the others. An utterance without either is unlabelled. A speaker is a person of a series, or of a dialogue where nameless.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from preprocess.corpora import tables
+from preprocess.corpora.films import Films, place
+from preprocess.corpora.found import Clip, Found
+from preprocess.corpus import MAX_SHOWN, CorpusError
+
+LABELS = ("happy", "neutral", "sad", "disgust", "anger", "fear", "surprise")
+FRAME_RATE = 25  # of the FF in times
+TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2}):(\d{1,2})")
+LISTS = {"train": "movie_list_train.txt", "valid": "movie_list_val.txt", "test": "movie_list_test.txt"}
+SHAPE = '{series: {dialogue: {"SpeakerInfo": {…}, "Dialog": {utterance: {"StartTime", "EndTime", "Text", …}}}}}'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--annotation", type=Path, required=True, metavar="JSON", help="annotation.json")
+    parser.add_argument("--splits", type=Path, required=True, metavar="FOLDER", help=", ".join(LISTS.values()))
+    parser.add_argument("--episodes", type=Path, metavar="JSON", help="relation_annotation_release.json: where dialogues lie")
+    parser.add_argument(
+        "--videos",
+        type=Path,
+        metavar="FOLDER",
+        help="utterances <utterance>.*, or with --episodes whole episodes <series>/<number>.*",
+    )
+
+
+def seconds(time: str) -> float:
+    """HH:MM:SS:FF in seconds; ValueError for anything else."""
+    match = TIME.fullmatch(time.strip())
+    if match is None or int(match[4]) >= FRAME_RATE:
+        raise ValueError(f"{time!r}: expected HH:MM:SS:FF with FF below {FRAME_RATE}")
+    hours, minutes, whole, frames = (int(part) for part in match.groups())
+    return hours * 3600 + minutes * 60 + whole + frames / FRAME_RATE
+
+
+def labels_of(emotions: dict[str, str]) -> dict[str, float]:
+    """1 for each emotion that is named, 0 for the others; empty where none is. ValueError for an unknown one."""
+    names = emotions.get("final_mul_emo") or emotions.get("final_main_emo") or ""
+    named = {name.strip().lower() for name in str(names).split(",") if name.strip()}
+    if named - set(LABELS):
+        raise ValueError(f"emotion {', '.join(sorted(named - set(LABELS)))}: expected of {', '.join(LABELS)}")
+    return {label: float(label in named) for label in LABELS} if named else {}
+
+
+def read_json(path: Path, shape: str) -> dict[str, Any]:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}; expected {shape}") from None
+    except ValueError as error:
+        raise CorpusError(f"{path} is no JSON in UTF-8 ({error}); expected {shape}") from None
+    if not isinstance(tree, dict) or not all(isinstance(value, dict) for value in tree.values()):
+        raise CorpusError(f"{path} has another shape; expected {shape}")
+    return tree
+
+
+def read_splits(folder: Path) -> dict[str, str]:
+    """The split of each series; CorpusError where a list is missing or two of them share a series."""
+    split_of: dict[str, str] = {}
+    for split, name in LISTS.items():
+        try:
+            series = (folder / name).read_text(encoding="utf-8-sig").split()
+        except OSError as error:
+            raise CorpusError(f"{folder / name}: {error.strerror}; expected a series a line") from None
+        shared = sorted(set(series) & set(split_of))
+        if shared:
+            raise CorpusError(f"{folder / name}: {', '.join(shared)} is in the list of {split_of[shared[0]]} too")
+        split_of |= dict.fromkeys(series, split)
+    return split_of
+
+
+def clip_of(utterance: str, told: dict[str, Any], dialogue: str, series: str, people: dict[str, Any]) -> Clip:
+    """An utterance without its film; ValueError says what of it cannot be read."""
+    start, end = seconds(told["StartTime"]), seconds(told["EndTime"])
+    letter = str(told.get("Speaker", ""))
+    person = people.get(letter)
+    name = person.get("Name") if isinstance(person, dict) else None
+    clip = Clip(utterance, "", start, end, tables.clean(told["Text"]))
+    clip.speaker = f"{series} {name}" if name else f"{dialogue} {letter}".strip()
+    clip.labels = labels_of(told.get("EmoAnnotation") or {})
+    clip.more = {"series": series, "dialogue": dialogue, "episode": ""}
+    clip.seconds = max(end - start, 0.0)
+    if end <= start:
+        clip.notes.append(f"end not after start: {told['StartTime']} to {told['EndTime']}")
+    if not clip.labels:
+        clip.notes.append("no emotion named: the clip is unlabelled")
+    return clip
+
+
+def read_annotation(tree: dict[str, Any]) -> list[Clip]:
+    """Every utterance; CorpusError lists all that cannot be read."""
+    clips, problems = [], []
+    for series, dialogues in tree.items():
+        for dialogue, told in dialogues.items():
+            if not isinstance(told, dict) or not isinstance(told.get("Dialog"), dict):
+                problems.append(f"{series}, {dialogue}: no Dialog in it")
+                continue
+            for utterance, one in told["Dialog"].items():
+                try:
+                    clips.append(clip_of(utterance, one, dialogue, series, told.get("SpeakerInfo") or {}))
+                except (KeyError, TypeError, AttributeError) as error:
+                    problems.append(f"{utterance}: no usable {error}")
+                except ValueError as error:
+                    problems.append(f"{utterance}: {error}")
+    if problems:
+        more = f"\n  … and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
+        raise CorpusError(f"the annotation has mistakes; expected {SHAPE}:\n  " + "\n  ".join(problems[:MAX_SHOWN]) + more)
+    return clips
+
+
+def add_episodes(path: Path, found: Found) -> None:
+    """The number of each dialogue's episode; a dialogue that the other file lacks is missing there."""
+    tree = read_json(path, '{series: {dialogue: {"episode", "start_time", "end_time"}}}')
+    lacking: dict[str, str] = {}
+    for clip in found.clips:
+        place_of = tree.get(clip.more["series"], {}).get(clip.more["dialogue"])
+        if isinstance(place_of, dict) and "episode" in place_of:
+            clip.more["episode"] = str(place_of["episode"])
+        else:
+            lacking[clip.more["dialogue"]] = clip.clip_id
+    for dialogue in lacking:
+        found.miss(dialogue, "episode", f"{path.name} does not have the dialogue")
+    told = {clip.more["dialogue"] for clip in found.clips}
+    for dialogue in (name for series in tree.values() for name in series if name not in told):
+        found.miss(dialogue, "dialogue", f"the annotation does not have it, {path.name} does")
+
+
+def add_films(found: Found, films: Films, folder: Path, missing: str) -> None:
+    """An utterance's own film or sound goes before its episode's, which is cut at the utterance's times."""
+    for clip in found.clips:
+        series, episode = clip.more["series"], clip.more["episode"]
+        own = films.find(clip.clip_id)
+        numbers = [f"{series}/{number}" for number in (episode, episode.zfill(2))] if episode else []
+        film = own or films.find(*numbers)
+        if film is None:
+            found.miss(clip.clip_id, "film", "left out" if missing == "drop" else "text alone is kept")
+            continue
+        clip.media = place(film, films.folder, folder)
+        if film == own:
+            clip.start = clip.end = None
+    if not any(clip.media for clip in found.clips):
+        raise films.nothing_found("<utterance>.* or <series>/<episode>.*", [found.clips[0].clip_id])
+
+
+def convert(args: argparse.Namespace) -> Found:
+    split_of = read_splits(args.splits)
+    found = Found(list(LABELS), read_annotation(read_json(args.annotation, SHAPE)))
+    for clip in found.clips:
+        clip.split = split_of.get(clip.more["series"], "")
+    for series in sorted({clip.more["series"] for clip in found.clips} - set(split_of)):
+        found.miss(series, "split", "the series is in none of the lists")
+    for series in sorted(set(split_of) - {clip.more["series"] for clip in found.clips}):
+        found.miss(series, "series", "the annotation does not have it, the lists of series do")
+    if args.episodes:
+        add_episodes(args.episodes, found)
+    if args.videos:
+        add_films(found, Films(args.videos), args.corpus, args.missing)
+    found.remarks.append("clips are utterances: compare with scores of utterances, not of whole dialogues")
+    return found

@@ -1,2 +1,98 @@
-"""x."""
-def add_arguments(p): ...
+"""MELD: utterances of a television series, each with one of seven emotions, of which neutral is no label.
+
+Tables: `Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime`, one a split.
+Dialogues are numbered anew in each, so the clip id is `<split>_dia<dialogue>_utt<utterance>`, and the films,
+dia<dialogue>_utt<utterance>.mp4, are looked for in a folder named after the split (train, dev or valid, test). They are cut
+already: the times, which are the series', stay as columns; impossible ones are noted. Six labels, intensity 1.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from preprocess.corpora import tables
+from preprocess.corpora.films import Films, place
+from preprocess.corpora.found import Clip, Found
+from preprocess.corpora.tables import Row
+from preprocess.corpus import CorpusError
+
+NEUTRAL = "neutral"
+LABELS = ("joy", "sadness", "anger", "surprise", "disgust", "fear")
+COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime")
+FOLDERS = {"train": ("train",), "valid": ("dev", "valid"), "test": ("test",)}
+TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})[,.](\d{1,3})")
+LONGEST = 60.0  # seconds; an utterance that lasts longer is a mistake of the table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    for split, name in (("train", "train_sent_emo.csv"), ("valid", "dev_sent_emo.csv"), ("test", "test_sent_emo.csv")):
+        parser.add_argument(f"--{split}", type=Path, metavar="CSV", help=name)
+    parser.add_argument(
+        "--videos", type=Path, metavar="FOLDER", help="with a folder for each split that has train, dev or test in its name"
+    )
+
+
+def seconds(row: Row, column: str) -> float:
+    """HH:MM:SS,mmm in seconds; ValueError for anything else."""
+    match = TIME.fullmatch(row[column])
+    if match is None:
+        raise ValueError(row.wrong(column, "HH:MM:SS,mmm"))
+    hours, minutes, whole = (int(part) for part in match.groups()[:3])
+    return hours * 3600 + minutes * 60 + whole + float(f"0.{match[4]}")
+
+
+def clip_of(row: Row, split: str) -> Clip:
+    """A row without its film; ValueError says which cell cannot be read."""
+    emotion = row["Emotion"].lower()
+    if emotion not in (*LABELS, NEUTRAL):
+        raise ValueError(row.wrong("Emotion", f"one of {', '.join((*LABELS, NEUTRAL))}"))
+    if not (row["Dialogue_ID"].isdecimal() and row["Utterance_ID"].isdecimal()):
+        raise ValueError(row.wrong("Dialogue_ID", "a number, as in Utterance_ID"))
+    clip = Clip(f"{split}_dia{int(row['Dialogue_ID'])}_utt{int(row['Utterance_ID'])}", text=tables.clean(row["Utterance"]))
+    clip.split, clip.speaker = split, tables.clean(row["Speaker"])
+    clip.labels = {label: float(label == emotion) for label in LABELS}
+    start, end = seconds(row, "StartTime"), seconds(row, "EndTime")
+    clip.seconds = max(end - start, 0.0)
+    clip.more = {"series_start": f"{start:.3f}", "series_end": f"{end:.3f}", "sentiment": row["Sentiment"]}
+    if end <= start:
+        clip.notes.append(f"times of the series impossible, unused: ends {start - end:.3f} s before it starts")
+    elif end - start > LONGEST:
+        clip.notes.append(f"times of the series impossible, unused: lasts {end - start:.3f} s")
+        clip.seconds = 0.0
+    if clip.text != row["Utterance"]:
+        clip.notes.append("stray characters or typographic marks in the text made plain")
+    return clip
+
+
+def add_films(found: Found, films: Films, folder: Path, missing: str) -> None:
+    by_split: dict[tuple[str, str], Path] = {}
+    for path in films.paths:
+        parents = "/".join(path.relative_to(films.folder.parent).parts[:-1]).lower()
+        for split, words in FOLDERS.items():
+            if any(word in parents for word in words):
+                by_split.setdefault((split, path.stem), path)
+    for clip in found.clips:
+        film = by_split.get((clip.split, clip.clip_id.partition("_")[2]))
+        if film:
+            clip.media = place(film, films.folder, folder)
+        else:
+            found.miss(clip.clip_id, "film", "left out" if missing == "drop" else "text alone is kept")
+    if not any(clip.media for clip in found.clips):
+        first = found.clips[0]
+        raise films.nothing_found(
+            "dia<dialogue>_utt<utterance>.* in a folder with train, dev or test in its name",
+            [f"{FOLDERS[first.split][0]}/{first.clip_id.partition('_')[2]}"],
+        )
+
+
+def convert(args: argparse.Namespace) -> Found:
+    given = {split: path for split in FOLDERS if (path := getattr(args, split))}
+    if not given:
+        raise CorpusError("give at least one of --train, --valid and --test")
+    found = Found(list(LABELS))
+    for split, path in given.items():
+        tables.each(tables.read(path, COLUMNS, args.encoding), lambda row, split=split: found.clips.append(clip_of(row, split)))
+    if args.videos:
+        add_films(found, Films(args.videos), args.corpus, args.missing)
+    found.remarks.append("the cast of a series speaks in all splits: scores say nothing of new speakers")
+    return found

@@ -1,2 +1,4 @@
 """x."""
+
+
 def add_arguments(p): ...

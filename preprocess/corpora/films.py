@@ -8,8 +8,10 @@ from pathlib import Path
 
 from preprocess.corpus import CorpusError
 
-PICTURES = frozenset(".mp4 .mkv .mov .avi .webm .mpg .mpeg .m4v .flv .wmv .asf .3gp .3g2 .ts .mts .mxf .nut .ogv".split())
-SOUNDS = frozenset(".wav .flac .mp3 .m4a .aac .ogg .oga .opus .aiff .aif .w64 .wma".split())
+PICTURES = frozenset(
+    [".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ts", ".mts"]
+)
+SOUNDS = frozenset([".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".w64", ".wma"])
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,9 @@ def summary(found: Found, where: Path) -> str:
     lines += _grid(found)
     counts = Counter(sum(value > 0 for value in clip.labels.values()) for clip in labelled)
     lines.append("labels per clip: " + (", ".join(f"{n}: {counts[n]}" for n in sorted(counts)) or "no clip is labelled"))
-    lines.append(f"with a medium {sum(bool(clip.media) for clip in clips)}, with a text {sum(bool(clip.text) for clip in clips)}")
+    lines.append(
+        f"with a medium {sum(bool(clip.media) for clip in clips)}, with a text {sum(bool(clip.text) for clip in clips)}"
+    )
     lines += [f"missing: {line}" for line in _missing(found.missing)] or ["missing: nothing"]
     notes = Counter(note.partition(":")[0] for clip in clips for note in clip.notes)
     lines += [f"put right: {note} ({count} clips)" for note, count in sorted(notes.items())]
@@ -116,7 +118,8 @@ def _grid(found: Found) -> list[str]:
     names = [*SPLITS, ""]
     own = {name: [clip for clip in found.clips if clip.split == name] for name in names}
     width = max([len(name) for name in found.labels] + [len("unlabelled")])
-    rows = [("", [name or "no split" for name in names]), ("clips", [len(own[name]) for name in names])]
+    rows: list[tuple[str, list[object]]] = [("", [name or "no split" for name in names])]
+    rows.append(("clips", [len(own[name]) for name in names]))
     rows.append(("hours", [f"{sum(clip.seconds for clip in own[name]) / 3600:.2f}" for name in names]))
     rows.append(("unlabelled", [sum(not clip.labels for clip in own[name]) for name in names]))
     rows += [(label, [sum(clip.labels.get(label, 0) > 0 for clip in own[name]) for name in names]) for label in found.labels]

@@ -1,9 +1,9 @@
 """M3ED: utterances of Chinese television dialogue, each with one or several of seven emotions.
 
-`annotation.json` is {series: {dialogue: {"SpeakerInfo": …, "Dialog": {utterance: {"StartTime": "HH:MM:SS:FF", "EndTime", "Text",
-"Speaker", "EmoAnnotation": {"final_mul_emo": "Happy,Surprise", "final_main_emo": "Happy"}}}}}}, with 25 frames a second. The
-splits are lists of series, movie_list_train.txt, _val.txt and _test.txt. Clips are utterances, and are to be scored as such; a
-whole dialogue as one sample with the union of its labels, as one published reader has it, is another task.
+`annotation.json` is {series: {dialogue: {"SpeakerInfo": …, "Dialog": {utterance: {"StartTime": "HH:MM:SS:FF", "EndTime",
+"Text", "Speaker", "EmoAnnotation": {"final_mul_emo": "Happy,Surprise", "final_main_emo": "Happy"}}}}}}, with 25 frames a
+second. The splits are lists of series, movie_list_train.txt, _val.txt and _test.txt. Clips are utterances, and are to be
+scored as such; a whole dialogue as one sample with the union of its labels, as one published reader has it, is another task.
 
 Rules. Labels are those of final_mul_emo, of final_main_emo where that is blank, and intensities are 1; neutral is a label like
 the others. An utterance without either is unlabelled. A speaker is a person of a series, or of a dialogue where nameless.

@@ -8,6 +8,7 @@ already: the times, which are the series', stay as columns; impossible ones are 
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
 
 from preprocess.corpora import tables
@@ -64,6 +65,10 @@ def clip_of(row: Row, split: str) -> Clip:
     return clip
 
 
+def add(found: Found, split: str, row: Row) -> None:
+    found.clips.append(clip_of(row, split))
+
+
 def add_films(found: Found, films: Films, folder: Path, missing: str) -> None:
     by_split: dict[tuple[str, str], Path] = {}
     for path in films.paths:
@@ -91,7 +96,7 @@ def convert(args: argparse.Namespace) -> Found:
         raise CorpusError("give at least one of --train, --valid and --test")
     found = Found(list(LABELS))
     for split, path in given.items():
-        tables.each(tables.read(path, COLUMNS, args.encoding), lambda row, split=split: found.clips.append(clip_of(row, split)))
+        tables.each(tables.read(path, COLUMNS, args.encoding), partial(add, found, split))
     if args.videos:
         add_films(found, Films(args.videos), args.corpus, args.missing)
     found.remarks.append("the cast of a series speaks in all splits: scores say nothing of new speakers")

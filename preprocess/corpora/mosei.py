@@ -10,7 +10,6 @@ impossible intensity (below 0) is unlabelled: predicted, never scored. One above
 """
 
 import argparse
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +44,9 @@ class Segment:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segments", type=Path, required=True, metavar="CSV", help=f"raw form: {','.join(SEGMENTS)}")
     parser.add_argument("--texts", type=Path, required=True, nargs="+", metavar="CSV", help=",".join(TEXTS))
-    parser.add_argument("--split", type=Path, metavar="CSV", help=f"published split, goes before the texts': {','.join(PUBLISHED)}")
+    parser.add_argument(
+        "--split", type=Path, metavar="CSV", help=f"published split, goes before the texts': {','.join(PUBLISHED)}"
+    )
     parser.add_argument("--videos", type=Path, metavar="FOLDER", help="whole videos <video>.*, or cut ones <video>/<clip>.*")
 
 
@@ -68,7 +69,9 @@ def read_segments(path: Path, found: Found, encoding: str) -> dict[str, list[Seg
         start, end = row.number_of("start"), row.number_of("end")
         labels, notes = labels_of(row)
         if start is None or end is None or not row["id"]:
-            found.miss(f"{row['id']} segment {row['segment_id']}", "segment", "it has no video, start or end, so it cannot be cut")
+            found.miss(
+                f"{row['id']} segment {row['segment_id']}", "segment", "it has no video, start or end, so it cannot be cut"
+            )
             return
         segment = Segment(row["id"], row["segment_id"], start, end, row["sentiment"], labels, notes)
         segments.setdefault(segment.video, []).append(segment)
@@ -156,7 +159,9 @@ def add_films(found: Found, films: Films, folder: Path, missing: str) -> None:
         cut = films.find(f"{video}/{number}", f"{video}_{number}")
         film = films.find(video) or cut
         if film is None:
-            found.miss(clip.clip_id, "film", f"no {video}.* nor {video}/{number}.*" if missing == "drop" else "text alone is kept")
+            found.miss(
+                clip.clip_id, "film", f"no {video}.* nor {video}/{number}.*" if missing == "drop" else "text alone is kept"
+            )
             continue
         if film not in places:
             places[film] = place(film, films.folder, folder)
@@ -165,7 +170,7 @@ def add_films(found: Found, films: Films, folder: Path, missing: str) -> None:
             clip.start = clip.end = None
     if not places:
         first = found.clips[0]
-        raise films.nothing_found("<video>.* or <video>/<clip>.*", list(names[first.clip_id][:1]) + [first.clip_id])
+        raise films.nothing_found("<video>.* or <video>/<clip>.*", ["/".join(names[first.clip_id]), names[first.clip_id][0]])
 
 
 def convert(args: argparse.Namespace) -> Found:

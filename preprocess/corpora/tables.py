@@ -66,9 +66,7 @@ def read(path: Path, columns: tuple[str, ...], encoding: str = "") -> Iterator[R
                 raise CorpusError(_without(path, missing, names, columns))
             yield from _rows(path, table)
     except OSError as error:
-        raise CorpusError(
-            f"{path}: {error.strerror}; expected a CSV table with the columns {', '.join(columns)}"
-        ) from None
+        raise CorpusError(f"{path}: {error.strerror}; expected a CSV table with the columns {', '.join(columns)}") from None
     except (UnicodeError, LookupError) as error:
         raise CorpusError(
             f"{path} is no text in {encoding or 'UTF-8'} ({error}): save it as UTF-8, or name its encoding, "

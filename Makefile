@@ -2,7 +2,7 @@
 # make test    set up, then run the tests
 # make lint    ruff and mypy
 # make bench  set up, then measure; a later run is compared with the last one in logs/benchmarks
-# make clean   remove what the stages made, but for finished clips in the store and the environment
+# make clean   remove what the stages made, but for finished clips in the store and the environment; data/corpora stays
 #
 # The system has to have Python 3.11 or 3.12, make, libGL, libEGL and libGLESv2; everything else comes by pip into .venv.
 
@@ -34,7 +34,8 @@ bench: install
 	for file in $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)); do python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:
-	rm -rf data/* metrics report logs
+	find data -mindepth 1 -maxdepth 1 ! -name corpora -exec rm -rf {} +
+	rm -rf metrics report logs
 
 install: $(INSTALLED)
 

@@ -56,6 +56,13 @@ class Corpus(Section):
         return self
 
 
+class Features(Section):
+    name: str = Field(pattern=r"^[\w-][\w.-]*$")
+    source: str = Field(min_length=1)
+    labels: str = Field(min_length=1)
+    tokens: list[Label] = Field(min_length=1)
+
+
 class Run(Section):
     workers: NotNegativeCount
     device: Device
@@ -229,6 +236,7 @@ class Report(Section):
 class Params(Section):
     corpus: Corpus
     tensors: str = Field(min_length=1)
+    features: Features
     run: Run
     sample: Sample
     models: Models

@@ -8,7 +8,8 @@ import yaml
 from preprocess import sources
 from tests.conftest import ROOT
 
-PIPELINES = {name: yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in ("dvc.yaml", "sample/dvc.yaml")}
+FILES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/corpora/dvc.yaml")
+PIPELINES = {name: yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in FILES}
 STAGES = {name: stage for pipeline in PIPELINES.values() for name, stage in pipeline["stages"].items()}
 
 

@@ -57,7 +57,7 @@ def main() -> None:
     module = importlib.import_module(f"preprocess.corpora.{args.command}")
     try:
         if args.command == "features":
-            print(module.main())
+            module.main()
             return
         what = module.convert(args)
         keep(what, getattr(args, "missing", "text"))

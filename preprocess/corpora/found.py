@@ -61,7 +61,7 @@ def write(found: Found, folder: Path, replace: bool = False) -> None:
     more = sorted({name for clip in found.clips for name in clip.more})
     rows = ([*_cells(clip, found.labels), *(clip.more.get(name, "") for name in more), "; ".join(clip.notes)] for clip in
             sorted(found.clips, key=lambda clip: clip.clip_id))  # fmt: skip
-    _table(draft, [*COLUMNS, *found.labels, *more, "note"], rows)
+    write_table(draft, [*COLUMNS, *found.labels, *more, "note"], rows)
     try:
         corpus.check(draft, folder, found.labels)
         if path.exists() and path.read_bytes() != draft.read_bytes() and not replace:
@@ -69,11 +69,12 @@ def write(found: Found, folder: Path, replace: bool = False) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    _table(
-        folder / "missing.csv",
-        ["clip_id", "what", "reason"],
-        ([row.clip_id, row.what, row.reason] for row in sorted(found.missing)),
-    )
+    write_missing(folder, found.missing)
+
+
+def write_missing(folder: Path, missing: list[Missing]) -> None:
+    rows = ([row.clip_id, row.what, row.reason] for row in sorted(missing))
+    write_table(folder / "missing.csv", ["clip_id", "what", "reason"], rows)
 
 
 def _cells(clip: Clip, labels: list[str]) -> list[object]:
@@ -82,7 +83,7 @@ def _cells(clip: Clip, labels: list[str]) -> list[object]:
     return [clip.clip_id, clip.media, *times, clip.text, clip.split, clip.speaker, *values]
 
 
-def _table(path: Path, columns: list[str], rows: Iterable[list]) -> None:
+def write_table(path: Path, columns: list[str], rows: Iterable[list]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
@@ -97,14 +98,17 @@ def summary(found: Found, where: Path) -> str:
     lines += _grid(found)
     counts = Counter(sum(value > 0 for value in clip.labels.values()) for clip in labelled)
     lines.append("labels per clip: " + (", ".join(f"{n}: {counts[n]}" for n in sorted(counts)) or "no clip is labelled"))
-    lines.append(
-        f"with a medium {sum(bool(clip.media) for clip in clips)}, with a text {sum(bool(clip.text) for clip in clips)}"
-    )
+    if any(clip.media or clip.text for clip in clips):
+        with_medium, with_text = sum(bool(clip.media) for clip in clips), sum(bool(clip.text) for clip in clips)
+        lines.append(f"with a medium {with_medium}, with a text {with_text}")
     lines += [f"missing: {line}" for line in _missing(found.missing)] or ["missing: nothing"]
     notes = Counter(note.partition(":")[0] for clip in clips for note in clip.notes)
     lines += [f"put right: {note} ({count} clips)" for note, count in sorted(notes.items())]
     shared = leakage(clips)
-    lines.append("in two splits: " + (_some([f"{name} ({', '.join(of)})" for name, of in shared.items()]) or "no speaker"))
+    lines.append(
+        "in two splits: "
+        + (_some([f"{name} ({', '.join(of)})" for name, of in shared.items()]) or "no speaker or source video")
+    )
     return "\n".join([*lines, *found.remarks])
 
 

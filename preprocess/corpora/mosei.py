@@ -43,7 +43,9 @@ class Segment:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segments", type=Path, required=True, metavar="CSV", help=f"raw form: {','.join(SEGMENTS)}")
-    parser.add_argument("--texts", type=Path, required=True, nargs="+", metavar="CSV", help=",".join(TEXTS))
+    parser.add_argument(
+        "--texts", type=Path, required=True, action="append", metavar="CSV", help=f"{','.join(TEXTS)}; may be given often"
+    )
     parser.add_argument(
         "--split", type=Path, metavar="CSV", help=f"published split, goes before the texts': {','.join(PUBLISHED)}"
     )

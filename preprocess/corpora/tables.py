@@ -95,7 +95,7 @@ def _rows(path: Path, table: csv.DictReader) -> Iterator[Row]:
                 f"{path}, row {table.line_num} has not as many cells as row 1 has columns ({len(table.fieldnames or [])}): "
                 "a comma or line end inside a cell has to stand in quotes"
             )
-        yield Row(path, table.line_num, {name: cell.strip() for name, cell in cells.items()})
+        yield Row(path, table.line_num, {name: cell.strip(" \t\r\n") for name, cell in cells.items()})
 
 
 def each(rows: Iterator[Row], one: Callable[[Row], None]) -> None:

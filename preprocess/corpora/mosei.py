@@ -11,6 +11,8 @@ impossible intensity (below 0) is unlabelled: predicted, never scored. One above
 
 import argparse
 from dataclasses import dataclass
+from functools import cached_property
+from math import floor, inf
 from pathlib import Path
 
 from preprocess.corpora import tables
@@ -41,6 +43,28 @@ class Segment:
     joined: bool = False
 
 
+@dataclass
+class Segments:
+    """The rows of the raw form, to be asked for by video and time."""
+
+    rows: list[Segment]
+
+    @cached_property
+    def _by_second(self) -> dict[tuple[str, int], list[Segment]]:
+        places: dict[tuple[str, int], list[Segment]] = {}
+        for row in self.rows:
+            places.setdefault((row.video, floor(row.start)), []).append(row)
+        return places
+
+    def join(self, video: str, start: float, end: float) -> Segment | None:
+        """The nearest segment of a video with these times, within TOLERANCE, that no text has had yet."""
+        seconds = {floor(start - TOLERANCE), floor(start + TOLERANCE)}
+        near = [row for second in sorted(seconds) for row in self._by_second.get((video, second), []) if not row.joined]
+        apart = [max(abs(row.start - start), abs(row.end - end)) for row in near]
+        nearest = min(zip(apart, range(len(near)), strict=True), default=(inf, 0))
+        return near[nearest[1]] if nearest[0] <= TOLERANCE else None
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segments", type=Path, required=True, metavar="CSV", help=f"raw form: {','.join(SEGMENTS)}")
     parser.add_argument(
@@ -63,9 +87,9 @@ def labels_of(row: Row) -> tuple[dict[str, float], list[str]]:
     return {label: min(value, HIGHEST) for label, value in known.items()}, notes
 
 
-def read_segments(path: Path, found: Found, encoding: str) -> dict[str, list[Segment]]:
-    """The raw form by video; a row that has no times is missing."""
-    segments: dict[str, list[Segment]] = {}
+def read_segments(path: Path, found: Found, encoding: str) -> Segments:
+    """The raw form; a row that has no times is missing."""
+    segments: list[Segment] = []
 
     def one(row: Row) -> None:
         start, end = row.number_of("start"), row.number_of("end")
@@ -75,26 +99,18 @@ def read_segments(path: Path, found: Found, encoding: str) -> dict[str, list[Seg
                 f"{row['id']} segment {row['segment_id']}", "segment", "it has no video, start or end, so it cannot be cut"
             )
             return
-        segment = Segment(row["id"], row["segment_id"], start, end, row["sentiment"], labels, notes)
-        segments.setdefault(segment.video, []).append(segment)
+        segments.append(Segment(row["id"], row["segment_id"], start, end, row["sentiment"], labels, notes))
 
     tables.each(tables.read(path, SEGMENTS, encoding), one)
-    return segments
+    return Segments(segments)
 
 
-def join(candidates: list[Segment], start: float, end: float) -> Segment | None:
-    """The segment of a video with these times, within TOLERANCE."""
-    distance = {id(s): max(abs(s.start - start), abs(s.end - end)) for s in candidates if not s.joined}
-    nearest = min((s for s in candidates if id(s) in distance), key=lambda s: distance[id(s)], default=None)
-    return nearest if nearest and distance[id(nearest)] <= TOLERANCE else None
-
-
-def read_texts(paths: list[Path], segments: dict[str, list[Segment]], found: Found, encoding: str) -> None:
+def read_texts(paths: list[Path], segments: Segments, found: Found, encoding: str) -> None:
     """A clip for every text, with the labels of the segment that has its times."""
 
     def one(row: Row) -> None:
         start, end = row.number_of("start"), row.number_of("end")
-        segment = join(segments.get(row["video_id"], []), start, end) if start is not None and end is not None else None
+        segment = segments.join(row["video_id"], start, end) if start is not None and end is not None else None
         clip_id = f"{row['video_id']}_{row['clip_id']}"
         clip = Clip(clip_id, "", start, end, tables.clean(row["text"]), tables.split_of(row, "split"), row["video_id"])
         clip.more = {"video_id": row["video_id"], "clip": row["clip_id"], "segment": "", "sentiment": ""}
@@ -115,8 +131,8 @@ def take(clip: Clip, segment: Segment) -> None:
     clip.more |= {"segment": segment.number, "sentiment": segment.sentiment}
 
 
-def add_textless(segments: dict[str, list[Segment]], found: Found) -> None:
-    for segment in (segment for own in segments.values() for segment in own if not segment.joined):
+def add_textless(segments: Segments, found: Found) -> None:
+    for segment in (row for row in segments.rows if not row.joined):
         clip = Clip(f"{segment.video}_s{segment.number}", speaker=segment.video)
         clip.more = {"video_id": segment.video, "clip": "", "segment": "", "sentiment": ""}
         take(clip, segment)

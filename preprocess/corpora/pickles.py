@@ -84,11 +84,11 @@ def array(content: Any, dtype: DType, shape: tuple, order: str = "C") -> np.ndar
     """An array of numbers or strings from its bytes, or of objects from their list."""
     if dtype.found.hasobject:
         found = np.empty(len(content), object)
-        found[:] = list(content)
-    else:
-        raw = content.encode("latin1") if isinstance(content, str) else content
-        found = np.frombuffer(raw, dtype.found)
-    return found.reshape(shape, order=order)  # type: ignore[call-overload]
+        for i, item in enumerate(content):  # one by one: numpy would look into lists of one length
+            found[i] = item
+        return found.reshape(shape)  # numpy lists objects row by row, whatever their order in memory
+    raw = content.encode("latin1") if isinstance(content, str) else content
+    return np.frombuffer(raw, dtype.found).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def scalar(dtype: DType, content: Any) -> Any:
@@ -176,9 +176,8 @@ def _settled(value: Any, seen: dict[int, Any]) -> Any:
             raise ValueError("an array without content")
         seen[id(value)] = value.value
         if value.value.dtype.hasobject:
-            flat = value.value.reshape(-1)
-            for i, item in enumerate(flat):
-                flat[i] = _settled(item, seen)
+            for place in np.ndindex(value.value.shape):
+                value.value[place] = _settled(value.value[place], seen)
         return value.value
     if isinstance(value, dict):
         seen[id(value)] = value

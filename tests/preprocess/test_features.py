@@ -184,6 +184,14 @@ def test_a_file_that_is_wrong_as_a_whole_is_refused(convert: Callable[..., Any],
         convert(tree)
 
 
+def objects(shape: tuple[int, ...], items: list[Any], order: Any = "C") -> np.ndarray:
+    """An array of objects, however alike they are."""
+    found = np.empty(shape, object, order=order)
+    for place, item in zip(np.ndindex(shape), items, strict=True):
+        found[place] = item
+    return found
+
+
 PLAIN = {
     "float": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
     "by column": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
@@ -192,7 +200,8 @@ PLAIN = {
     "text": np.array(["ab", "c"]),
     "bytes": np.array([b"x", b"yy"]),
     "objects": np.array([[2, 4, 3], [2, 3]], dtype=object),
-    "nested": np.array([np.arange(2), np.arange(3)], dtype=object),
+    "objects of one length": objects((2,), [[2, 4, 3], [2, 5, 3]]),
+    "nested": objects((2, 2), [np.arange(2), np.arange(2), "a", (np.arange(3),)], "F"),
     "scalars": [np.float32(2.5), np.int64(3), np.bool_(True)],
     "plain": (1, 2.5, None, True, "é", b"", b"x", [{"a": (1,)}]),
 }

@@ -59,8 +59,10 @@ def write(found: Found, folder: Path, replace: bool = False) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path, draft = folder / "clips.csv", folder / "clips.draft.csv"
     more = sorted({name for clip in found.clips for name in clip.more})
-    rows = ([*_cells(clip, found.labels), *(clip.more.get(name, "") for name in more), "; ".join(clip.notes)] for clip in
-            sorted(found.clips, key=lambda clip: clip.clip_id))  # fmt: skip
+    rows = (
+        [*_cells(clip, found.labels), *(clip.more.get(name, "") for name in more), "; ".join(clip.notes)]
+        for clip in sorted(found.clips, key=lambda clip: clip.clip_id)
+    )
     write_table(draft, [*COLUMNS, *found.labels, *more, "note"], rows)
     try:
         corpus.check(draft, folder, found.labels)

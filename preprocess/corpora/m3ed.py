@@ -76,8 +76,8 @@ def read_splits(folder: Path) -> dict[str, str]:
     for split, name in LISTS.items():
         try:
             series = (folder / name).read_text(encoding="utf-8-sig").split()
-        except OSError as error:
-            raise CorpusError(f"{folder / name}: {error.strerror}; expected a series a line") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorpusError(f"{folder / name}: {getattr(error, 'strerror', error)}; expected a series a line") from None
         shared = sorted(set(series) & set(split_of))
         if shared:
             raise CorpusError(f"{folder / name}: {', '.join(shared)} is in the list of {split_of[shared[0]]} too")
@@ -87,6 +87,9 @@ def read_splits(folder: Path) -> dict[str, str]:
 
 def clip_of(utterance: str, told: dict[str, Any], dialogue: str, series: str, people: dict[str, Any]) -> Clip:
     """An utterance without its film; ValueError says what of it cannot be read."""
+    for key in ("StartTime", "EndTime", "Text"):
+        if not isinstance(told.get(key), str):
+            raise ValueError(f"{key} is {told.get(key)!r}: expected a text")
     start, end = seconds(told["StartTime"]), seconds(told["EndTime"])
     letter = str(told.get("Speaker", ""))
     person = people.get(letter)
@@ -116,8 +119,8 @@ def read_annotation(tree: dict[str, Any]) -> list[Clip]:
             for utterance, one in told["Dialog"].items():
                 try:
                     clips.append(clip_of(utterance, one, dialogue, series, told.get("SpeakerInfo") or {}))
-                except (KeyError, TypeError, AttributeError) as error:
-                    problems.append(f"{utterance}: no usable {error}")
+                except (TypeError, AttributeError):
+                    problems.append(f"{utterance}: it is {str(one)[:40]}")
                 except ValueError as error:
                     problems.append(f"{utterance}: {error}")
     if problems:

@@ -224,7 +224,8 @@ def test_m3ed_makes_utterances_with_several_labels_and_times_in_frames(tmp_path:
     [
         ({"StartTime": "00:23:48"}, "anjia_1_1: '00:23:48': expected HH:MM:SS:FF"),
         ({"EmoAnnotation": {"final_mul_emo": "Joy"}}, "anjia_1_1: emotion joy: expected of happy, neutral"),
-        ({"Text": None}, "anjia_1_1: no usable"),
+        ({"Text": None}, "anjia_1_1: Text is None: expected a text"),
+        ({"EmoAnnotation": "Happy"}, "anjia_1_1: it is {"),
     ],
 )
 def test_m3ed_names_an_utterance_that_cannot_be_read(tmp_path: Path, change: dict[str, object], told: str) -> None:

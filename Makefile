@@ -34,7 +34,7 @@ bench: install
 	for file in $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)); do python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:
-	find data -mindepth 1 -maxdepth 1 ! -name corpora -exec rm -rf {} +
+	find data -mindepth 1 -maxdepth 1 ! -name corpora ! -name '.*' -exec rm -rf {} +
 	rm -rf metrics report logs
 
 install: $(INSTALLED)

@@ -62,7 +62,7 @@ def main() -> None:
         what = module.convert(args)
         keep(what, getattr(args, "missing", "text"))
         found.write(what, args.corpus, args.replace)
-    except (CorpusError, ParameterError) as error:
+    except (CorpusError, ParameterError, OSError) as error:
         sys.exit(f"{args.command}: {error}")
     print(found.summary(what, args.corpus / "clips.csv"))
     print(f"corpus.labels: [{', '.join(what.labels)}]")

@@ -6,7 +6,8 @@ over, all others kept. `--segment` cuts films of more than 15 seconds into utter
 table gives their text or times; the labels of a whole film are not its utterances' and stay blank.
 
 Rules. Texts that are blank are transcribed, labels that are blank are predicted. A file that cannot be read, or that the table
-names and the folder lacks, is missing. What says nothing in a long film is left out with it, and said.
+names and the folder lacks, is missing. What says nothing in a long film is left out with it, and said. The speaker of an
+utterance is its film where no other is known, so that a film in two splits is seen.
 """
 
 import argparse
@@ -132,21 +133,10 @@ def cut(clip: Clip, film: Path, duration: float, ffmpeg: str) -> list[Clip]:
         clip.notes.append("no speech found: left whole")
         return [clip]
     digits = max(3, len(str(len(spans))))
+    speaker = clip.speaker or clip.clip_id
     return [
-        Clip(
-            f"{clip.clip_id}_{number:0{digits}d}",
-            "",
-            start,
-            end,
-            "",
-            clip.split,
-            clip.speaker,
-            {},
-            {**clip.more},
-            [],
-            end - start,
-        )
-        for number, (start, end) in enumerate(spans, 1)
+        Clip(f"{clip.clip_id}_{i:0{digits}d}", "", start, end, "", clip.split, speaker, {}, {**clip.more}, [], end - start)
+        for i, (start, end) in enumerate(spans, 1)
     ]
 
 

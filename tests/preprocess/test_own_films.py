@@ -106,6 +106,7 @@ def test_a_long_film_is_cut_at_its_pauses(films: Path, tmp_path: Path) -> None:
     assert found["day_1_a"]["start"] == ""  # a short one stays whole
     spans = [(float(row["start"]), float(row["end"])) for name, row in sorted(found.items()) if name.startswith("long_")]
     assert len(spans) == 5
+    assert found["long_001"]["speaker"] == "long"
     assert spans[:2] == [pytest.approx(span, abs=0.3) for span in SPOKEN[:2]]
     assert (spans[2][0], spans[3][1]) == pytest.approx(SPOKEN[2], abs=0.3)
     assert spans[2][1] == spans[3][0]

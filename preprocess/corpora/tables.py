@@ -16,7 +16,9 @@ BLANK = frozenset(["", "nan", "none", "null", "na", "n/a"])
 # Bytes of Windows-1252 that were read as Latin-1 (or are of no use in it), and what stands for typographic marks: aligners
 # and tokenizers know don't, not don’t.
 WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
-PLAIN = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "…": "...", "\u00a0": " ", "\ufeff": ""})
+PLAIN = str.maketrans(
+    {"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "…": "...", "\u00a0": " ", "\ufeff": "", "\u200b": ""}
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Row:
 def clean(text: str) -> str:
     """Text without stray characters: Windows-1252 put right, typographic marks made plain, white space single."""
     plain = unicodedata.normalize("NFC", text.translate(WINDOWS)).translate(PLAIN)
-    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in plain).split())
 
 
 def read(path: Path, columns: tuple[str, ...], encoding: str = "") -> Iterator[Row]:

@@ -323,6 +323,10 @@ def test_meld_has_the_published_rows(tmp_path: Path) -> None:
     assert not [clip for clip in clips if any("\x80" <= c < "\xa0" or c in "‘’“”…" for c in clip.text)]
 
 
+def test_cleaning_leaves_what_other_languages_need() -> None:
+    assert tables.clean("می\u200cخواهم  \x07 déjà\u200b 你好，！\ufeff") == "می\u200cخواهم déjà 你好，！"
+
+
 def column(path: Path, encoding: str = "") -> list[str]:
     return [row["b"] for row in tables.read(path, ("a", "b"), encoding)]
 

@@ -49,8 +49,8 @@ def clip_of(row: Row, split: str) -> Clip:
         raise ValueError(row.wrong("Emotion", f"one of {', '.join((*LABELS, NEUTRAL))}"))
     if not (row["Dialogue_ID"].isdecimal() and row["Utterance_ID"].isdecimal()):
         raise ValueError(row.wrong("Dialogue_ID", "a number, as in Utterance_ID"))
-    clip = Clip(f"{split}_dia{int(row['Dialogue_ID'])}_utt{int(row['Utterance_ID'])}", text=tables.clean(row["Utterance"]))
-    clip.split, clip.speaker = split, tables.clean(row["Speaker"])
+    clip = Clip(f"{split}_dia{int(row['Dialogue_ID'])}_utt{int(row['Utterance_ID'])}", text=tables.plain(row["Utterance"]))
+    clip.split, clip.speaker = split, tables.plain(row["Speaker"])
     clip.labels = {label: float(label == emotion) for label in LABELS}
     start, end = seconds(row, "StartTime"), seconds(row, "EndTime")
     clip.seconds = max(end - start, 0.0)

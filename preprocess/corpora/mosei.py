@@ -112,7 +112,7 @@ def read_texts(paths: list[Path], segments: Segments, found: Found, encoding: st
         start, end = row.number_of("start"), row.number_of("end")
         segment = segments.join(row["video_id"], start, end) if start is not None and end is not None else None
         clip_id = f"{row['video_id']}_{row['clip_id']}"
-        clip = Clip(clip_id, "", start, end, tables.clean(row["text"]), tables.split_of(row, "split"), row["video_id"])
+        clip = Clip(clip_id, "", start, end, tables.plain(row["text"]), tables.split_of(row, "split"), row["video_id"])
         clip.more = {"video_id": row["video_id"], "clip": row["clip_id"], "segment": "", "sentiment": ""}
         if segment:
             take(clip, segment)

@@ -13,12 +13,10 @@ from preprocess.corpus import MAX_SHOWN, CorpusError
 # A marked encoding needs no naming.
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 BLANK = frozenset(["", "nan", "none", "null", "na", "n/a"])
-# Bytes of Windows-1252 that were read as Latin-1 (or are of no use in it), and what stands for typographic marks: aligners
-# and tokenizers know don't, not don’t.
-WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
-PLAIN = str.maketrans(
-    {"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "…": "...", "\u00a0": " ", "\ufeff": "", "\u200b": ""}
-)
+# Bytes of Windows-1252 that were read as Latin-1, and characters that nobody sees.
+STRAY = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)} | str.maketrans("", "", "\ufeff\u200b")
+# Tokenizers take don't and don’t for different words.
+PLAIN = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "…": "..."})
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,14 @@ class Row:
 
 
 def clean(text: str) -> str:
-    """Text without stray characters: Windows-1252 put right, typographic marks made plain, white space single."""
-    plain = unicodedata.normalize("NFC", text.translate(WINDOWS)).translate(PLAIN)
-    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in plain).split())
+    """Text without stray characters: Windows-1252 put right, white space single, nothing that cannot be seen."""
+    put_right = unicodedata.normalize("NFC", text.translate(STRAY))
+    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in put_right).split())
+
+
+def plain(text: str) -> str:
+    """English text, clean and with typographic marks made plain ones."""
+    return clean(text).translate(PLAIN)
 
 
 def read(path: Path, columns: tuple[str, ...], encoding: str = "") -> Iterator[Row]:

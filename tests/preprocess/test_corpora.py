@@ -324,7 +324,7 @@ def test_meld_has_the_published_rows(tmp_path: Path) -> None:
 
 
 def test_cleaning_leaves_what_other_languages_need() -> None:
-    assert tables.clean("می\u200cخواهم  \x07 déjà\u200b 你好，！\ufeff") == "می\u200cخواهم déjà 你好，！"
+    assert tables.clean("می\u200cخواهم  \x07 déjà\u200b “你好”……\ufeff") == "می\u200cخواهم déjà “你好”……"
 
 
 def column(path: Path, encoding: str = "") -> list[str]:

@@ -75,7 +75,7 @@ def test_a_table_brings_texts_splits_and_labels_to_its_files(films: Path, tmp_pa
     assert "has no column media, file, filename, path, video: it has File, text" in told
     run("--media", films, "--labels", LABELS, "--table", table, "--column", "File", tmp_path / "corpus")
     first, second = rows(tmp_path / "corpus")
-    assert (first["text"], first["split"], first["happy"], first["place"]) == ("it's me", "valid", "1.0", "home")
+    assert (first["text"], first["split"], first["happy"], first["place"]) == ("it’s me", "valid", "1.0", "home")
     assert (second["clip_id"], second["happy"]) == ("long", "")
     missing = (tmp_path / "corpus/missing.csv").read_text(encoding="utf-8")
     assert "gone.mp4,film," in missing

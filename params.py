@@ -22,6 +22,8 @@ NotNegativeCount = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
+Precision = Literal["float32", "bfloat16"]
 Source = Annotated[str, Field(pattern=r"^(pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+)$")]
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
@@ -86,6 +88,8 @@ class Models(Section):
     asr: Model
     audio: Model
     text: Model
+    vision: Model | None
+    aligner: Model | None
 
 
 class Decoder(Section):
@@ -105,6 +109,7 @@ class Faces(Section):
 
 
 class Transcripts(Section):
+    language: Language
     silence: Annotated[float, Field(ge=0, le=30)]
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
@@ -124,15 +129,22 @@ class Tune(Section):
 
 class EncodeText(Section):
     layer: int
+    pooling: Literal["mean", "first", "last"]
+    precision: Precision
 
 
 class EncodeAudio(Section):
+    features: Literal["network", "prosody", "both"]
     layer: int
     padded: bool
+    precision: Precision
 
 
 class EncodeVision(Section):
-    features: Literal["blendshapes"]
+    features: Literal["blendshapes", "network", "both"]
+    layer: int
+    pooling: Literal["first", "mean"]
+    precision: Precision
 
 
 class Encode(Section):
@@ -145,6 +157,7 @@ class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
     hop: Positive
+    pooling: Literal["mean", "max"]
 
 
 class Network(Section):
@@ -226,11 +239,9 @@ class Report(Section):
     seed: Seed
 
 
-class Params(Section):
-    corpus: Corpus
-    tensors: str = Field(min_length=1)
-    run: Run
-    sample: Sample
+class Preparation(Section):
+    """What turns a clip into rows of features: all that a trained network's folder has to say beside its weights."""
+
     models: Models
     decoder: Decoder
     frames: Frames
@@ -239,6 +250,19 @@ class Params(Section):
     tune: Tune
     encode: Encode
     align: Align
+
+    @model_validator(mode="after")
+    def pictures_have_a_network(self) -> "Preparation":
+        if self.encode.vision.features != "blendshapes" and self.models.vision is None:
+            raise ValueError(f"encode.vision.features ({self.encode.vision.features}) needs a network under models.vision")
+        return self
+
+
+class Params(Preparation):
+    corpus: Corpus
+    tensors: str = Field(min_length=1)
+    run: Run
+    sample: Sample
     train: Train
     evaluate: Evaluate
     report: Report

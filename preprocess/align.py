@@ -83,13 +83,13 @@ def pool_words(found: WordStates | None, groups: list[np.ndarray], times: np.nda
 def pool_times(found: TimedStates | None, times: np.ndarray, pooling: str = "mean") -> Rows | None:
     """Mean of the observed states of each row's span, weighted by the time that they share with it, or their maximum.
 
-    A span shorter than the grid of the states takes the state that covers its middle.
+    A span shorter than the grid of the states takes the state that covers its middle, at the clip's very end the last.
     """
     if found is None:
         return None
     begin, end = found.times[:, 0], found.times[:, 1]
     shared = np.minimum(times[:, 1:], end) - np.maximum(times[:, :1], begin)  # (L, T)
-    middle = times.mean(1, keepdims=True)
+    middle = np.minimum(times.mean(1, keepdims=True), np.nextafter(end.max(), 0, dtype=np.float32))
     covers = (begin <= middle) & (middle < end)
     overlap = np.where(shared.max(1, keepdims=True, initial=0) > 0, np.maximum(shared, 0), covers)
     weights = (overlap * found.observed).astype(np.float32)

@@ -109,10 +109,15 @@ def place(
 
 
 def widen(spans: list[Span | None], duration: float) -> list[Span | None]:
-    """Let each word take half of the pause to its neighbours, at most REACH of it; the first and the last, all of theirs."""
+    """Let each word take half of the pause to its neighbours, at most REACH of it; the first and the last, all of theirs.
+
+    A pause in which a word without a place has to be is left to that word.
+    """
+    places = [i for i, span in enumerate(spans) if span]
     known = [span for span in spans if span]
-    pauses = [after[0] - before[1] for before, after in pairwise(known)]
-    free = [known[0][0], *(pause / 2 for pause in pauses), duration - known[-1][1]] if known else []
-    reach = [min(REACH, max(0.0, seconds)) for seconds in free]
+    pauses = [(after[0] - before[1]) / 2 for before, after in pairwise(known)]
+    free = [known[0][0], *pauses, duration - known[-1][1]] if known else []
+    taken = [after - before > 1 for before, after in pairwise([-1, *places, len(spans)])]
+    reach = [0.0 if missing else min(REACH, max(0.0, seconds)) for missing, seconds in zip(taken, free, strict=False)]
     widened = iter((start - reach[i], end + reach[i + 1]) for i, (start, end) in enumerate(known))
     return [next(widened) if span else None for span in spans]

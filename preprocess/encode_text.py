@@ -72,7 +72,8 @@ class _Window:
 def _windows(clip: int, spoken: list[str], config: Any, folder: Path) -> Iterator[_Window]:
     text, owner = join(spoken)
     tokens = preparer(AutoTokenizer, folder)
-    longest = min(tokens.model_max_length, config.max_position_embeddings - 2)  # RoBERTa counts positions from 2
+    positions = getattr(config, "max_position_embeddings", None) or 514
+    longest = min(tokens.model_max_length, positions - 2)  # RoBERTa counts positions from 2
     found = tokens(
         text,
         max_length=longest,

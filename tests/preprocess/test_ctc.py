@@ -77,6 +77,13 @@ def test_no_delimiter_stands_between_ideographs() -> None:
     assert ctc.gaps(["我", "很", "OK", "吗"], BAR) == [None, None, BAR, BAR]
 
 
+def test_a_word_without_a_place_keeps_the_pause_that_it_has_to_be_in() -> None:
+    widened = ctc.widen([(1.0, 2.0), None, (2.4, 3.0), (3.1, 3.9), None], 4.0)
+    assert widened[0] == pytest.approx((0.9, 2.0))
+    assert widened[2] == pytest.approx((2.4, 3.05))
+    assert widened[3] == pytest.approx((3.05, 3.9))
+
+
 SPANS = some.lists(some.one_of(some.none(), some.tuples(some.floats(0, 0.4), some.floats(0.01, 0.4))), min_size=1)
 
 

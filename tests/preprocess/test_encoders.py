@@ -13,7 +13,7 @@ import params
 from params import ParameterError
 from preprocess import crops, encode_audio, encode_text, encode_vision, prosody, whisper
 from preprocess.faces import Track
-from preprocess.networks import require_layer
+from preprocess.networks import device, require_layer
 from preprocess.states import TimedStates, WordStates
 
 # How far states of clips that are read together may be from those of single ones, as a share of their deviation.
@@ -174,6 +174,12 @@ def test_a_multilingual_whisper_is_told_its_language_or_finds_it_out(network: Ne
 def test_a_language_that_the_transcriber_lacks_is_named_with_those_that_it_has(network: Network, kind: str, known: str) -> None:
     with pytest.raises(ParameterError, match=rf"transcripts\.language is 'fr', but models\.asr knows {known}"):
         whisper.task_of(hf.WhisperForConditionalGeneration.from_pretrained(network(kind)), "fr")
+
+
+@pytest.mark.parametrize(("asked", "reason"), [("gpu", "auto, cpu, cuda or cuda:N is expected"), ("cuda:99", "torch sees")])
+def test_a_device_that_is_not_there_is_named(asked: str, reason: str) -> None:
+    with pytest.raises(ParameterError, match=f"device '?{asked}'?: {reason}"):
+        device(asked)
 
 
 # Prosody

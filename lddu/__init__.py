@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def load(folder: str | Path = "data/predictor", device: str = "auto") -> "Predictor":
     """A trained network, ready to predict, on `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
 
-    The folder is what the stage `predictor` or `lddu export` made. Raises PredictorError or WeightsError where it cannot
-    be used.
+    The folder is what the stage `predictor` or `lddu export` made. Raises PredictorError where it cannot be used.
     """
     from lddu.inference import Predictor
 

@@ -71,12 +71,11 @@ def gather() -> None:
 def copy(source: Path, target: Path) -> None:
     from lddu.inference import export
     from lddu.predictor import PredictorError
-    from lddu.weights import WeightsError
     from preprocess.models import ModelError
 
     try:
         roles = export(source, target)
-    except (ModelError, PredictorError, WeightsError) as error:
+    except (ModelError, PredictorError) as error:
         sys.exit(f"export: {error}")
     print(f"export: {target} has the weights, the parameters and {len(roles)} pretrained networks: {', '.join(roles)}")
 

@@ -27,7 +27,6 @@ from preprocess.words import Transcript
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lddu import weights
     from lddu.model import LDDU
 
 MODALITIES = ("text", "audio", "vision")
@@ -57,36 +56,29 @@ class Predictor:
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.folder = folder
-        self.asked = device
+        self._asked = device
         manual = predictor.read(folder)
-        self.thresholds, self.preparation = manual.thresholds, manual.preparation
-        self.known = quantiles.read(folder)
+        self.thresholds, self.preparation, self.known = manual.thresholds, manual.preparation, manual.quantiles
+        self.labels = list(self.thresholds)
+        self.modalities = tuple(m for m in MODALITIES if m in self.known)  # that the network knows
 
     @cached_property
     def device(self) -> str:
         from preprocess.networks import device
 
-        return device(self.asked)
+        return device(self._asked)
 
     @cached_property
-    def _loaded(self) -> "tuple[LDDU, weights.Card]":
+    def network(self) -> "LDDU":
         from lddu import weights
 
-        network, card = weights.load(self.folder)
-        return network.to(self.device), card
-
-    @property
-    def network(self) -> "LDDU":
-        return self._loaded[0]
-
-    @property
-    def labels(self) -> list[str]:
-        return self._loaded[1].labels
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those that the network knows."""
-        return tuple(m for m in MODALITIES if m in self.known)
+        try:
+            network, card = weights.load(self.folder)
+        except weights.WeightsError as error:
+            raise predictor.PredictorError(str(error)) from None
+        if card.labels != self.labels or set(network.config.dims) != set(self.modalities):
+            raise predictor.PredictorError(f"{self.folder}: its files are of different networks; copy the folder whole")
+        return network.to(self.device)
 
     def predict(
         self, source: "str | Path | np.ndarray", text: str = "", rate: int = 16000, whole: bool = False
@@ -160,8 +152,9 @@ class Predictor:
                 )
             if m not in masks or masks[m].shape != x.shape[:2]:
                 raise ValueError(f"masks have no {m!r} of shape {x.shape[:2]}")
-        if len({len(x) for x in features.values()}) != 1:
-            raise ValueError(f"features of one number of clips are needed: { ({m: len(x) for m, x in features.items()}) }")
+        counts = {m: len(x) for m, x in features.items()}
+        if len(set(counts.values())) != 1:
+            raise ValueError(f"features have {counts} clips: one number of them, and at least one modality, is expected")
 
     def _predict_wave(self, wave: np.ndarray, text: str, rate: int, whole: bool) -> list[Utterance]:
         with TemporaryDirectory(prefix="lddu-") as folder:

@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 import params
 from lddu import quantiles
 
@@ -32,6 +34,7 @@ class Manual:
 
     thresholds: dict[str, float]  # by label: probability from which it is decided to be present
     preparation: params.Preparation | None  # None: the network was trained on published features
+    quantiles: quantiles.Known  # of the training split's σ
 
 
 def predictor(parameters: params.Params) -> None:
@@ -55,19 +58,21 @@ def predictor(parameters: params.Params) -> None:
 
 
 def read(folder: Path) -> Manual:
-    """PredictorError where `predictor.json` is missing or of another version."""
+    """PredictorError where a file is missing or of another version."""
     path = folder / FILE
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         made = tree["preparation"]
         thresholds = {str(label): float(value) for label, value in tree["thresholds"].items()}
-        return Manual(thresholds, None if made is None else params.Preparation.model_validate(made))
-    except FileNotFoundError:
+        preparation = None if made is None else params.Preparation.model_validate(made)
+        return Manual(thresholds, preparation, quantiles.read(folder))
+    except FileNotFoundError as error:
+        gone = error.filename or folder / quantiles.FILE
         raise PredictorError(
-            f"{path} is not there: name the folder of a trained network, or make {FOLDER} with `dvc repro predictor`"
+            f"{gone} is not there: name the folder of a trained network, or make {FOLDER} with `dvc repro predictor`"
         ) from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PredictorError(f"{path} is of another version of this program, or damaged: {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise PredictorError(f"{folder} is of another version of this program, or damaged: {error}") from None
 
 
 def roles(preparation: params.Preparation, modalities: list[str]) -> list[str]:

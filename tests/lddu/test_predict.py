@@ -75,7 +75,7 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
     done = subprocess.run(command, cwd=sample_run.folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.fullmatch(r"lddu predict: \S*broken\.mp4: no film or sound that can be read \(.+\n", done.stderr)
-    found = {Path(recording["file"]).name: recording for recording in json.loads(done.stdout)["recordings"]}
+    found = {Path(recording["source"]).name: recording for recording in json.loads(done.stdout)["recordings"]}
     (whole,) = found[film.name]["utterances"]
     agrees(whole["labels"], predicted(sample_run, unheard["clip_id"], unheard["split"] or "other"))
     assert whole["modalities"] == MODALITIES
@@ -232,13 +232,14 @@ def test_the_stage_takes_a_threshold_a_label_and_the_text_encoder_that_no_source
     files = {
         "data/model/weights.safetensors": "",
         "data/model/config.json": "",
-        "data/predictions/quantiles.safetensors": "",
+        "data/predictions/train.csv": "",
         "metrics/valid.json": json.dumps({"threshold": 0.35, "thresholds": thresholds} if tuned else {"threshold": 0.35}),
         "data/text_model/model.json": json.dumps({"source": "hub:a/b@c", **({"tuned": {}} if tuned else {})}),
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
+    quantiles.write(tmp_path / "data/predictions", {"text": np.zeros((1, len(labels)))})
     predictor.predictor(settings)
     manual = predictor.read(predictor.FOLDER)
     assert manual.thresholds == (thresholds if tuned else dict.fromkeys(labels, 0.35))
@@ -254,6 +255,15 @@ def test_a_folder_that_is_no_predictor_is_named_with_what_makes_one(tmp_path: Pa
         load(tmp_path)
     (tmp_path / predictor.FILE).write_text('{"thresholds": {"glad": 0.5}, "preparation": {"models": {}}}')
     with pytest.raises(predictor.PredictorError, match="another version of this program"):
+        load(tmp_path)
+
+
+def test_a_folder_that_was_copied_in_part_is_named_with_what_is_missing(trained: Predictor, tmp_path: Path) -> None:
+    for name in (predictor.FILE, quantiles.FILE):
+        with pytest.raises(predictor.PredictorError, match=f"{name} is not there"):
+            load(tmp_path)
+        shutil.copy(trained.folder / name, tmp_path)
+    with pytest.raises(predictor.PredictorError, match=r"config\.json is not there"):
         load(tmp_path)
 
 

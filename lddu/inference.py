@@ -13,13 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 from platformdirs import user_cache_path
 
 import params
 from lddu import predictor, quantiles
 from lddu.predictions import Decision
-from preprocess import models, recording
+from preprocess import arrays, models, recording
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Refused
 from preprocess.words import Transcript
@@ -80,17 +79,31 @@ class Predictor:
             raise predictor.PredictorError(f"{self.folder}: its files are of different networks; copy the folder whole")
         return network.to(self.device)
 
-    def predict(
-        self, source: "str | Path | np.ndarray", text: str = "", rate: int = 16000, whole: bool = False
-    ) -> list[Utterance]:
-        """Every utterance of a file (a film, a sound, or a `.txt` with an utterance a line) or of a wave (n,) at `rate` hertz.
+    def predict(self, source: str | Path, text: str = "", whole: bool = False) -> list[Utterance]:
+        """Every utterance of a file: a film, a sound, or a `.txt` with an utterance a line.
 
         `text` is what is said, where it is known; otherwise it is transcribed. A recording of more than 15 s is cut at
         pauses, unless its text is given or it is to be taken `whole`. RecordingError where it cannot be read.
         """
-        if isinstance(source, np.ndarray):
-            return self._predict_wave(source, text, rate, whole)
         return list(self.follow(source, text, whole))
+
+    def predict_arrays(
+        self,
+        wave: np.ndarray | None = None,
+        rate: int = 16000,
+        pictures: np.ndarray | None = None,
+        frame_rate: float = 25.0,
+        text: str = "",
+        whole: bool = False,
+    ) -> list[Utterance]:
+        """As `predict`, of a wave (n,) float from -1 to 1 at `rate` hertz, pictures (T, height, width, 3) uint8 RGB, or both.
+
+        ValueError where an array has another shape or kind.
+        """
+        with TemporaryDirectory(prefix="lddu-") as folder:
+            path = Path(folder) / "recording.mkv"
+            arrays.write(path, wave, rate, pictures, frame_rate)
+            return self.predict(path, text, whole)
 
     def follow(self, source: str | Path, text: str = "", whole: bool = False) -> Iterator[Utterance]:
         """As `predict` of a file, an utterance at a time."""
@@ -155,12 +168,6 @@ class Predictor:
         counts = {m: len(x) for m, x in features.items()}
         if len(set(counts.values())) != 1:
             raise ValueError(f"features have {counts} clips: one number of them, and at least one modality, is expected")
-
-    def _predict_wave(self, wave: np.ndarray, text: str, rate: int, whole: bool) -> list[Utterance]:
-        with TemporaryDirectory(prefix="lddu-") as folder:
-            path = Path(folder) / "wave.wav"
-            soundfile.write(path, wave, rate, subtype="FLOAT")
-            return self.predict(path, text, whole=whole)
 
     def _say(self, part: recording.Utterance) -> Utterance:
         """Without any modality the network is asked all the same: it answers with the labels' shares in training."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -125,22 +126,50 @@ def test_a_wave_is_predicted_as_its_file_and_a_long_one_as_a_time_line(
     sample_run: Workspace, trained: Predictor, unheard: dict[str, str], tmp_path: Path
 ) -> None:
     wave = sound.wave(sample_run.shards("audio"), unheard["clip_id"])
-    (alone,) = trained.predict(wave)
-    soundfile.write(tmp_path / "wave.wav", wave, 16000, subtype="FLOAT")
-    assert trained.predict(tmp_path / "wave.wav") == [alone]
-    long = np.concatenate([wave, np.zeros(10 * 16000, np.float32), wave, np.zeros(10 * 16000, np.float32)])
-    found, seconds = trained.predict(long), len(wave) / 16000
-    halves = [[one for one in found if one.end <= seconds + 0.2], [one for one in found if one.start >= seconds + 9.8]]
+    (alone,) = trained.predict_arrays(wave)
+    soundfile.write(tmp_path / "recording.wav", wave, 16000, subtype="FLOAT")
+    (of_file,) = trained.predict(tmp_path / "recording.wav")
+    assert (alone.labels, alone.transcript) == (of_file.labels, of_file.transcript)
+    long = np.concatenate([wave, np.zeros(7 * 16000, np.float32), wave, np.zeros(7 * 16000, np.float32)])
+    found, seconds = trained.predict_arrays(long), len(wave) / 16000
+    halves = [[one for one in found if one.end <= seconds + 0.2], [one for one in found if one.start >= seconds + 6.8]]
     assert all(halves)
     assert [*halves[0], *halves[1]] == found
     for one in found:
         assert all(one.start <= word.start <= word.end <= one.end for word in (one.transcript.words if one.transcript else []))
-    (whole,) = trained.predict(long, whole=True)
+    (whole,) = trained.predict_arrays(long, text="Well", whole=True)
     assert whole.end == pytest.approx(len(long) / 16000, abs=0.01)
 
 
+def test_pictures_in_memory_are_seen_as_those_of_a_film(
+    sample_run: Workspace, trained: Predictor, unheard: dict[str, str]
+) -> None:
+    with av.open(str(sample_run.folder / "data/sample" / unheard["media"])) as film:
+        rate = float(film.streams.video[0].average_rate)
+        pictures = np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
+    (found,) = trained.predict_arrays(pictures=pictures, frame_rate=rate, text="I am so glad")
+    assert found.modalities == ("text", "vision")
+    assert found.end == pytest.approx(len(pictures) / rate, abs=0.1)
+    assert found.transcript.words[0].start is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({}, "a wave, pictures, or both"),
+        ({"wave": np.zeros((2, 100))}, r"wave is float64 of shape \(2, 100\): floats of shape \(samples,\)"),
+        ({"wave": np.zeros(100, np.int16)}, "wave is int16"),
+        ({"pictures": np.zeros((3, 8, 8), np.uint8)}, r"pictures are uint8 of shape \(3, 8, 8\)"),
+        ({"pictures": np.zeros((3, 8, 8, 3))}, "pictures are float64"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused_with_what_is_taken(trained: Predictor, arrays: dict, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        trained.predict_arrays(**arrays)
+
+
 def test_silence_has_no_words_and_is_still_sound(trained: Predictor) -> None:
-    (found,) = trained.predict(np.zeros(16000, np.float32))
+    (found,) = trained.predict_arrays(np.zeros(16000, np.float32))
     assert found.modalities == ("audio",)
     assert found.transcript is None
     assert [(row.stage, row.code) for row in found.refused] == [("transcripts", "no_speech")]

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 import params
 from lddu import load, predictor, quantiles, weights
+from lddu import predict as command
 from lddu.inference import Predictor, export
 from lddu.model import LDDU, LDDUConfig
 from preprocess import media, sound
@@ -72,8 +73,14 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
     (tmp_path / "words.txt").write_text("I am so glad\n\nI hate it 🙂\n", encoding="utf-8")
     (tmp_path / "broken.mp4").write_bytes(film.read_bytes()[:1000])
     files = [str(film), *(str(tmp_path / name) for name in ("sound.wav", "words.txt", "broken.mp4"))]
-    command = ["python", "-m", "lddu.predict", "--json", *files]
-    done = subprocess.run(command, cwd=sample_run.folder, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["python", "-m", "lddu.predict", "--json", *files],
+        cwd=sample_run.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert re.fullmatch(r"lddu predict: \S*broken\.mp4: no film or sound that can be read \(.+\n", done.stderr)
     found = {Path(recording["source"]).name: recording for recording in json.loads(done.stdout)["recordings"]}
@@ -87,10 +94,6 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
     assert [one["text"] for one in found["words.txt"]["utterances"]] == ["I am so glad", "I hate it 🙂"]
     assert found["words.txt"]["utterances"][0]["modalities"] == ["text"]
     assert found["broken.mp4"]["error"]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT)} | changes
 
 
 def test_a_known_text_is_not_transcribed_and_gives_what_the_pipeline_gave(sample_run: Workspace, trained: Predictor) -> None:
@@ -208,22 +211,31 @@ def test_a_file_of_which_nothing_can_be_made_is_named_with_the_reason(
 
 
 def test_the_exported_folder_works_elsewhere_with_nothing_of_the_project_at_hand(
-    sample_run: Workspace, trained: Predictor, tmp_path: Path
+    trained: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    roles = export(trained.folder, tmp_path / "copy")
-    assert roles == ["face", "asr", "audio", "text"]
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    command = ["python", "-m", "lddu", "predict", "--model", str(tmp_path / "copy"), "--text", "I am so glad"]
-    done = subprocess.run(
-        command, cwd=elsewhere, env=environment(XDG_CACHE_HOME=str(tmp_path)), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    table = {line.split()[0]: line.split() for line in done.stdout.splitlines() if "%" in line}
-    expected = trained.predict_text("I am so glad")
-    assert {label: float(cells[1]) for label, cells in table.items()} == pytest.approx(
-        {label: said.probability for label, said in expected.labels.items()}, abs=0.006
-    )
+    assert export(trained.folder, tmp_path / "copy") == ["face", "asr", "audio", "text"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert load("copy").predict_text("I am so glad") == trained.predict_text("I am so glad")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
+    trained: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.txt").write_text("I am so glad\nI hate it\n")
+    said = trained.predict_text("I am so glad").labels
+    asked = ["--model", str(trained.folder), str(tmp_path / "words.txt"), "--text", "I am so glad"]
+    assert command.predict(command.parser().parse_args(asked)) == 0
+    head, first, second, table = capsys.readouterr().out.strip().partition("words.txt")[2].strip().split("\n", 3)
+    assert head.split()[:5] == ["start", "end", *list(said)[:3]]
+    assert first.endswith("  I am so glad")
+    assert second.endswith("  I hate it")
+    cells = [f"{one.probability:.2f}" + "*" * one.predicted for one in said.values()]
+    assert first.split()[: len(said)] == cells
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if "%" in line}
+    assert {label: cells[0] for label, cells in rows.items()} == {k: f"{one.probability:.2f}" for k, one in said.items()}
+    assert all(cells[-3:] == [f"{said[label].sigma['text']:.0%}", "–", "–"] for label, cells in rows.items())
 
 
 def test_a_network_of_sound_alone_does_without_the_picture(

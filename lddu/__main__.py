@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="lddu", description=__doc__)
     commands = parser.add_subparsers(dest="stage", required=True, metavar="COMMAND")
     for name in STAGES:
-        commands.add_parser(name, help="stage")
+        commands.add_parser(name, help="a stage of the pipeline")
     commands.add_parser("predict", help="emotions of new films, sounds and texts; see `lddu predict --help`", add_help=False)
     export = commands.add_parser("export", help="copy a predictor's folder, with the pretrained networks that it needs")
     export.add_argument("target", type=Path, metavar="FOLDER", help="where to; it may then be copied to another machine")

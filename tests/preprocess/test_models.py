@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, WhisperForConditionalGeneration
 
 import params
-from preprocess import ctranslate2, encode_audio, models, whisper
+from preprocess import ctranslate2, encode_audio, encode_text, models, whisper
 from preprocess.models import ModelError
 from tests.conftest import ROOT
 
@@ -216,6 +216,24 @@ def test_a_wave_longer_than_the_window_is_encoded_in_windows(models: Path) -> No
     assert found.states.shape == (1550, 384)
     assert found.times[-1, 1] == pytest.approx(31)
     assert np.diff(found.times[:, 0]).min() > 0
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.001), ("bfloat16", 0.2)])
+def test_the_embedded_encoders_give_clips_that_are_read_together_the_states_of_single_ones(
+    models: Path, precision: params.Precision, tolerance: float
+) -> None:
+    text = params.EncodeText(layer=3, pooling="mean", precision=precision)
+    sound = SOUND.model_copy(update={"precision": precision})
+    spoken = [["So", "am", "I"], ["I", "really", "could", "not", "believe", "what", "he", "said", "to", "me"]]
+    waves = [np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32) for samples in (48000, 33333)]
+    for encode, clips, role, settings in (
+        (encode_text.encode, spoken, "text", text),
+        (encode_audio.encode, waves, "audio", sound),
+    ):
+        together = encode(clips, models / role, "cpu", settings, together=2)
+        for clip, found in zip(clips, together, strict=True):
+            (alone,) = encode([clip], models / role, "cpu", settings)
+            assert np.abs(alone.states - found.states).max() <= tolerance * alone.states.std()
 
 
 def test_a_role_without_a_network_has_a_folder_that_says_so(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,19 +24,15 @@ def write(source: Path, start: float, end: float, ffmpeg: str, target: Path) -> 
     media.run(output, ffmpeg)
 
 
-def extract(source: Path, start: float, end: float, ffmpeg: str, target: Path) -> None:
-    """As `write`, with Refusal where not one sample comes of it."""
+def audio_of(task: Task, folder: Path, ffmpeg: str) -> None:
+    """One clip's sound."""
+    target = folder / FILE
     try:
-        write(source, start, end, ffmpeg, target)
+        write(Path(task.source), task.content["start"], task.content["end"], ffmpeg, target)
     except MediaError as error:
         raise Refusal(Code.NO_SAMPLES, str(error)) from None
     if soundfile.info(target).frames <= 0:
         raise Refusal(Code.NO_SAMPLES, "no sample between start and end")
-
-
-def audio_of(task: Task, folder: Path, ffmpeg: str) -> None:
-    """One clip's sound."""
-    extract(Path(task.source), task.content["start"], task.content["end"], ffmpeg, folder / FILE)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ with the clip: the same clip then gives the same numbers, whatever was seen befo
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import mediapipe as mp
@@ -99,13 +99,13 @@ def crop(picture: np.ndarray, face: Face | None, settings: params.Faces) -> np.n
     return cv2.warpAffine(picture, move, (size, size), flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
-def write(frames: IO[bytes], folder: Path, settings: params.Faces, model: Path) -> None:
-    """Write the table of faces and the film of crops of a clip's film; Refusal where there is no face in it."""
+def faces_of(task: Task, folder: Path, settings: params.Faces, model: Path) -> None:
+    """One clip's table of faces and film of crops."""
     cv2.setNumThreads(1)
     seen: list[tuple[float, Face | None]] = []
 
     def crops() -> Any:
-        with landmarker(model, settings) as detector:
+        with landmarker(model, settings) as detector, Shards(Path(task.source)).open(task.clip_id, film.FILE) as frames:
             for seconds, picture in film.read(frames):
                 face = see(detector, seconds, picture)
                 seen.append((seconds, face))
@@ -116,12 +116,6 @@ def write(frames: IO[bytes], folder: Path, settings: params.Faces, model: Path) 
         raise Refusal(Code.NO_FACE, f"none in {len(seen)} frames")
     # safetensors writes memory as it lies, and MediaPipe's matrices lie column by column.
     save_file({name: np.ascontiguousarray(values) for name, values in vars(track(seen)).items()}, folder / TABLE)
-
-
-def faces_of(task: Task, folder: Path, settings: params.Faces, model: Path) -> None:
-    """One clip's table of faces and film of crops."""
-    with Shards(Path(task.source)).open(task.clip_id, film.FILE) as frames:
-        write(frames, folder, settings, model)
 
 
 def track(seen: list[tuple[float, Face | None]]) -> Track:
@@ -137,12 +131,8 @@ def track(seen: list[tuple[float, Face | None]]) -> Track:
     )
 
 
-def parse(table: bytes) -> Track:
-    return Track(**load(table))
-
-
 def read(shards: Shards, clip_id: str) -> Track:
-    return parse(shards.read(clip_id, TABLE))
+    return Track(**load(shards.read(clip_id, TABLE)))
 
 
 def main() -> None:

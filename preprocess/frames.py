@@ -47,20 +47,16 @@ def write(source: Path, start: float, end: float, settings: params.Frames, ffmpe
     media.run(output, ffmpeg)
 
 
-def extract(source: Path, start: float, end: float, settings: params.Frames, ffmpeg: str, target: Path) -> None:
-    """As `write`, with Refusal where not one picture comes of it."""
+def frames_of(task: Task, folder: Path, settings: params.Frames, ffmpeg: str) -> None:
+    """One clip's film."""
+    target = folder / FILE
     try:
-        write(source, start, end, settings, ffmpeg, target)
+        write(Path(task.source), task.content["start"], task.content["end"], settings, ffmpeg, target)
         empty = media.probe(target).width == 0
     except MediaError as error:
         raise Refusal(Code.NO_FRAMES, str(error)) from None
     if empty:
         raise Refusal(Code.NO_FRAMES, "no frame between start and end")
-
-
-def frames_of(task: Task, folder: Path, settings: params.Frames, ffmpeg: str) -> None:
-    """One clip's film."""
-    extract(Path(task.source), task.content["start"], task.content["end"], settings, ffmpeg, folder / FILE)
 
 
 def main() -> None:

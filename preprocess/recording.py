@@ -1,7 +1,9 @@
 """A recording that belongs to no corpus – a film, a sound, a text – as rows of features, by the stages' own functions.
 
-Modules are imported where they are needed: a text does not wait for MediaPipe, nor a sound for OpenCV. While the networks
-read one utterance, or are still being imported, another thread decodes the next.
+Each utterance is a corpus of one clip in a folder that is deleted behind it: a stage's work is called as the stage calls it
+and leaves its output as the stage does, for the next. Modules are imported where they are needed: a text does not wait for
+MediaPipe, nor a sound for OpenCV. While the networks read one utterance, or are still being imported, another thread decodes
+the next.
 """
 
 import shutil
@@ -12,22 +14,22 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
-
-import numpy as np
+from typing import Any
 
 import params
-from preprocess import align, media, sound
+from preprocess import align, media, shards, states, words
 from preprocess.align import Rows
+from preprocess.clips import Medium
 from preprocess.corpora import speech
 from preprocess.media import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.states import TimedStates, WordStates
+from preprocess.shards import Shards
+from preprocess.stage import Task
+from preprocess.store import Store
 from preprocess.words import Transcript
 
 TEXTS = (".txt",)
-PICTURES, CROPS = "pictures", "crops"  # folders of a clip in work
-Found = TypeVar("Found")
+CLIP = "clip"  # the id of the one clip
 
 
 class RecordingError(ValueError):
@@ -57,29 +59,40 @@ class Utterance:
 
 @dataclass
 class Clip:
-    """An utterance in work: what was decoded of it, and what could not be done."""
+    """An utterance in work."""
 
-    name: str
-    start: float = 0.0
+    name: str  # of the recording
+    folder: Path  # with a folder for each stage that could do it
+    start: float = 0.0  # seconds into the recording
     end: float = 0.0
     text: str = ""  # "": to be heard
-    folder: Path = Path()  # with the film of its face under CROPS, where one was seen
-    wave: np.ndarray | None = None  # (n,) at 16 kHz
-    face: bool = False
     refused: list[Refused] = field(default_factory=list)
 
-    def attempt(self, stage: str, work: Callable[[], Found]) -> Found | None:
-        """The work's result; None, with the reason kept, where the stage refuses."""
-        try:
-            return work()
-        except Refusal as refusal:
-            self.refused.append(Refused(self.name, stage, refusal.code, refusal.detail))
-            return None
+    def has(self, stage: str) -> bool:
+        return (self.folder / stage).is_dir()
+
+    def shards(self, stage: str) -> Shards:
+        return Shards(self.folder / stage)
+
+    def run(self, stage: str, work: Callable[[Task, Path], None], content: dict[str, Any], source: Path) -> None:
+        """Do a stage's work, and leave its output as the stage would; where it refuses, keep the reason."""
+        with TemporaryDirectory(dir=self.folder) as folder:
+            files = Path(folder) / "entry"
+            files.mkdir()
+            try:
+                work(Task(CLIP, content, self.end - self.start, str(source)), files)
+            except Refusal as refusal:
+                self.refused.append(Refused(self.name, stage, refusal.code, refusal.detail))
+                return
+            store = Store(Path(folder))
+            store.add(CLIP, files)
+            shards.write(self.folder / stage, {CLIP: store.path(CLIP)})
 
 
 def of_text(text: str, tools: Tools) -> Utterance:
     """One utterance without sound or picture."""
-    return encode(Clip("text", text=text), tools)
+    with TemporaryDirectory(prefix="lddu-") as folder:
+        return encode(Clip("text", Path(folder), text=text), tools)
 
 
 def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> Iterator[Utterance]:
@@ -95,7 +108,7 @@ def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> It
     load_decoders(streams, tools)
     with TemporaryDirectory(prefix="lddu-") as folder, ThreadPoolExecutor(1) as ahead:
         found = spans(path, streams, tools, whole or bool(text))
-        clips = (Clip(path.name, start, end, text, Path(folder) / str(i)) for i, (start, end) in enumerate(found))
+        clips = (Clip(path.name, Path(folder) / str(i), start, end, text) for i, (start, end) in enumerate(found))
         decoding = ahead.submit(decode, next(clips), path, streams, tools)
         load_encoders(streams, tools)
         for following in chain(clips, [None]):
@@ -103,6 +116,7 @@ def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> It
             if following:
                 decoding = ahead.submit(decode, following, path, streams, tools)
             yield encode(clip, tools)
+            shards.close(clip.folder)
             shutil.rmtree(clip.folder)
 
 
@@ -159,51 +173,54 @@ def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple
 
 
 def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
-    """The clip with its sound, and the film of its face in its folder; neither needs a network of torch's."""
+    """Sound, pictures and face of the clip, none of which needs torch."""
+    settings, ffmpeg = tools.settings, tools.settings.decoder.ffmpeg
     clip.folder.mkdir()
-    if streams.sample_rate:
-        clip.wave = clip.attempt("audio", lambda: hear(path, clip, tools))
-    if streams.width and "vision" in tools.modalities:
-        watched = clip.attempt("frames", lambda: watch(path, clip, tools))
-        clip.face = bool(watched and clip.attempt("faces", lambda: find_face(clip, tools)))
+    heard, seen = bool(streams.sample_rate), bool(streams.width) and "vision" in tools.modalities
+    medium = Medium(
+        CLIP,
+        path.name,
+        digest="",
+        start=clip.start,
+        end=clip.end,
+        picture=bool(streams.width),
+        sound=bool(streams.sample_rate),
+        **{name: getattr(streams, name) for name in ("width", "height", "frame_rate", "sample_rate", "channels")},
+    )
+    of_file = medium.decoding(path.parent)
+    if heard:
+        from preprocess import audio
+
+        clip.run("audio", partial(audio.audio_of, ffmpeg=ffmpeg), of_file.content, Path(of_file.source))
+    if seen:
+        from preprocess import faces, frames
+
+        work = partial(frames.frames_of, settings=settings.frames, ffmpeg=ffmpeg)
+        clip.run("frames", work, of_file.content, Path(of_file.source))
+        if clip.has("frames"):
+            look = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"))
+            clip.run("faces", look, {"frames": CLIP}, clip.folder / "frames")
     return clip
-
-
-def hear(path: Path, clip: Clip, tools: Tools) -> np.ndarray:
-    from preprocess import audio
-
-    audio.extract(path, clip.start, clip.end, tools.settings.decoder.ffmpeg, clip.folder / sound.FILE)
-    return sound.parse((clip.folder / sound.FILE).read_bytes())
-
-
-def watch(path: Path, clip: Clip, tools: Tools) -> bool:
-    from preprocess import frames
-
-    settings = tools.settings
-    frames.extract(path, clip.start, clip.end, settings.frames, settings.decoder.ffmpeg, clip.folder / PICTURES)
-    return True
-
-
-def find_face(clip: Clip, tools: Tools) -> bool:
-    from preprocess import faces
-
-    (clip.folder / CROPS).mkdir()
-    with (clip.folder / PICTURES).open("rb") as film:
-        faces.write(film, clip.folder / CROPS, tools.settings.faces, tools.network("face"))
-    return True
 
 
 def encode(clip: Clip, tools: Tools) -> Utterance:
     """Words, states and rows of what was decoded."""
-    transcript = clip.attempt("transcripts", partial(transcribe, clip, tools)) if clip.text or clip.wave is not None else None
-    words = transcript.words if transcript else []
+    if clip.text or clip.has("audio"):
+        transcribe(clip, tools)
+    if clip.has("transcripts") and "text" in tools.modalities:
+        encode_text(clip, tools)
+    if clip.has("audio") and "audio" in tools.modalities:
+        encode_audio(clip, tools)
+    if clip.has("faces"):
+        encode_vision(clip, tools)
+    transcript = words.read(clip.shards("transcripts"), CLIP) if clip.has("transcripts") else None
     found = align.Clip(
         clip.name,
         clip.end - clip.start,
-        words,
-        encode_text(transcript, tools) if transcript and "text" in tools.modalities else None,
-        encode_audio(clip.wave, tools) if clip.wave is not None and "audio" in tools.modalities else None,
-        encode_vision(clip, tools) if clip.face else None,
+        transcript.words if transcript else [],
+        states.read_words(clip.shards("encode_text"), CLIP) if clip.has("encode_text") else None,
+        states.read_timed(clip.shards("encode_audio"), CLIP) if clip.has("encode_audio") else None,
+        states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
     )
     rows = align.rows(found, tools.settings.align)
     if not rows:
@@ -211,40 +228,45 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
     return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)
 
 
-def transcribe(clip: Clip, tools: Tools) -> Transcript:
+def transcribe(clip: Clip, tools: Tools) -> None:
     from preprocess import transcripts
 
-    settings = tools.settings
-    recogniser = Path() if clip.text else tools.network("asr")
-    aligner = tools.network("aligner") if settings.models.aligner else None
-    return transcripts.transcript(clip.text, clip.wave, settings.transcripts, recogniser, aligner, tools.device())
+    work = partial(
+        transcripts.transcript_of,
+        settings=tools.settings.transcripts,
+        model=Path() if clip.text else tools.network("asr"),
+        aligner=tools.network("aligner") if tools.settings.models.aligner else None,
+        device=tools.device(),
+    )
+    content = {"text": clip.text, "sound": CLIP if clip.has("audio") else ""}
+    clip.run("transcripts", work, content, clip.folder / "audio")
 
 
-def encode_text(transcript: Transcript, tools: Tools) -> WordStates:
+def encode_text(clip: Clip, tools: Tools) -> None:
     from preprocess import encode_text as stage
 
-    spoken = [word.word for word in transcript.words]
-    return stage.encode([spoken], tools.network("text"), tools.device(), tools.settings.encode.text)[0]
+    settings = tools.settings.encode.text
+    work = partial(stage.states_of, settings=settings, model=tools.network("text"), device=tools.device())
+    clip.run("encode_text", work, {"words": CLIP}, clip.folder / "transcripts")
 
 
-def encode_audio(wave: np.ndarray, tools: Tools) -> TimedStates:
+def encode_audio(clip: Clip, tools: Tools) -> None:
     from preprocess import encode_audio as stage
 
     settings = tools.settings.encode.audio
-    folder = Path() if settings.features == "prosody" else tools.network("audio")
-    return stage.encode([wave], folder, tools.device(), settings)[0]
+    model = Path() if settings.features == "prosody" else tools.network("audio")
+    work = partial(stage.states_of, settings=settings, model=model, device=tools.device())
+    clip.run("encode_audio", work, {"audio": CLIP}, clip.folder / "audio")
 
 
-def encode_vision(clip: Clip, tools: Tools) -> TimedStates:
+def encode_vision(clip: Clip, tools: Tools) -> None:
     from preprocess import encode_vision as stage
-    from preprocess import faces, film
 
     settings = tools.settings.encode.vision
-    folder = Path() if settings.features == "blendshapes" else tools.network("vision")
-    track = faces.parse((clip.folder / CROPS / faces.TABLE).read_bytes())
-    with (clip.folder / CROPS / film.FILE).open("rb") as crops:
-        pictures = (picture for _, picture in film.read(crops))
-        return stage.encode(track, pictures, tools.settings.frames.rate, settings, folder, tools.device())
+    model = Path() if settings.features == "blendshapes" else tools.network("vision")
+    rate = tools.settings.frames.rate
+    work = partial(stage.states_of, rate=rate, settings=settings, model=model, device=tools.device())
+    clip.run("encode_vision", work, {"faces": CLIP}, clip.folder / "faces")
 
 
 def moved(transcript: Transcript, start: float) -> Transcript:

@@ -11,11 +11,6 @@ FILE = "flac"
 SAMPLE_RATE = 16000  # hertz, which the networks and the acoustic model were trained with
 
 
-def parse(file: bytes) -> np.ndarray:
-    """The samples (n,) of a FLAC file, float32 from -1 to 1."""
-    return soundfile.read(io.BytesIO(file), dtype="float32")[0]
-
-
 def wave(shards: Shards, clip_id: str) -> np.ndarray:
     """A clip's samples (n,), float32 from -1 to 1."""
-    return parse(shards.read(clip_id, FILE))
+    return soundfile.read(io.BytesIO(shards.read(clip_id, FILE)), dtype="float32")[0]

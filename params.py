@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PATH = Path("params.yaml")
 
@@ -22,7 +22,19 @@ NotNegativeCount = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-Source = Annotated[str, Field(pattern=r"^(pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+)$")]
+Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
+Precision = Literal["float32", "bfloat16"]
+SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
+
+
+def _source(value: str) -> str:
+    if not SOURCE.fullmatch(value):
+        kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
+        raise ValueError(f"{value!r} names no network: {kinds} is expected")
+    return value
+
+
+Source = Annotated[str, AfterValidator(_source)]
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 
@@ -93,6 +105,8 @@ class Models(Section):
     asr: Model
     audio: Model
     text: Model
+    vision: Model | None
+    aligner: Model | None
 
 
 class Decoder(Section):
@@ -112,6 +126,7 @@ class Faces(Section):
 
 
 class Transcripts(Section):
+    language: Language
     silence: Annotated[float, Field(ge=0, le=30)]
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
@@ -131,15 +146,22 @@ class Tune(Section):
 
 class EncodeText(Section):
     layer: int
+    pooling: Literal["mean", "first", "last"]
+    precision: Precision
 
 
 class EncodeAudio(Section):
+    features: Literal["network", "prosody", "both"]
     layer: int
     padded: bool
+    precision: Precision
 
 
 class EncodeVision(Section):
-    features: Literal["blendshapes"]
+    features: Literal["blendshapes", "network", "both"]
+    layer: int
+    pooling: Literal["first", "mean"]
+    precision: Precision
 
 
 class Encode(Section):
@@ -152,6 +174,7 @@ class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
     hop: Positive
+    pooling: Literal["mean", "max"]
 
 
 class Network(Section):
@@ -233,12 +256,9 @@ class Report(Section):
     seed: Seed
 
 
-class Params(Section):
-    corpus: Corpus
-    tensors: str = Field(min_length=1)
-    features: Features
-    run: Run
-    sample: Sample
+class Preparation(Section):
+    """What turns a clip into rows of features: all that a trained network's folder has to say beside its weights."""
+
     models: Models
     decoder: Decoder
     frames: Frames
@@ -247,6 +267,20 @@ class Params(Section):
     tune: Tune
     encode: Encode
     align: Align
+
+    @model_validator(mode="after")
+    def pictures_have_a_network(self) -> "Preparation":
+        if self.encode.vision.features != "blendshapes" and self.models.vision is None:
+            raise ValueError(f"encode.vision.features ({self.encode.vision.features}) needs a network under models.vision")
+        return self
+
+
+class Params(Preparation):
+    corpus: Corpus
+    tensors: str = Field(min_length=1)
+    features: Features
+    run: Run
+    sample: Sample
     train: Train
     evaluate: Evaluate
     report: Report

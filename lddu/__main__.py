@@ -1,4 +1,4 @@
-"""`python -m lddu STAGE`: run one stage on the tensors that params.yaml names."""
+"""`python -m lddu STAGE`: run one stage on the tensors that params.yaml names; `predict` and `export` use what it learned."""
 
 import os
 
@@ -9,16 +9,36 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import argparse
 import importlib
 import sys
+from pathlib import Path
 
 import params
 
-STAGES = ("train", "evaluate", "report")
+STAGES = ("train", "evaluate", "predictor", "report")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lddu", description=__doc__)
-    parser.add_argument("stage", choices=STAGES)
-    stage = parser.parse_args().stage
+    if sys.argv[1:2] == ["predict"]:
+        from lddu.predict import main as predict
+
+        predict(sys.argv[2:])
+    parser = argparse.ArgumentParser(prog="lddu", description=__doc__)
+    commands = parser.add_subparsers(dest="stage", required=True, metavar="COMMAND")
+    for name in STAGES:
+        commands.add_parser(name, help="a stage of the pipeline")
+    commands.add_parser("predict", help="emotions of new films, sounds and texts; see `lddu predict --help`", add_help=False)
+    export = commands.add_parser("export", help="copy a predictor's folder, with the pretrained networks that it needs")
+    export.add_argument("target", type=Path, metavar="FOLDER", help="where to; it may then be copied to another machine")
+    export.add_argument("--model", type=Path, default=Path("data/predictor"), metavar="FOLDER", help="what is copied")
+    asked = parser.parse_args()
+    if asked.stage == "export":
+        copy(asked.model, asked.target)
+    elif asked.stage == "predictor":
+        gather()
+    else:
+        run(asked.stage)
+
+
+def run(stage: str) -> None:
     # Torch takes seconds to import, and a wrong parameter should be told at once.
     try:
         settings = params.load()
@@ -36,6 +56,28 @@ def main() -> None:
         getattr(importlib.import_module(f"lddu.{stage}"), stage)(settings)
     except (CheckpointError, DeviceError, PredictionsError, ProcessError, TensorError, TrainingError, WeightsError) as error:
         sys.exit(f"{stage}: {error}")
+
+
+def gather() -> None:
+    """The stage predictor, for which torch need not be imported."""
+    from lddu.predictor import PredictorError, predictor
+
+    try:
+        predictor(params.load())
+    except (params.ParameterError, PredictorError) as error:
+        sys.exit(f"predictor: {error}")
+
+
+def copy(source: Path, target: Path) -> None:
+    from lddu.inference import export
+    from lddu.predictor import PredictorError
+    from preprocess.models import ModelError
+
+    try:
+        roles = export(source, target)
+    except (ModelError, PredictorError) as error:
+        sys.exit(f"export: {error}")
+    print(f"export: {target} has the weights, the parameters and {len(roles)} pretrained networks: {', '.join(roles)}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import params
-from lddu import baselines, metrics, plots, uncertainty, weights
+from lddu import baselines, metrics, plots, quantiles, uncertainty, weights
 from lddu.batches import Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
@@ -172,18 +172,13 @@ def authors_protocol(
 
 def sigma_quantiles(found: Predictions, train: Predictions) -> dict[str, np.ndarray]:
     """(N, C) a modality: the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN if absent."""
-    quantiles = {}
-    for m, log_sigma in found.log_sigma.items():
-        known = np.sort(train.log_sigma[m][train.present[m]], axis=0)
-        place = [np.searchsorted(known[:, c], log_sigma[:, c], side="right") for c in range(log_sigma.shape[1])]
-        share = np.stack(place, axis=1) / max(len(known), 1)
-        quantiles[m] = np.where(np.isnan(log_sigma), np.nan, share)
-    return quantiles
+    known = quantiles.known(train.log_sigma, train.present)
+    return {m: quantiles.shares(log_sigma, known[m]) for m, log_sigma in found.log_sigma.items()}
 
 
 def prediction_rows(split: Split, found: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
     """A row a clip: what was there, and for each label its probability, decision, truth and σ as a quantile of train."""
-    quantiles, probs, true = sigma_quantiles(found, train), found.probs, split.labels.numpy()
+    sigma, probs, true = sigma_quantiles(found, train), found.probs, split.labels.numpy()
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, there in found.present.items() if there[i])}
@@ -191,7 +186,7 @@ def prediction_rows(split: Split, found: Predictions, train: Predictions, thresh
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
             row[f"{label}_true"] = "" if np.isnan(true[i, c]) else str(int(true[i, c] > 0))
-            for m, quantile in quantiles.items():
+            for m, quantile in sigma.items():
                 row[f"{label}_sigma_{m}"] = "" if np.isnan(quantile[i, c]) else f"{quantile[i, c]:.4f}"
         rows.append(row)
     return rows
@@ -297,4 +292,5 @@ def evaluate(parameters: params.Params) -> None:
     for name, split in splits.items():
         rows = prediction_rows(split, found[name], found["train"], thresholds) if name in found else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
+    quantiles.write(PREDICTIONS, quantiles.known(found["train"].log_sigma, found["train"].present))
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

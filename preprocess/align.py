@@ -8,7 +8,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ SPLITS = ("train", "valid", "test", "other")  # other: clips with a blank split
 MODALITIES = ("text", "audio", "vision")
 STAGES = ("manifest", "frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")
 UNKNOWN = -1.0  # the time of a word without sound
+HAIR = 0.01  # share of a row's best covered state that another must have to be in its maximum
 
 
 @dataclass(frozen=True)
@@ -79,19 +80,25 @@ def pool_words(found: WordStates | None, groups: list[np.ndarray], times: np.nda
     return _rows(member.astype(np.float32), found.states, times)
 
 
-def pool_times(found: TimedStates | None, times: np.ndarray) -> Rows | None:
-    """Mean of the observed states of each row's span, weighted by the time that they share with it.
+def pool_times(found: TimedStates | None, times: np.ndarray, pooling: str = "mean") -> Rows | None:
+    """Mean of the observed states of each row's span, weighted by the time that they share with it, or their maximum.
 
-    A span shorter than the grid of the states takes the state that covers its middle.
+    A span shorter than the grid of the states takes the state that covers its middle, at the clip's very end the last.
     """
     if found is None:
         return None
     begin, end = found.times[:, 0], found.times[:, 1]
     shared = np.minimum(times[:, 1:], end) - np.maximum(times[:, :1], begin)  # (L, T)
-    middle = times.mean(1, keepdims=True)
+    middle = np.minimum(times.mean(1, keepdims=True), np.nextafter(end.max(), 0, dtype=np.float32))
     covers = (begin <= middle) & (middle < end)
     overlap = np.where(shared.max(1, keepdims=True, initial=0) > 0, np.maximum(shared, 0), covers)
-    return _rows((overlap * found.observed).astype(np.float32), found.states, times)
+    weights = (overlap * found.observed).astype(np.float32)
+    rows = _rows(weights, found.states, times)
+    if pooling == "mean":
+        return rows
+    reached = weights > HAIR * weights.max(1, keepdims=True)
+    highest = [found.states[own].max(0) if own.any() else mean for own, mean in zip(reached, rows.states, strict=True)]
+    return replace(rows, states=np.array(highest, np.float32))
 
 
 def _rows(weights: np.ndarray, found: np.ndarray, times: np.ndarray) -> Rows:
@@ -114,8 +121,8 @@ def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
     other = times if settings.mode == "words" else hops(clip, settings)
     found = {
         "text": pool_words(clip.text, groups, times),
-        "audio": pool_times(clip.audio, other),
-        "vision": pool_times(clip.vision, other),
+        "audio": pool_times(clip.audio, other, settings.pooling),
+        "vision": pool_times(clip.vision, other, settings.pooling),
     }
     return {name: value for name, value in found.items() if value is not None and value.mask.any()}
 

@@ -143,14 +143,24 @@ def config(variables: dict[str, np.ndarray]) -> WhisperConfig:
     )
 
 
+def languages(tokenizer: Path, places: range) -> dict[str, int]:
+    """The tokens that name a language, as <|en|>, by name."""
+    tree = json.loads(tokenizer.read_text(encoding="utf-8"))
+    return {token["content"]: token["id"] for token in tree["added_tokens"] if token["id"] in places}
+
+
 def to_transformers(source: Path, target: Path) -> None:
     """Write the folder that `from_pretrained` loads; a key that is missing or left over is an error."""
     variables = read(source / "model.bin")
     network = WhisperForConditionalGeneration(config(variables)).to(torch.float16)
     network.load_state_dict(state(variables), strict=True)
     end = network.config.eos_token_id
+    network.generation_config._from_model_config = False  # otherwise what follows is dropped when the folder is loaded
     network.generation_config.no_timestamps_token_id = end + 1 + LANGUAGES + 6
     network.generation_config.is_multilingual = end != END_OF_ENGLISH
+    if network.generation_config.is_multilingual:
+        network.generation_config.lang_to_id = languages(source / "tokenizer.json", range(end + 2, end + 2 + LANGUAGES))
+        network.generation_config.task_to_id = {"translate": end + 2 + LANGUAGES, "transcribe": end + 3 + LANGUAGES}
     logging.disable_progress_bar()
     network.save_pretrained(target)
     WhisperFeatureExtractor(feature_size=network.config.num_mel_bins).save_pretrained(target)

@@ -1,17 +1,18 @@
 """Stage encode_audio: states of a pretrained sound encoder, each with the time that it covers."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoModel
 
 import params
-from preprocess import states, whisper
+from preprocess import prosody, states, wav2vec, whisper
 from preprocess.clips import durations
+from preprocess.networks import batches, preparer, require_layer
 from preprocess.networks import device as resolve
-from preprocess.networks import load, preparer, require_layer
 from preprocess.shards import Shards
 from preprocess.sound import SAMPLE_RATE
 from preprocess.sound import wave as wave_of
@@ -19,56 +20,70 @@ from preprocess.stage import Stage, Task, fill
 from preprocess.states import TimedStates
 
 MODEL = Path("data/models/audio")
-SHORTEST = 0.1  # seconds; a shorter wave is followed by silence up to this, since convolutions need some input
 
 
 def is_whisper(folder: Path) -> bool:
     return preparer(AutoConfig, folder).model_type == "whisper"
 
 
-def encode(wave: np.ndarray, folder: Path, device: str, settings: params.EncodeAudio) -> TimedStates:
-    """States of a wave (n,) float32, in windows of 30 s."""
-    longest, parts = int(whisper.WINDOW * SAMPLE_RATE), []
-    for begin in range(0, len(wave), longest):
-        part = wave[begin : begin + longest]
-        window = _whisper if is_whisper(folder) else _other
-        parts.append(_timed(window(part, folder, device, settings), begin / SAMPLE_RATE, len(part) / SAMPLE_RATE))
-    return TimedStates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+def encode(
+    clips: list[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
+) -> list[TimedStates]:
+    """States of waves (n,) float32 at 16 kHz, in windows of 30 s, several of them read at once."""
+    if settings.features == "prosody":
+        return [prosody.encode(wave) for wave in clips]
+    longest = int(whisper.WINDOW * SAMPLE_RATE)
+    windows = [(i, begin) for i, wave in enumerate(clips) for begin in range(0, max(len(wave), 1), longest)]
+    waves = [clips[i][begin : begin + longest] for i, begin in windows]
+    read = _whisper if is_whisper(folder) else _other
+    parts: list[list[TimedStates]] = [[] for _ in clips]
+    for (i, begin), wave, hidden in zip(windows, waves, read(waves, folder, device, settings, together), strict=True):
+        parts[i].append(_timed(hidden, begin / SAMPLE_RATE, len(wave) / SAMPLE_RATE))
+    found = [states.joined(of_clip) for of_clip in parts]
+    if settings.features == "both":
+        return [prosody.beside(own, prosody.encode(wave)) for own, wave in zip(found, clips, strict=True)]
+    return found
 
 
-def _timed(hidden: np.ndarray, begin: float, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _timed(hidden: np.ndarray, begin: float, duration: float) -> TimedStates:
     """States (T, D) with equal parts of the window's time."""
     edges = begin + np.linspace(0, duration, len(hidden) + 1)
-    return hidden, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(hidden), bool)
+    return TimedStates(hidden, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(hidden), bool))
 
 
-def _whisper(wave: np.ndarray, folder: Path, device: str, settings: params.EncodeAudio) -> np.ndarray:
-    length = int((whisper.WINDOW if settings.padded else SHORTEST) * SAMPLE_RATE)
-    padded = np.pad(wave, (0, max(0, length - len(wave))))
-    hidden = whisper.encode(folder, whisper.mel(folder, padded, device), device, settings.layer)[0]
-    covered = max(1, round(len(wave) / SAMPLE_RATE / whisper.STATE))
-    return hidden[:covered].cpu().numpy()
+def _whisper(
+    waves: list[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
+) -> Iterator[np.ndarray]:
+    length = int((whisper.WINDOW if settings.padded else wav2vec.SHORTEST) * SAMPLE_RATE)
+    for group in batches(waves, together):
+        padded = [np.pad(wave, (0, max(0, length - len(wave)))) for wave in group]
+        spectrograms = [whisper.mel(folder, wave, device) for wave in padded]
+        hidden = whisper.encode(folder, spectrograms, device, settings.layer, settings.precision)
+        for wave, own in zip(group, hidden, strict=True):
+            yield own[: max(1, round(len(wave) / SAMPLE_RATE / whisper.STATE))].cpu().numpy()
 
 
-@torch.inference_mode()
-def _other(wave: np.ndarray, folder: Path, device: str, settings: params.EncodeAudio) -> np.ndarray:
-    """wav2vec 2.0, HuBERT, WavLM: networks that read the wave itself."""
-    padded = np.pad(wave, (0, max(0, int(SHORTEST * SAMPLE_RATE) - len(wave))))
-    extractor, network = preparer(AutoFeatureExtractor, folder), load(AutoModel, folder, device)
-    inputs = extractor(padded, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values.to(device)
-    return network(inputs, output_hidden_states=True).hidden_states[settings.layer][0].cpu().numpy()
+def _other(
+    waves: list[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
+) -> Iterator[np.ndarray]:
+    def pick(output: Any) -> Any:
+        return output.hidden_states[settings.layer]
+
+    return wav2vec.read(AutoModel, folder, waves, device, pick, settings.precision, together)
 
 
 def states_of(task: Task, folder: Path, settings: params.EncodeAudio, model: Path, device: str) -> None:
     """One clip's states of sound."""
-    wave = wave_of(Shards(Path(task.source)), task.clip_id)
-    states.write(folder, encode(wave, model, device, settings))
+    (found,) = encode([wave_of(Shards(Path(task.source)), task.clip_id)], model, device, settings)
+    states.write(folder, found)
 
 
 def main() -> None:
     settings = params.load()
     device = resolve(settings.run.device)
-    require_layer("encode.audio.layer", settings.encode.audio.layer, MODEL)
+    networks = [] if settings.encode.audio.features == "prosody" else [MODEL]
+    if networks:
+        require_layer("encode.audio.layer", settings.encode.audio.layer, MODEL)
     sounds = Shards(Path("data/audio"))
     seconds = durations()
     stage = Stage(
@@ -76,7 +91,7 @@ def main() -> None:
         module="preprocess.encode_audio",
         work=partial(states_of, settings=settings.encode.audio, model=MODEL, device=device),
         parameters=settings.encode.audio.model_dump(),
-        models=[MODEL],
+        models=networks,
         environment=device,
     )
     todo = [

@@ -1,16 +1,20 @@
 """Stage encode_text: states of a pretrained text encoder for the tokens of each clip's words."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer
 
 import params
 from preprocess import states, words
+from preprocess.networks import batches, load, preparer, require_layer
 from preprocess.networks import device as resolve
-from preprocess.networks import load, preparer, require_layer
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
 from preprocess.states import WordStates
@@ -29,11 +33,47 @@ def join(spoken: list[str]) -> tuple[str, list[int]]:
 
 
 @torch.inference_mode()
-def encode(spoken: list[str], folder: Path, device: str, layer: int) -> WordStates:
-    """States of all tokens of the words; a text longer than the network reads at once is read in consecutive windows."""
+def encode(
+    clips: list[list[str]], folder: Path, device: str, settings: params.EncodeText, together: int = 1
+) -> list[WordStates]:
+    """States of the tokens of each clip's words, several texts read at once.
+
+    A text longer than the network reads is read in consecutive windows. Texts read together differ from single ones in
+    the last bits alone: padding is masked.
+    """
+    model = load(AutoModel, folder, device, settings.precision)
+    windows = [window for i, spoken in enumerate(clips) for window in _windows(i, spoken, model.config, folder)]
+    states: list[list[np.ndarray]] = [[np.zeros((0, model.config.hidden_size), np.float32)] for _ in clips]
+    owners: list[list[int]] = [[] for _ in clips]
+    for group in batches(windows, together):
+        ids = pad_sequence([torch.tensor(window.ids) for window in group], batch_first=True)
+        mask = pad_sequence([torch.ones(len(window.ids), dtype=torch.long) for window in group], batch_first=True)
+        output = model(input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True)
+        hidden = output.hidden_states[settings.layer].float().cpu().numpy()
+        for window, own in zip(group, hidden, strict=True):
+            states[window.clip].append(own[window.places])
+            owners[window.clip] += window.words
+    return [
+        _pooled(np.concatenate(of_clip), np.array(words, np.int32), settings.pooling)
+        for of_clip, words in zip(states, owners, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Tokens that are read at once, and which of them belong to a word of which clip."""
+
+    clip: int
+    ids: list[int]
+    places: list[int]  # of the tokens that belong to a word
+    words: list[int]  # those words
+
+
+def _windows(clip: int, spoken: list[str], config: Any, folder: Path) -> Iterator[_Window]:
     text, owner = join(spoken)
-    model, tokens = load(AutoModel, folder, device), preparer(AutoTokenizer, folder)
-    longest = min(tokens.model_max_length, model.config.max_position_embeddings - 2)  # RoBERTa counts positions from 2
+    tokens = preparer(AutoTokenizer, folder)
+    positions = getattr(config, "max_position_embeddings", None) or 514
+    longest = min(tokens.model_max_length, positions - 2)  # RoBERTa counts positions from 2
     found = tokens(
         text,
         max_length=longest,
@@ -42,25 +82,32 @@ def encode(spoken: list[str], folder: Path, device: str, layer: int) -> WordStat
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
     )
-    parts, of_words = [], []
     for window in found.encodings:
-        inputs = torch.tensor([window.ids], device=device)
-        hidden = model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=True).hidden_states[
-            layer
-        ][0]
-        keep = [
-            k for k, (span, special) in enumerate(zip(window.offsets, window.special_tokens_mask, strict=True)) if not special
+        kept = [
+            (k, word)  # a token may be part of several words, where a word is a character
+            for k, (span, special) in enumerate(zip(window.offsets, window.special_tokens_mask, strict=True))
+            for word in sorted({owner[c] for c in range(*span)} - {-1})
+            if not special
         ]
-        owned = [(k, next((owner[c] for c in range(*window.offsets[k]) if owner[c] >= 0), -1)) for k in keep]
-        parts.append(hidden[[k for k, word in owned if word >= 0]].float().cpu().numpy())
-        of_words += [word for _, word in owned if word >= 0]
-    return WordStates(np.concatenate(parts), np.array(of_words, np.int32))
+        yield _Window(clip, window.ids, [k for k, _ in kept], [word for _, word in kept])
+
+
+def _pooled(states: np.ndarray, owners: np.ndarray, pooling: str) -> WordStates:
+    """All tokens of a word, whose mean align takes, or its first or last one alone."""
+    changes = np.flatnonzero(np.diff(owners)) + 1
+    kept = {
+        "mean": np.arange(len(owners)),
+        "first": np.r_[0, changes] if len(owners) else changes,
+        "last": np.r_[changes, len(owners)] - 1 if len(owners) else changes,
+    }[pooling]
+    return WordStates(states[kept], owners[kept])
 
 
 def states_of(task: Task, folder: Path, settings: params.EncodeText, model: Path, device: str) -> None:
     """One clip's token states."""
     spoken = [word.word for word in words.read(Shards(Path(task.source)), task.clip_id).words]
-    states.write(folder, encode(spoken, model, device, settings.layer))
+    (found,) = encode([spoken], model, device, settings)
+    states.write(folder, found)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
-"""Stage encode_vision: what each frame's face says – 52 blendshapes and the head's pose."""
+"""Stage encode_vision: what each frame's face says – 52 blendshapes and the head's pose, a network's states, or both."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 import params
-from preprocess import faces, states
+from preprocess import faces, film, states
 from preprocess.clips import durations
 from preprocess.faces import Track
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
 from preprocess.states import TimedStates
+
+MODEL = Path("data/models/vision")
 
 
 def head(pose: np.ndarray) -> np.ndarray:
@@ -21,11 +24,30 @@ def head(pose: np.ndarray) -> np.ndarray:
     return np.concatenate([turn, pose[:, :3, 3]], 1).astype(np.float32)
 
 
-def encode(track: Track, rate: float) -> TimedStates:
-    """States (T, 58); a frame covers the time until the next one, at most 1 / rate seconds. Zeros where no face was seen."""
-    found = np.zeros((len(track.times), faces.BLENDSHAPES + 6), np.float32)
+def encode(
+    track: Track,
+    crops: Iterable[np.ndarray],
+    rate: float,
+    settings: params.EncodeVision,
+    model: Path = MODEL,
+    device: str = "cpu",
+) -> TimedStates:
+    """States (T, D) of a face in T frames, from its track and its crops (size, size, 3); zeros where no face was seen.
+
+    A frame covers the time until the next one, at most 1 / rate seconds.
+    """
     seen = track.present
-    found[seen] = np.concatenate([track.blendshapes[seen], head(track.pose[seen])], 1)
+    parts = []
+    if settings.features in ("blendshapes", "both"):
+        parts.append(np.concatenate([track.blendshapes[seen], head(track.pose[seen])], 1))
+    if settings.features in ("network", "both"):
+        from preprocess import crops as images  # needs torch, which blendshapes do not
+
+        parts.append(
+            images.encode((picture for picture, face in zip(crops, seen, strict=True) if face), model, device, settings)
+        )
+    found = np.zeros((len(track.times), sum(part.shape[1] for part in parts)), np.float32)
+    found[seen] = np.concatenate(parts, 1)
     following = np.append(track.times[1:], np.inf)
     # Times are rounded to a millisecond, and the last frame of a bin may come late in it: two bins at most.
     ends = np.minimum(following, track.times + 2 / rate)
@@ -33,20 +55,36 @@ def encode(track: Track, rate: float) -> TimedStates:
     return TimedStates(found, np.stack([track.times, ends], 1).astype(np.float32), seen)
 
 
-def states_of(task: Task, folder: Path, rate: float) -> None:
+def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVision, model: Path, device: str) -> None:
     """One clip's states of the face."""
-    states.write(folder, encode(faces.read(Shards(Path(task.source)), task.clip_id), rate))
+    shards = Shards(Path(task.source))
+    with shards.open(task.clip_id, film.FILE) as crops:
+        pictures = (picture for _, picture in film.read(crops))
+        states.write(folder, encode(faces.read(shards, task.clip_id), pictures, rate, settings, model, device))
+
+
+def prepare(settings: params.Params) -> tuple[str, list[Path]]:
+    """The device and the networks that the features need; ParameterError for a layer that the network lacks."""
+    if settings.encode.vision.features == "blendshapes":
+        return "cpu", []
+    from preprocess import networks
+
+    networks.require_layer("encode.vision.layer", settings.encode.vision.layer, MODEL)
+    return networks.device(settings.run.device), [MODEL]
 
 
 def main() -> None:
     settings = params.load()
+    device, models = prepare(settings)
     tracks = Shards(Path("data/faces"))
     seconds = durations()
     stage = Stage(
         name="encode_vision",
         module="preprocess.encode_vision",
-        work=partial(states_of, rate=settings.frames.rate),
+        work=partial(states_of, rate=settings.frames.rate, settings=settings.encode.vision, model=MODEL, device=device),
         parameters=settings.encode.vision.model_dump() | {"rate": settings.frames.rate},
+        models=models,
+        environment=device,
     )
     todo = [
         Task(clip_id, {"faces": digest}, seconds[clip_id], str(tracks.folder)) for clip_id, digest in tracks.digests.items()

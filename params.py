@@ -57,6 +57,14 @@ class Section(BaseModel):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    folds: NotNegativeCount
+    fold: NotNegativeCount
+
+    @model_validator(mode="after")
+    def fold_is_one_of_the_folds(self) -> "Corpus":
+        if self.folds in (1, 2) or self.fold >= max(self.folds, 1):
+            raise ValueError(f"folds ({self.folds}) must be 0 or at least 3, and fold ({self.fold}) below it")
+        return self
 
     @model_validator(mode="after")
     def labels_name_columns_once(self) -> "Corpus":

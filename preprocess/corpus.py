@@ -5,7 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -149,6 +149,27 @@ def _whole_table(clips: list[Clip]) -> list[str]:
         return ["there is no row"]
     twice = sorted(clip_id for clip_id, count in Counter(clip.clip_id for clip in clips).items() if count > 1 and clip_id)
     return [f"clip_id {clip_id!r} is in more than one row: expected once" for clip_id in twice]
+
+
+def folded(clips: list[Clip], folds: int, fold: int) -> list[Clip]:
+    """The clips with splits by speaker: of the `folds` groups of speakers, group `fold` is test, the next one valid.
+
+    Speakers are dealt in the order of their names; with as many folds as speakers, or more, one is left out. Unlabelled
+    clips get no split. CorpusError where a labelled clip has no speaker, or fewer than three speakers leave a split empty.
+    """
+    nameless = [clip.clip_id for clip in clips if clip.labels and not clip.speaker]
+    speakers = sorted({clip.speaker for clip in clips if clip.labels} - {""})
+    folds = min(folds, len(speakers))
+    if nameless:
+        shown = ", ".join(nameless[:5]) + (f" and {len(nameless) - 5} more" if len(nameless) > 5 else "")
+        raise CorpusError(
+            f"corpus.folds: these labelled clips have no speaker: {shown}; fill the column, or set corpus.folds: 0"
+        )
+    if not fold < folds or folds < len(SPLITS):
+        raise CorpusError(f"corpus.fold is {fold}: {len(speakers)} speakers make {folds} folds, of which at least 3 are needed")
+    group = {speaker: i % folds for i, speaker in enumerate(speakers)}
+    names = {fold: "test", (fold + 1) % folds: "valid"}
+    return [replace(clip, split=names.get(group[clip.speaker], "train") if clip.labels else "") for clip in clips]
 
 
 def leakage(clips: list[Clip]) -> dict[str, list[str]]:

@@ -117,6 +117,8 @@ def main() -> None:
     settings = params.load()
     root = Path(settings.corpus.root)
     clips = corpus.read(root, settings.corpus.labels)
+    if settings.corpus.folds:
+        clips = corpus.folded(clips, settings.corpus.folds, settings.corpus.fold)
     for speaker, splits in corpus.leakage(clips).items():
         print(f"leakage: speaker {speaker} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preprocess import corpus
-from preprocess.corpus import CorpusError
+from preprocess.corpus import Clip, CorpusError, folded, leakage
 
 LABELS = ["happy", "sad"]
 HEADER = "clip_id,media,start,end,text,split,speaker,noise_text,noise_audio,noise_vision,happy,sad"
@@ -102,3 +104,29 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
 def test_a_speaker_in_two_splits_is_leakage(tmp_path: Path) -> None:
     rows = ["a,,,,hi,train,Ann,,,,,", "b,,,,hi,test,Ann,,,,,", "c,,,,hi,train,Bob,,,,,", "d,,,,hi,,Bob,,,,,"]
     assert corpus.leakage(corpus.read(table(tmp_path, *rows), LABELS)) == {"Ann": ["test", "train"]}
+
+
+def spoken(speakers: int, clips: int = 3) -> list[Clip]:
+    labelled = [
+        Clip(f"{s}-{i}", text="so", speaker=f"s{s}", labels={"happy": 1.0}) for s in range(speakers) for i in range(clips)
+    ]
+    return [*labelled, Clip("unlabelled", text="so", split="train")]
+
+
+@given(speakers=st.integers(3, 12), folds=st.integers(3, 15))
+def test_every_speaker_is_tested_once_and_never_in_two_splits(speakers: int, folds: int) -> None:
+    tested: list[str] = []
+    for fold in range(min(folds, speakers)):
+        found = folded(spoken(speakers), folds, fold)
+        assert not leakage(found)
+        assert {clip.split for clip in found if clip.labels} == {"train", "valid", "test"}
+        assert [clip.split for clip in found if not clip.labels] == [""]
+        tested += sorted({clip.speaker for clip in found if clip.split == "test"})
+    assert sorted(tested) == sorted({clip.speaker for clip in spoken(speakers)} - {""})
+
+
+def test_folds_that_cannot_be_made_are_named() -> None:
+    with pytest.raises(CorpusError, match=r"2 speakers make 2 folds, of which at least 3 are needed"):
+        folded(spoken(2), 5, 0)
+    with pytest.raises(CorpusError, match=r"these labelled clips have no speaker: a; fill the column"):
+        folded([*spoken(3), Clip("a", text="so", labels={"happy": 1.0})], 3, 0)

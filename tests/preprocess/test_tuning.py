@@ -49,7 +49,7 @@ def test_the_stage_copies_or_tunes_and_its_card_says_which(make_workspace: Calla
     (made.folder / "texts").mkdir()
     rows = [f"{split}{i},{text},{split},{i % 2}" for split in ("train", "valid") for i, text in enumerate(["sad", "glad"] * 4)]
     (made.folder / "texts/clips.csv").write_text("clip_id,text,split,happy\n" + "\n".join(rows) + "\n")
-    made.stages("manifest", "transcripts", "tune_text")
+    made.stages("manifest", "audio", "transcripts", "tune_text")
     source, target = made.folder / "data/models/text", made.folder / "data/text_model"
     assert {path.name: path.read_bytes() for path in target.iterdir()} == {p.name: p.read_bytes() for p in source.iterdir()}
     made.set(**{"tune.text.epochs": 1})
@@ -68,5 +68,5 @@ def test_nothing_to_tune_on_is_said(make_workspace: Callable[..., Workspace], ro
     made = make_workspace(**{"corpus.root": "texts", "corpus.labels": ["happy"], "tune.text.epochs": 1})
     (made.folder / "texts").mkdir()
     (made.folder / "texts/clips.csv").write_text(f"clip_id,text,split,happy\n{row}\nb,sad,valid,1\n")
-    made.stages("manifest", "transcripts")
+    made.stages("manifest", "audio", "transcripts")
     assert "no clip of train has words and all its labels" in made.run("preprocess", "tune_text", fails=True)

@@ -90,6 +90,9 @@ class Models(Section):
 
 class Decoder(Section):
     ffmpeg: str = Field(min_length=1)
+    max_seconds: Count
+    max_output: Count
+    max_memory: int = Field(ge=1000)
 
 
 class Frames(Section):

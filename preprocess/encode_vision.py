@@ -21,21 +21,30 @@ def head(pose: np.ndarray) -> np.ndarray:
     return np.concatenate([turn, pose[:, :3, 3]], 1).astype(np.float32)
 
 
-def encode(track: Track, rate: float) -> TimedStates:
-    """States (T, 58); a frame covers the time until the next one, at most 1 / rate seconds. Zeros where no face was seen."""
+def encode(track: Track) -> tuple[np.ndarray, np.ndarray]:
+    """States (T, 58), zeros where no face was seen, and where one was (T,)."""
     found = np.zeros((len(track.times), faces.BLENDSHAPES + 6), np.float32)
     seen = track.present
-    found[seen] = np.concatenate([track.blendshapes[seen], head(track.pose[seen])], 1)
-    following = np.append(track.times[1:], np.inf)
+    if seen.any():
+        found[seen] = np.concatenate([track.blendshapes[seen], head(track.pose[seen])], 1)
+    return found, seen
+
+
+def spans(times: np.ndarray, rate: float) -> np.ndarray:
+    """The time (T, 2) that each frame covers: until the next one, at most 1 / rate seconds."""
+    following = np.append(times[1:], np.inf)
     # Times are rounded to a millisecond, and the last frame of a bin may come late in it: two bins at most.
-    ends = np.minimum(following, track.times + 2 / rate)
-    ends[-1] = track.times[-1] + 1 / rate
-    return TimedStates(found, np.stack([track.times, ends], 1).astype(np.float32), seen)
+    ends = np.minimum(following, times + 2 / rate)
+    ends[-1] = times[-1] + 1 / rate
+    return np.stack([times, ends], 1).astype(np.float32)
 
 
 def states_of(task: Task, folder: Path, rate: float) -> None:
     """One clip's states of the face."""
-    states.write(folder, encode(faces.read(Shards(Path(task.source)), task.clip_id), rate))
+    shards = Shards(Path(task.source))
+    parts = [(track.times, *encode(track)) for track in faces.pieces(shards, task.clip_id)]
+    times, found, seen = (np.concatenate(values) for values in zip(*parts, strict=True))
+    states.write(folder, TimedStates(found, spans(times, rate), seen))
 
 
 def main() -> None:

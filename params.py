@@ -45,6 +45,7 @@ class Section(BaseModel):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    max_refused: Fraction
 
     @model_validator(mode="after")
     def labels_name_columns_once(self) -> "Corpus":

@@ -1,5 +1,6 @@
 """Stage encode_audio: states of a pretrained sound encoder, each with the time that it covers."""
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -8,13 +9,12 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 import params
-from preprocess import states, whisper
+from preprocess import sound, states, tables, whisper
 from preprocess.clips import durations
 from preprocess.networks import device as resolve
 from preprocess.networks import load, preparer, require_layer
 from preprocess.shards import Shards
 from preprocess.sound import SAMPLE_RATE
-from preprocess.sound import wave as wave_of
 from preprocess.stage import Stage, Task, fill
 from preprocess.states import TimedStates
 
@@ -26,20 +26,19 @@ def is_whisper(folder: Path) -> bool:
     return preparer(AutoConfig, folder).model_type == "whisper"
 
 
-def encode(wave: np.ndarray, folder: Path, device: str, settings: params.EncodeAudio) -> TimedStates:
-    """States of a wave (n,) float32, in windows of 30 s."""
-    longest, parts = int(whisper.WINDOW * SAMPLE_RATE), []
-    for begin in range(0, len(wave), longest):
-        part = wave[begin : begin + longest]
-        window = _whisper if is_whisper(folder) else _other
-        parts.append(_timed(window(part, folder, device, settings), begin / SAMPLE_RATE, len(part) / SAMPLE_RATE))
-    return TimedStates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+def encode(blocks: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio) -> Iterator[TimedStates]:
+    """States of a wave (n,) float32 that comes in consecutive blocks of WINDOW seconds, block by block."""
+    begin = 0
+    window = _whisper if is_whisper(folder) else _other
+    for part in blocks:
+        yield _timed(window(part, folder, device, settings), begin / SAMPLE_RATE, len(part) / SAMPLE_RATE)
+        begin += len(part)
 
 
-def _timed(hidden: np.ndarray, begin: float, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _timed(hidden: np.ndarray, begin: float, duration: float) -> TimedStates:
     """States (T, D) with equal parts of the window's time."""
     edges = begin + np.linspace(0, duration, len(hidden) + 1)
-    return hidden, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(hidden), bool)
+    return TimedStates(hidden, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(hidden), bool))
 
 
 def _whisper(wave: np.ndarray, folder: Path, device: str, settings: params.EncodeAudio) -> np.ndarray:
@@ -61,8 +60,10 @@ def _other(wave: np.ndarray, folder: Path, device: str, settings: params.EncodeA
 
 def states_of(task: Task, folder: Path, settings: params.EncodeAudio, model: Path, device: str) -> None:
     """One clip's states of sound."""
-    wave = wave_of(Shards(Path(task.source)), task.clip_id)
-    states.write(folder, encode(wave, model, device, settings))
+    blocks = sound.blocks(Shards(Path(task.source)), task.clip_id, whisper.WINDOW)
+    with tables.Writer(folder / states.FILE) as table:
+        for found in encode(blocks, model, device, settings):
+            table.append(vars(found))
 
 
 def main() -> None:

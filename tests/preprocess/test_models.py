@@ -6,6 +6,7 @@ import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from transformers import AutoModel, WhisperConfig, WhisperFeatureExtractor, Whis
 import params
 from preprocess import ctranslate2, encode_audio, models, whisper
 from preprocess.models import ModelError
+from preprocess.states import TimedStates
 
 
 @pytest.fixture
@@ -171,16 +173,23 @@ def test_the_embedded_whisper_encodes_short_sound_as_its_own_encoder_does_long(m
 def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:
     wave = np.random.default_rng(0).normal(0, 0.3, 70 * 16000).astype(np.float32)
     wave[22 * 16000 : 22 * 16000 + 3200] = 0
-    parts = whisper.windows(wave, 25.0)
+    parts = list(whisper.windows(np.array_split(wave, 7), 25.0))
     assert np.array_equal(np.concatenate(parts), wave)
     assert max(map(len, parts)) <= 25 * 16000
     assert len(parts[0]) / 16000 == pytest.approx(22.1, abs=0.11)
 
 
+def states_of(wave: np.ndarray, folder: Path, **settings: Any) -> TimedStates:
+    """States of a whole wave, which comes in windows."""
+    blocks = [wave[begin : begin + 30 * 16000] for begin in range(0, len(wave), 30 * 16000)]
+    parts = list(encode_audio.encode(blocks, folder, "cpu", params.EncodeAudio(**settings)))
+    return TimedStates(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("states", "times", "observed")))
+
+
 def test_states_of_sound_cover_the_clip_and_padding_covers_nothing(models: Path) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 40001).astype(np.float32)
     for padded in (False, True):
-        found = encode_audio.encode(wave, models / "audio", "cpu", params.EncodeAudio(layer=-1, padded=padded))
+        found = states_of(wave, models / "audio", layer=-1, padded=padded)
         assert found.states.shape == (125, 384)
         assert found.times[0, 0] == 0
         assert found.times[-1, 1] == pytest.approx(40001 / 16000)
@@ -188,7 +197,7 @@ def test_states_of_sound_cover_the_clip_and_padding_covers_nothing(models: Path)
 
 def test_a_wave_longer_than_the_window_is_encoded_in_windows(models: Path) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 31 * 16000).astype(np.float32)
-    found = encode_audio.encode(wave, models / "audio", "cpu", params.EncodeAudio(layer=-1, padded=False))
+    found = states_of(wave, models / "audio", layer=-1, padded=False)
     assert found.states.shape == (1550, 384)
     assert found.times[-1, 1] == pytest.approx(31)
     assert np.diff(found.times[:, 0]).min() > 0
@@ -205,5 +214,5 @@ def test_another_whisper_of_the_same_kind_takes_the_same_path(tmp_path: Path) ->
     }
     WhisperForConditionalGeneration(WhisperConfig(**sizes)).save_pretrained(tmp_path)
     WhisperFeatureExtractor().save_pretrained(tmp_path)
-    found = encode_audio.encode(np.ones(16000, np.float32), tmp_path, "cpu", params.EncodeAudio(layer=1, padded=False))
+    found = states_of(np.ones(16000, np.float32), tmp_path, layer=1, padded=False)
     assert found.states.shape == (50, 16)

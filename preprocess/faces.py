@@ -7,6 +7,7 @@ looks for one face, so several are looked for only where a glance every second f
 
 import csv
 import json
+import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -31,6 +32,7 @@ from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
 
 MODEL = Path("data/models/face")
+TASK, DETECTOR = "face_landmarker.task", "face_detector.tflite"  # MediaPipe's bundle of networks, and one of them
 TABLE = "safetensors"
 CHOICE = "speaker.json"
 SPEAKERS = "speakers.csv"
@@ -64,31 +66,29 @@ class Track:
     pose: np.ndarray  # (T, 4, 4)
 
 
-def landmarker(model: Path, settings: params.Faces, faces: int = 1, video: bool = True) -> vision.FaceLandmarker:
-    """A landmarker for so many faces, of the frames of one film or, with less to tell, of single pictures."""
+def landmarker(model: Path, settings: params.Faces, faces: int = 1) -> vision.FaceLandmarker:
+    """A landmarker that follows so many faces through one film."""
     return vision.FaceLandmarker.create_from_options(
         vision.FaceLandmarkerOptions(
-            base_options=tasks.BaseOptions(model_asset_path=str(model / "face_landmarker.task")),
-            running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
+            base_options=tasks.BaseOptions(model_asset_path=str(model / TASK)),
+            running_mode=vision.RunningMode.VIDEO,
             num_faces=faces,
             min_face_detection_confidence=settings.min_confidence,
             min_face_presence_confidence=settings.min_confidence,
             min_tracking_confidence=settings.min_confidence,
-            output_face_blendshapes=video,
-            output_facial_transformation_matrixes=video,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
         )
     )
 
 
-def glance(frames: IO[bytes], model: Path, settings: params.Faces) -> int:
-    """How many faces there are at once, at most, in a film's frames a second apart."""
-    most = 1
-    with landmarker(model, settings, settings.max_faces, video=False) as detector:
-        for _, picture in film.read(frames, GLANCE):
-            most = max(most, len(detector.detect(_image(picture)).face_landmarks))
-            if most == settings.max_faces:
-                break
-    return most
+def are_several(frames: IO[bytes], model: Path, settings: params.Faces) -> bool:
+    """Whether the landmarker's own detector finds several faces in any of a film's frames, looked at a second apart."""
+    with zipfile.ZipFile(model / TASK) as bundle:
+        base = tasks.BaseOptions(model_asset_buffer=bundle.read(DETECTOR))
+    options = vision.FaceDetectorOptions(base_options=base, min_detection_confidence=settings.min_confidence)
+    with vision.FaceDetector.create_from_options(options) as detector:
+        return any(len(detector.detect(_image(picture)).detections) > 1 for _, picture in film.read(frames, GLANCE))
 
 
 def _image(picture: np.ndarray) -> mp.Image:
@@ -190,7 +190,7 @@ def find(
 ) -> speaker.Choice:
     """See a clip's faces, choose the speaker's, and write the film of its crops; Refusal where there is none."""
     with frames.open(task.clip_id, film.FILE) as pictures:
-        several = settings.max_faces > 1 and glance(pictures, model, settings) > 1
+        several = settings.max_faces > 1 and are_several(pictures, model, settings)
     seen = watch(frames, task.clip_id, sightings, settings, model, settings.max_faces if several else 1)
     if several:
         deque(seen, maxlen=0)

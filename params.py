@@ -57,6 +57,7 @@ class Section(BaseModel):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    max_refused: Fraction
 
     @model_validator(mode="after")
     def labels_name_columns_once(self) -> "Corpus":
@@ -104,6 +105,9 @@ class Models(Section):
 
 class Decoder(Section):
     ffmpeg: str = Field(min_length=1)
+    max_seconds: Count
+    max_output: Count
+    max_memory: int = Field(ge=1000)
 
 
 class Frames(Section):

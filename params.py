@@ -57,6 +57,7 @@ class Section(BaseModel):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    max_refused: Fraction
     folds: NotNegativeCount
     fold: NotNegativeCount
 
@@ -119,6 +120,9 @@ class Models(Section):
 
 class Decoder(Section):
     ffmpeg: str = Field(min_length=1)
+    max_seconds: Count
+    max_output: Count
+    max_memory: int = Field(ge=1000)
 
 
 class Frames(Section):

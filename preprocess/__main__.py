@@ -8,6 +8,7 @@ from params import ParameterError
 from preprocess.corpus import CorpusError
 from preprocess.media import MediaError
 from preprocess.models import ModelError
+from preprocess.refusals import TooManyError
 
 STAGES = (
     "models",
@@ -30,7 +31,7 @@ def main() -> None:
     stage = parser.parse_args().stage
     try:
         importlib.import_module(f"preprocess.{stage}").main()
-    except (ParameterError, CorpusError, MediaError, ModelError) as error:
+    except (ParameterError, CorpusError, MediaError, ModelError, TooManyError) as error:
         sys.exit(f"{stage}: {error}")
 
 

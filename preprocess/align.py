@@ -8,7 +8,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -87,18 +87,38 @@ def pool_times(found: TimedStates | None, times: np.ndarray, pooling: str = "mea
     """
     if found is None:
         return None
-    begin, end = found.times[:, 0], found.times[:, 1]
-    shared = np.minimum(times[:, 1:], end) - np.maximum(times[:, :1], begin)  # (L, T)
-    middle = np.minimum(times.mean(1, keepdims=True), np.nextafter(end.max(), 0, dtype=np.float32))
-    covers = (begin <= middle) & (middle < end)
-    overlap = np.where(shared.max(1, keepdims=True, initial=0) > 0, np.maximum(shared, 0), covers)
-    weights = (overlap * found.observed).astype(np.float32)
-    rows = _rows(weights, found.states, times)
-    if pooling == "mean":
-        return rows
-    reached = weights > HAIR * weights.max(1, keepdims=True)
-    highest = [found.states[own].max(0) if own.any() else mean for own, mean in zip(reached, rows.states, strict=True)]
-    return replace(rows, states=np.array(highest, np.float32))
+    pooled = np.zeros((len(times), found.states.shape[1]), np.float32)
+    mask = np.zeros(len(times), bool)
+    last = np.nextafter(found.times[:, 1].max(), 0, dtype=np.float32)
+    for row, span in enumerate(times):
+        near = _near(found.times, np.minimum(span, last))
+        weights = _shared(found.times[near], span, last) * found.observed[near]
+        total = weights.sum()
+        mask[row] = total > 0
+        if total > 0 and pooling == "max":
+            pooled[row] = found.states[near][weights > HAIR * weights.max()].max(0)
+        elif total > 0:
+            pooled[row] = weights @ found.states[near] / total
+    return Rows(pooled, mask, times)
+
+
+def _near(grid: np.ndarray, span: np.ndarray) -> slice:
+    """Where states (T, 2), which are in order of time, may share time with a span, or cover its middle."""
+    return slice(
+        max(0, int(np.searchsorted(grid[:, 0], span[0], "right")) - 2), int(np.searchsorted(grid[:, 0], span[1], "right"))
+    )
+
+
+def _shared(grid: np.ndarray, span: np.ndarray, last: float) -> np.ndarray:
+    """Seconds (T,) that states (T, 2) share with a span; where that is none, 1 for the one that covers its middle.
+
+    A middle behind the `last` moment that any state covers is taken to be there.
+    """
+    shared = np.minimum(span[1], grid[:, 1]) - np.maximum(span[0], grid[:, 0])
+    if shared.max(initial=0) > 0:
+        return np.maximum(shared, 0)
+    middle = min(np.float32(span.mean()), np.float32(last))
+    return ((grid[:, 0] <= middle) & (middle < grid[:, 1])).astype(np.float32)
 
 
 def _rows(weights: np.ndarray, found: np.ndarray, times: np.ndarray) -> Rows:
@@ -200,6 +220,7 @@ def main() -> None:
     refused += [
         Refused(k, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for k, found in pooled.items() if not found
     ]
+    refusals.require_few(refused, len(labels), settings.corpus.max_refused)
     write(settings, [label for label in labels if pooled[label.clip_id]], pooled)
     refusals.write(Path("data/refused.csv"), refused)
     summarise(pooled, refused, merged)
@@ -233,5 +254,5 @@ def summarise(pooled: dict[str, dict[str, Rows]], refused: list[Refused], merged
     (FOLDER / "summary.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     parts = ", ".join(f"{count} with {name}" for name, count in present.items())
     print(f"align: {counts['clips']} of {len(pooled)} clips have tensors: {parts}; {merged} had neighbouring rows merged")
-    print(f"{len(refused)} refusals in data/refused.csv" + (":" if refused else ""))
-    refusals.announce(refused, shown=20)
+    print(f"{len(refused)} refusals, each with its reason in data/refused.csv" + (":" if refused else ""))
+    print(*refusals.in_words(refused), sep="\n")

@@ -5,6 +5,7 @@ left out and interpolated. Where the strict search finds no path, one with open 
 """
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
@@ -16,6 +17,8 @@ from preprocess.sound import SAMPLE_RATE
 from preprocess.words import INTERPOLATED, OPEN, STRICT, Word
 
 FRAME = 0.01  # seconds, the grid of the times
+# A search without beams keeps every state of every word at all times, about 20 kB for a word and a second.
+OPEN_LIMIT = 30_000  # words times seconds
 OPEN_BEAMS = {"beam": 0.0, "pbeam": 0.0, "wbeam": 0.0}
 
 # Phoneme letters of the G2P against the phones of the acoustic model; two-letter symbols first.
@@ -43,15 +46,20 @@ def pronunciation(word: str) -> str:
 
 def align(wave: np.ndarray, words: list[str]) -> list[Word]:
     """Times of the words in a wave (n,) float32 at 16 kHz; every word gets some, its confidence says how good."""
-    sound = (np.clip(wave, -1, 1) * 32767).astype("<i2").tobytes()
+    sound = b"".join((np.clip(part, -1, 1) * 32767).astype("<i2").tobytes() for part in _parts(wave))
     confidence, spans = STRICT, _search(sound, words, {})
-    if spans is None:
-        confidence, spans = OPEN, _search(sound, words, OPEN_BEAMS) or [None] * len(words)
+    if spans is None and len(words) * len(wave) / SAMPLE_RATE <= OPEN_LIMIT:
+        confidence, spans = OPEN, _search(sound, words, OPEN_BEAMS)
+    spans = spans or [None] * len(words)
     times = interpolate(spans, len(wave) / SAMPLE_RATE)
     return [
         Word(word, round(start, 3), round(end, 3), confidence if span else INTERPOLATED)
         for word, span, (start, end) in zip(words, spans, times, strict=True)
     ]
+
+
+def _parts(wave: np.ndarray, size: int = 1 << 20) -> Iterator[np.ndarray]:
+    return (wave[begin : begin + size] for begin in range(0, len(wave), size))
 
 
 def _search(sound: bytes, words: list[str], beams: dict[str, float]) -> list[Span | None] | None:

@@ -3,35 +3,38 @@
 from functools import partial
 from pathlib import Path
 
-import soundfile
-
 import params
 from preprocess import media
 from preprocess.clips import read_media
-from preprocess.media import MediaError
+from preprocess.media import DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal
 from preprocess.sound import FILE, SAMPLE_RATE
 from preprocess.stage import Stage, Task, fill
 
 
-def write(source: Path, start: float, end: float, ffmpeg: str, target: Path) -> None:
+def write(source: Path, start: float, end: float, decoder: params.Decoder, target: Path) -> None:
     """Write the sound of a medium from start to end (seconds).
 
     Where the sound begins after the picture, or has a gap, silence keeps the clock. MediaError where it cannot be decoded.
     """
-    sound = media.span(source, start, end)["a:0"].filter("aresample", SAMPLE_RATE, **{"async": 1, "first_pts": 0})
-    output = sound.output(str(target), format="flac", acodec="flac", ac=1, ar=SAMPLE_RATE, sample_fmt="s16", **media.BITEXACT)
-    media.run(output, ffmpeg)
+    span = media.span(source, start, end)
+    sound = span.source["a:0"].filter("aresample", SAMPLE_RATE, **{"async": 1, "first_pts": round(span.begin * SAMPLE_RATE)})
+    even = span.cut(sound, "a").filter("asetnsamples", n=4096, p=0)  # FLAC takes no short block at the beginning
+    output = even.output(str(target), format="flac", acodec="flac", ac=1, ar=SAMPLE_RATE, sample_fmt="s16", **media.BITEXACT)
+    media.run(output, decoder)
 
 
-def audio_of(task: Task, folder: Path, ffmpeg: str) -> None:
+def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
     """One clip's sound."""
     target = folder / FILE
     try:
-        write(Path(task.source), task.content["start"], task.content["end"], ffmpeg, target)
+        write(Path(task.source), task.content["start"], task.content["end"], decoder, target)
+        empty = media.probe(target).duration == 0
+    except DecoderStoppedError as error:
+        raise Refusal(Code.DECODER_STOPPED, str(error)) from None
     except MediaError as error:
         raise Refusal(Code.NO_SAMPLES, str(error)) from None
-    if soundfile.info(target).frames <= 0:
+    if empty:
         raise Refusal(Code.NO_SAMPLES, "no sample between start and end")
 
 
@@ -41,8 +44,8 @@ def main() -> None:
     stage = Stage(
         name="audio",
         module="preprocess.audio",
-        work=partial(audio_of, ffmpeg=settings.decoder.ffmpeg),
-        parameters={},
+        work=partial(audio_of, decoder=settings.decoder),
+        parameters=settings.decoder.model_dump(),
         environment=media.version(settings.decoder.ffmpeg),
     )
     fill(stage, [item.decoding(root) for item in read_media() if item.sound], settings.run)

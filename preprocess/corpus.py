@@ -129,11 +129,19 @@ def _media(row: _Row, root: Path) -> str:
     media = row.text("media")
     if not media:
         return ""
-    inside = root.resolve()
-    if "\0" in media or Path(media).is_absolute() or not (root / media).resolve().is_relative_to(inside):
+    if "\0" in media or Path(media).is_absolute() or not _is_inside(root / media, root):
         row.problem("media", "a path inside the corpus folder, relative to it")
         return ""
     return media
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, ends in a folder or beneath it; one that leads nowhere does not."""
+    try:
+        path.is_file()
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a name too long; links in a circle
+        return False
 
 
 def _labels(row: _Row, labels: list[str]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionMo
 
 import params
 from params import ParameterError
-from preprocess.networks import load, preparer
+from preprocess.networks import load, of_vision, preparer
 
 TOGETHER = 16  # pictures that are read at once, whatever the device: their number may change the last bits
 
@@ -25,7 +25,7 @@ def kind(folder: Path) -> Any:
 def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeVision) -> np.ndarray:
     """States (T, D) float32 of pictures (height, width, 3) uint8 RGB, in groups of TOGETHER."""
     network, processor = load(kind(folder), folder, device, settings.precision), preparer(AutoImageProcessor, folder)
-    found = []
+    found = [np.zeros((0, of_vision(folder).hidden_size), np.float32)]
     for group in _groups(pictures):
         pixels = processor(images=group, return_tensors="pt").pixel_values.to(device, network.dtype)
         hidden = network(pixel_values=pixels, output_hidden_states=True).hidden_states[settings.layer]

@@ -49,7 +49,7 @@ def confidence(found: tuple[int, int, float] | None) -> float:
 
 def emissions(wave: np.ndarray, folder: Path, device: str) -> tuple[Tensor, np.ndarray]:
     """Log-probabilities (T, V) of the vocabulary, and the edges (T + 1,) of their frames in seconds."""
-    parts = windows(wave, WINDOW)
+    parts = list(windows([wave], WINDOW))
     rows = list(wav2vec.read(AutoModelForCTC, folder, parts, device, lambda output: output.logits))
     begins = np.cumsum([0, *map(len, parts)]) / SAMPLE_RATE
     edges = [np.linspace(begins[i], begins[i + 1], len(row) + 1)[:-1] for i, row in enumerate(rows)]

@@ -9,13 +9,12 @@ import numpy as np
 from transformers import AutoConfig, AutoModel
 
 import params
-from preprocess import prosody, states, wav2vec, whisper
+from preprocess import prosody, sound, states, tables, wav2vec, whisper
 from preprocess.clips import durations
 from preprocess.networks import batches, preparer, require_layer
 from preprocess.networks import device as resolve
 from preprocess.shards import Shards
 from preprocess.sound import SAMPLE_RATE
-from preprocess.sound import wave as wave_of
 from preprocess.stage import Stage, Task, fill
 from preprocess.states import TimedStates
 
@@ -74,8 +73,12 @@ def _other(
 
 def states_of(task: Task, folder: Path, settings: params.EncodeAudio, model: Path, device: str) -> None:
     """One clip's states of sound."""
-    (found,) = encode([wave_of(Shards(Path(task.source)), task.clip_id)], model, device, settings)
-    states.write(folder, found)
+    begin = 0.0
+    with tables.Writer(folder / states.FILE) as table:
+        for block in sound.blocks(Shards(Path(task.source)), task.clip_id, whisper.WINDOW):
+            (found,) = encode([block], model, device, settings)
+            table.append(vars(states.later(found, begin)))
+            begin += len(block) / SAMPLE_RATE
 
 
 def main() -> None:

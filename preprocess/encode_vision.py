@@ -1,7 +1,8 @@
 """Stage encode_vision: what each frame's face says – 52 blendshapes and the head's pose, a network's states, or both."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from preprocess.stage import Stage, Task, fill
 from preprocess.states import TimedStates
 
 MODEL = Path("data/models/vision")
+NOTHING = np.zeros((0, faces.BLENDSHAPES + 6), np.float32)
 
 
 def head(pose: np.ndarray) -> np.ndarray:
@@ -25,34 +27,33 @@ def head(pose: np.ndarray) -> np.ndarray:
 
 
 def encode(
-    track: Track,
-    crops: Iterable[np.ndarray],
-    rate: float,
-    settings: params.EncodeVision,
-    model: Path = MODEL,
-    device: str = "cpu",
-) -> TimedStates:
-    """States (T, D) of a face in T frames, from its track and its crops (size, size, 3); zeros where no face was seen.
+    track: Track, crops: Iterator[np.ndarray], settings: params.EncodeVision, model: Path = MODEL, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """States (T, D) of a face in T frames, zeros where none was seen, and where one was (T,).
 
-    A frame covers the time until the next one, at most 1 / rate seconds.
+    From its track, and its crops (size, size, 3), of which T are taken.
     """
     seen = track.present
     parts = []
     if settings.features in ("blendshapes", "both"):
-        parts.append(np.concatenate([track.blendshapes[seen], head(track.pose[seen])], 1))
+        parts.append(np.concatenate([track.blendshapes[seen], head(track.pose[seen])], 1) if seen.any() else NOTHING)
     if settings.features in ("network", "both"):
         from preprocess import crops as images  # needs torch, which blendshapes do not
 
-        parts.append(
-            images.encode((picture for picture, face in zip(crops, seen, strict=True) if face), model, device, settings)
-        )
-    found = np.zeros((len(track.times), sum(part.shape[1] for part in parts)), np.float32)
+        own = islice(crops, len(seen))
+        parts.append(images.encode((picture for picture, face in zip(own, seen, strict=True) if face), model, device, settings))
+    found = np.zeros((len(seen), sum(part.shape[1] for part in parts)), np.float32)
     found[seen] = np.concatenate(parts, 1)
-    following = np.append(track.times[1:], np.inf)
+    return found, seen
+
+
+def spans(times: np.ndarray, rate: float) -> np.ndarray:
+    """The time (T, 2) that each frame covers: until the next one, at most 1 / rate seconds."""
+    following = np.append(times[1:], np.inf)
     # Times are rounded to a millisecond, and the last frame of a bin may come late in it: two bins at most.
-    ends = np.minimum(following, track.times + 2 / rate)
-    ends[-1] = track.times[-1] + 1 / rate
-    return TimedStates(found, np.stack([track.times, ends], 1).astype(np.float32), seen)
+    ends = np.minimum(following, times + 2 / rate)
+    ends[-1] = times[-1] + 1 / rate
+    return np.stack([times, ends], 1).astype(np.float32)
 
 
 def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVision, model: Path, device: str) -> None:
@@ -60,7 +61,11 @@ def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVisi
     shards = Shards(Path(task.source))
     with shards.open(task.clip_id, film.FILE) as crops:
         pictures = (picture for _, picture in film.read(crops))
-        states.write(folder, encode(faces.read(shards, task.clip_id), pictures, rate, settings, model, device))
+        parts = [
+            (track.times, *encode(track, pictures, settings, model, device)) for track in faces.pieces(shards, task.clip_id)
+        ]
+    times, found, seen = (np.concatenate(values) for values in zip(*parts, strict=True))
+    states.write(folder, TimedStates(found, spans(times, rate), seen))
 
 
 def prepare(settings: params.Params) -> tuple[str, list[Path]]:

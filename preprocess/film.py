@@ -1,5 +1,6 @@
 """Films as the stages keep them: Motion JPEG in Matroska, a time for every picture."""
 
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,13 +13,17 @@ FILE = "mkv"
 MILLISECOND = Fraction(1, 1000)
 
 
-def read(film: IO[bytes]) -> Iterator[tuple[float, np.ndarray]]:
-    """(seconds, picture (height, width, 3) uint8 RGB) of every frame, one at a time."""
+def read(film: IO[bytes], every: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
+    """(seconds, picture (height, width, 3) uint8 RGB) of every frame, one at a time; or of one frame every so many seconds."""
     with av.open(film, mode="r", format="matroska") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        for frame in container.decode(stream):
-            yield float(frame.time), frame.to_ndarray(format="rgb24")
+        due = -math.inf
+        for packet in container.demux(stream):
+            if packet.pts is None or packet.pts * packet.time_base >= due:  # each stands alone; the last, empty one flushes
+                due = float(packet.pts * packet.time_base) + every if packet.pts is not None else due
+                for frame in packet.decode():
+                    yield float(frame.time), frame.to_ndarray(format="rgb24")
 
 
 def write(path: Path, frames: Iterable[tuple[float, np.ndarray]], size: int) -> None:

@@ -12,7 +12,7 @@ import params
 from preprocess import media
 from preprocess.clips import read_media
 from preprocess.film import FILE
-from preprocess.media import MediaError
+from preprocess.media import DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal
 from preprocess.stage import Stage, Task, fill
 
@@ -27,32 +27,47 @@ def graph(picture: Any, settings: params.Frames) -> Any:
     bin_of = f"floor({{}}*{settings.rate}+0.001)"  # a frame that is due at a boundary, rounded down by its clock, is in time
     first = f"isnan(prev_selected_t)+gt({bin_of.format('t')},{bin_of.format('prev_selected_t')})"
     side = settings.max_side
+    square = "iw*if(sar,sar,1)"  # width in square pixels
+    shrink = f"min(1,{side}/max({square},ih))"
     return (
-        picture.filter("select", first)
-        .filter("scale", "trunc(iw*if(sar,sar,1)/2+0.5)*2", "trunc(ih/2+0.5)*2")
-        .filter("setsar", 1)
+        picture.filter("scale", "max(4,iw)", "max(4,ih)")  # the next one takes no smaller pictures
+        .filter("bwdif", mode="send_frame", deint="interlaced")
+        .filter("select", first)
         .filter(
-            "scale", f"min(1,{side}/max(iw,ih))*iw", f"min(1,{side}/max(iw,ih))*ih", flags="area+accurate_rnd+full_chroma_int"
+            "scale",
+            f"max(2,trunc({square}*{shrink}/2+0.5)*2)",
+            f"max(2,trunc(ih*{shrink}/2+0.5)*2)",
+            flags="area+accurate_rnd+full_chroma_int",
         )
+        .filter("setsar", 1)
         .filter("format", "yuvj420p")
     )
 
 
-def write(source: Path, start: float, end: float, settings: params.Frames, ffmpeg: str, target: Path) -> None:
+def write(source: Path, start: float, end: float, settings: params.Frames, decoder: params.Decoder, target: Path) -> None:
     """Write the pictures of a medium from start to end (seconds); MediaError where it cannot be decoded."""
-    picture = graph(media.span(source, start, end)["v:0"], settings)
+    span = media.span(source, start, end)
+    picture = graph(span.cut(span.source["V:0"], ""), settings)
     output = picture.output(
-        str(target), format="matroska", vcodec="mjpeg", fps_mode="passthrough", **{"q:v": JPEG_QUALITY}, **media.BITEXACT
+        str(target),
+        format="matroska",
+        vcodec="mjpeg",
+        fps_mode="passthrough",
+        enc_time_base="1:1000",
+        **{"q:v": JPEG_QUALITY},
+        **media.BITEXACT,
     )
-    media.run(output, ffmpeg)
+    media.run(output, decoder)
 
 
-def frames_of(task: Task, folder: Path, settings: params.Frames, ffmpeg: str) -> None:
+def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params.Decoder) -> None:
     """One clip's film."""
     target = folder / FILE
     try:
-        write(Path(task.source), task.content["start"], task.content["end"], settings, ffmpeg, target)
+        write(Path(task.source), task.content["start"], task.content["end"], settings, decoder, target)
         empty = media.probe(target).width == 0
+    except DecoderStoppedError as error:
+        raise Refusal(Code.DECODER_STOPPED, str(error)) from None
     except MediaError as error:
         raise Refusal(Code.NO_FRAMES, str(error)) from None
     if empty:
@@ -65,8 +80,8 @@ def main() -> None:
     stage = Stage(
         name="frames",
         module="preprocess.frames",
-        work=partial(frames_of, settings=settings.frames, ffmpeg=settings.decoder.ffmpeg),
-        parameters=settings.frames.model_dump(),
+        work=partial(frames_of, settings=settings.frames, decoder=settings.decoder),
+        parameters=settings.frames.model_dump() | settings.decoder.model_dump(),
         environment=media.version(settings.decoder.ffmpeg),
     )
     fill(stage, [item.decoding(root) for item in read_media() if item.picture], settings.run)

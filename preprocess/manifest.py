@@ -129,3 +129,4 @@ def main() -> None:
     write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
     print(f"manifest: {len(clips)} clips, {len(refused)} refused")
     refusals.announce(refused)
+    refusals.require_few(refused, len(clips), settings.corpus.max_refused)

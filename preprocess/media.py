@@ -1,6 +1,8 @@
 """Reading media that nobody here made: local files only, in known containers, by one pinned decoder."""
 
 import re
+import resource
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +12,21 @@ import av
 import ffmpeg
 import imageio_ffmpeg
 
+import params
+
 # Containers that hold one recording. Playlists and lists, which name other files, are not among them.
 CONTAINERS = (
     "aac,aiff,asf,avi,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
     "mpeg,mpegts,mpegvideo,h264,hevc,m4v,mxf,nut,ogg,w64,wav"
 )
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-TIME_LIMIT = 3600.0  # seconds that one decoder may take for one clip
+MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is not believed
+LIMITS = {"max_pixels": MAX_PIXELS}
+
+# Containers whose index leads to the frame that is asked for. Elsewhere a seek lands on any key frame nearby, so it aims
+# LEAD seconds earlier, further than key frames lie apart, and what comes too early is cut away.
+INDEXED = {"mov", "matroska"}
+LEAD = 10.0
 
 # Nothing of the machine, the clock or the number of threads in what is written.
 BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "threads": 1}
@@ -24,6 +34,10 @@ BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "th
 
 class MediaError(Exception):
     """A medium cannot be read; the message is the decoder's own."""
+
+
+class DecoderStoppedError(MediaError):
+    """A decoder wanted more time, memory or disk than the parameters allow."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +60,9 @@ def url(path: Path) -> str:
 def probe(path: Path) -> Streams:
     """Read the header of a medium; MediaError where no demuxer takes it."""
     try:
-        with av.open(url(path), options=LOCAL) as container:
-            picture = next((s for s in container.streams.video if not _is_cover(s)), None)
-            sound = next(iter(container.streams.audio), None)
+        with _open(path) as container:
+            picture = next((s for s in container.streams.video if _is_picture(s)), None)
+            sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
             return Streams(
                 duration=_duration(container, [stream for stream in (picture, sound) if stream]),
                 width=picture.width if picture else 0,
@@ -63,14 +77,21 @@ def probe(path: Path) -> Streams:
         raise MediaError(str(error)) from None
 
 
-def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+def _open(path: Path) -> Any:
+    # The header may name any size; the codecs that look at the first pictures are told not to believe it.
+    return av.open(url(path), options=LOCAL | {name: str(value) for name, value in LIMITS.items()})
+
+
+def _is_picture(stream: Any) -> bool:
+    """Whether a video stream is a film that can be decoded, rather than cover art."""
+    return stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic
 
 
 def _duration(container: Any, streams: list[Any]) -> float:
     """Seconds from the container's header, or from the longest stream's; 0 where nothing says."""
     if container.duration:
-        return container.duration / av.time_base
+        late = (container.start_time or 0) if _kind(container) == "matroska" else 0  # there, the end on a clock from 0
+        return (container.duration - late) / av.time_base
     return max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
 
 
@@ -90,20 +111,77 @@ def version(chosen: str) -> str:
     return text.splitlines()[0]
 
 
-def span(path: Path, start: float, end: float) -> Any:
-    """A graph's input: the medium from `start` to `end` (seconds), its clock set to 0 at `start`."""
-    return ffmpeg.input(url(path), ss=start, t=end - start, threads=1, **LOCAL)
+@dataclass(frozen=True)
+class Span:
+    """A part of a medium in a graph whose clock is the medium's own."""
+
+    source: Any  # the graph's input, from `begin` or somewhat earlier or later
+    begin: float  # seconds into the medium: where reading begins
+    start: float  # where the part begins
+    end: float
+
+    def cut(self, stream: Any, kind: str) -> Any:
+        """The part itself, its clock 0 at its beginning; `kind` is "" for pictures and "a" for sound."""
+        fine = stream.filter(f"{kind}settb", "AVTB")  # microseconds, where a film's own clock may be as coarse as its frames
+        part = fine.filter(f"{kind}trim", start=self.start, end=self.end)
+        return part.filter(f"{kind}setpts", f"PTS-{self.start}/TB")
 
 
-def run(graph: Any, chosen: str) -> None:
-    """Run an ffmpeg graph to its end; MediaError with what the program wrote where it fails."""
-    command = ffmpeg.compile(graph.global_args("-nostdin", "-loglevel", "error"), cmd=binary(chosen), overwrite_output=True)
+def span(path: Path, start: float, end: float) -> Span:
+    """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it."""
+    begin = max(0.0, start - _lead(path)) if start else 0.0
+    seek = {"ss": begin} if begin else {}  # a seek to the beginning may miss it
+    return Span(ffmpeg.input(url(path), **seek, t=end - begin, threads=1, **LOCAL, **LIMITS), begin, start, end)
+
+
+def _lead(path: Path) -> float:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIME_LIMIT)
-    except subprocess.TimeoutExpired:
-        raise MediaError(f"the decoder was stopped after {TIME_LIMIT:.0f} s") from None
-    if done.returncode:
-        raise MediaError(_tail(done.stderr) or f"ffmpeg ended with status {done.returncode}")
+        with _open(path) as container:
+            return 0.0 if _kind(container) in INDEXED else LEAD
+    except av.FFmpegError as error:
+        raise MediaError(error.strerror or type(error).__name__) from None
+
+
+def _kind(container: Any) -> str:
+    return str(container.format.name).partition(",")[0]
+
+
+def run(graph: Any, decoder: params.Decoder) -> None:
+    """Run an ffmpeg graph to its end, within the limits.
+
+    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much.
+    """
+    options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1", "-copyts", "-start_at_zero"]
+    command = ffmpeg.compile(graph.global_args(*options), cmd=binary(decoder.ffmpeg), overwrite_output=True)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        _limit(process.pid, decoder)
+        try:  # a decoder that waits, rather than works, is given the same time again
+            errors = process.communicate(timeout=2 * decoder.max_seconds)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise DecoderStoppedError(f"still running after {2 * decoder.max_seconds} s") from None
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode == -signal.SIGKILL:  # ffmpeg would take the gentler SIGXCPU as an order to end well
+        raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
+    if process.returncode == -signal.SIGXFSZ:
+        raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
+    if process.returncode and "Cannot allocate memory" in errors:
+        raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
+    if process.returncode:
+        raise MediaError(_tail(errors) or f"ffmpeg ended with status {process.returncode}")
+
+
+def _limit(process: int, decoder: params.Decoder) -> None:
+    """Have the kernel stop a process that takes more than it may."""
+    limits = {
+        resource.RLIMIT_CPU: decoder.max_seconds,
+        resource.RLIMIT_FSIZE: decoder.max_output * 1_000_000,
+        resource.RLIMIT_AS: decoder.max_memory * 1_000_000,
+    }
+    for kind, value in limits.items():
+        resource.prlimit(process, kind, (value, value))
 
 
 def _tail(text: str) -> str:

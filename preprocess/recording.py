@@ -166,7 +166,7 @@ def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple
     if whole or streams.duration <= speech.LONGEST or not streams.sample_rate:
         return everything
     try:
-        levels = speech.levels(path, streams.duration, tools.settings.decoder.ffmpeg)
+        levels = speech.levels(path, streams.duration, tools.settings.decoder)
     except MediaError:
         return everything
     return speech.utterances(levels) or everything
@@ -174,7 +174,7 @@ def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple
 
 def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
     """Sound, pictures and face of the clip, none of which needs torch."""
-    settings, ffmpeg = tools.settings, tools.settings.decoder.ffmpeg
+    settings, decoder = tools.settings, tools.settings.decoder
     clip.folder.mkdir()
     heard, seen = bool(streams.sample_rate), bool(streams.width) and "vision" in tools.modalities
     medium = Medium(
@@ -191,15 +191,16 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
     if heard:
         from preprocess import audio
 
-        clip.run("audio", partial(audio.audio_of, ffmpeg=ffmpeg), of_file.content, Path(of_file.source))
+        clip.run("audio", partial(audio.audio_of, decoder=decoder), of_file.content, Path(of_file.source))
     if seen:
         from preprocess import faces, frames
 
-        work = partial(frames.frames_of, settings=settings.frames, ffmpeg=ffmpeg)
+        work = partial(frames.frames_of, settings=settings.frames, decoder=decoder)
         clip.run("frames", work, of_file.content, Path(of_file.source))
         if clip.has("frames"):
-            look = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"))
-            clip.run("faces", look, {"frames": CLIP}, clip.folder / "frames")
+            sounds = clip.folder / "audio"
+            look = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"), sounds=sounds)
+            clip.run("faces", look, {"frames": CLIP, "sound": CLIP if clip.has("audio") else ""}, clip.folder / "frames")
     return clip
 
 

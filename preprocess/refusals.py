@@ -6,19 +6,33 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
+MAX_SHOWN = 50  # rows listed in full where a run stops
+
 
 class Code(StrEnum):
     """Why a clip, or one modality of it, is not there."""
 
-    MEDIA_MISSING = "media_missing"  # the file that clips.csv names is not there
-    MEDIA_UNREADABLE = "media_unreadable"  # no demuxer or no decoder takes it
-    EMPTY_SPAN = "empty_span"  # start and end leave nothing of the medium
-    NO_STREAM = "no_stream"  # neither picture nor sound
-    NO_FRAMES = "no_frames"  # a picture stream of which no frame decodes
-    NO_SAMPLES = "no_samples"  # a sound stream of which no sample decodes
-    NO_FACE = "no_face"  # no face in any frame
-    NO_SPEECH = "no_speech"  # nothing was heard where words had to be transcribed
-    NOTHING_LEFT = "nothing_left"  # no modality remains
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> "Code":
+        code = str.__new__(cls, value)
+        code._value_, code.meaning = value, meaning
+        return code
+
+    MEDIA_MISSING = "media_missing", "the file that clips.csv names is not there"
+    MEDIA_UNREADABLE = "media_unreadable", "no demuxer or no decoder takes it"
+    EMPTY_SPAN = "empty_span", "start and end leave nothing of the medium"
+    NO_STREAM = "no_stream", "neither picture nor sound"
+    NO_FRAMES = "no_frames", "a picture stream of which no frame decodes"
+    NO_SAMPLES = "no_samples", "a sound stream of which no sample decodes"
+    DECODER_STOPPED = "decoder_stopped", "its decoder took more time, memory or disk than decoder.* allows"
+    NO_FACE = "no_face", "no face in any frame"
+    NO_SPEECH = "no_speech", "nothing was heard where words had to be transcribed"
+    NOTHING_LEFT = "nothing_left", "no modality remains"
+
+
+class TooManyError(RuntimeError):
+    """More clips were refused than corpus.max_refused allows; the message is the table."""
 
 
 class Refusal(Exception):  # noqa: N818 – a result of a clip rather than an error of the program
@@ -58,3 +72,32 @@ def announce(rows: list[Refused], shown: int = 10) -> None:
         print(f"  {row.clip_id}: {row.code}: {row.detail}")
     if len(rows) > shown:
         print(f"  … and {len(rows) - shown} more in refused.csv")
+
+
+def in_words(rows: Iterable[Refused]) -> list[str]:
+    """A line for every reason, the most frequent first: how many clips, what it means, and some of them."""
+    meanings = {code.value: code.meaning for code in Code}
+    clips: dict[tuple[str, str], list[str]] = {}
+    for row in sorted(rows):
+        clips.setdefault((row.stage, row.code), []).append(row.clip_id)
+    return [
+        f"  {len(ids)} x {code} in {stage}, {meanings[code]}: {', '.join(ids[:5])}{', …' if len(ids) > 5 else ''}"
+        for (stage, code), ids in sorted(clips.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+
+
+def require_few(rows: list[Refused], clips: int, most: float) -> None:
+    """TooManyError where more than a share `most` of the clips has a row in the table."""
+    refused = len({row.clip_id for row in rows})
+    if refused > most * clips:
+        shown = [f"  {row.clip_id}: {row.stage}: {row.code}: {row.detail}" for row in sorted(rows)[:MAX_SHOWN]]
+        rest = [f"  … and {len(rows) - MAX_SHOWN} more"] if len(rows) > MAX_SHOWN else []
+        lines = [
+            f"{refused} of {clips} clips were refused, in whole or in part: more than corpus.max_refused ({most:g}) allows",
+            *in_words(rows),
+            "One by one:",
+            *shown,
+            *rest,
+            "Mend the media or clips.csv, or raise corpus.max_refused; what was finished is kept.",
+        ]
+        raise TooManyError("\n".join(lines))

@@ -28,6 +28,11 @@ class WordStates:
     words: np.ndarray  # (T,) int32, index of the token's word
 
 
+def later(found: TimedStates, seconds: float) -> TimedStates:
+    """States of a part in the time of the whole."""
+    return TimedStates(found.states, (found.times + np.float64(seconds)).astype(np.float32), found.observed)
+
+
 def joined(parts: list[TimedStates]) -> TimedStates:
     """States of consecutive spans as those of the whole."""
     return TimedStates(*(np.concatenate(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))

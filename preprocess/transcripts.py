@@ -4,6 +4,7 @@ The text is transcribed where it is unknown, and aligned with the sound always: 
 for want of one by pocketsphinx. Without sound a text keeps its words, without times.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,16 +20,27 @@ from preprocess.stage import Stage, Task, fill
 from preprocess.words import FILE, INTERPOLATED, Transcript, Word, split
 
 MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
-SILENCE = 0.001  # peak amplitude below which nothing can have been said
 
 
-def hear(wave: np.ndarray, settings: params.Transcripts, model: Path, device: str) -> str:
-    """The text of a wave (n,) at 16 kHz; "" where nothing was said."""
+def hear(
+    shards: Shards, clip_id: str, settings: params.Transcripts, model: Path, aligner: Path | None, device: str
+) -> Transcript:
+    """What is said in a clip of which the text is unknown; Refusal where nothing is.
+
+    Each window's words are aligned with its own sound, so that the cost grows with the length alone.
+    """
     from preprocess import whisper  # needs torch, which a corpus with texts does not
 
-    if np.abs(wave).max(initial=0.0) < SILENCE:
-        return ""
-    return whisper.transcribe(model, wave, device, settings)
+    blocks = sound.blocks(shards, clip_id, whisper.WINDOW)
+    texts, found, begin = [], list[Word](), 0.0
+    for part, text in whisper.transcribe(model, blocks, device, settings):
+        if words := split(text):
+            texts.append(text)
+            found += [later(word, begin) for word in align(part, words, aligner, device)]
+        begin += len(part) / sound.SAMPLE_RATE
+    if not found:
+        raise Refusal(Code.NO_SPEECH, "no word was heard")
+    return Transcript(" ".join(texts), True, found)
 
 
 def align(wave: np.ndarray, spoken: list[str], aligner: Path | None, device: str) -> list[Word]:
@@ -42,27 +54,25 @@ def align(wave: np.ndarray, spoken: list[str], aligner: Path | None, device: str
     return alignment.align(wave, spoken)
 
 
-def transcript(
-    text: str, wave: np.ndarray | None, settings: params.Transcripts, model: Path, aligner: Path | None, device: str
-) -> Transcript:
-    """The words of a text that is known, or "" to be heard in the wave; None: there is no sound."""
-    transcribed = not text and wave is not None
-    if not text and wave is not None:
-        text = hear(wave, settings, model, device)
-    words = split(text)
-    if not words:
-        raise Refusal(Code.NO_SPEECH, "no word was heard")
-    if wave is None:
-        return Transcript(text, transcribed, [Word(word, None, None, INTERPOLATED) for word in words])
-    return Transcript(text, transcribed, align(wave, words, aligner, device))
+def later(word: Word, seconds: float) -> Word:
+    """A word of a window in the time of the clip."""
+    if word.start is None or word.end is None:
+        return word
+    return replace(word, start=round(word.start + seconds, 3), end=round(word.end + seconds, 3))
 
 
 def transcript_of(
     task: Task, folder: Path, settings: params.Transcripts, model: Path, aligner: Path | None, device: str
 ) -> None:
     """One clip's words."""
-    heard = sound.wave(Shards(Path(task.source)), task.clip_id) if task.content["sound"] else None
-    found = transcript(task.content["text"], heard, settings, model, aligner, device)
+    shards, text = Shards(Path(task.source)), task.content["text"]
+    words = split(text)
+    if not words:
+        found = hear(shards, task.clip_id, settings, model, aligner, device)
+    elif task.content["sound"]:
+        found = Transcript(text, False, align(sound.wave(shards, task.clip_id), words, aligner, device))
+    else:
+        found = Transcript(text, False, [Word(word, None, None, INTERPOLATED) for word in words])
     (folder / FILE).write_text(found.to_json(), encoding="utf-8")
 
 

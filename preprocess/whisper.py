@@ -5,6 +5,7 @@ they give states for any shorter input. The decoder, though, needs silence behin
 """
 
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from preprocess.sound import SAMPLE_RATE
 WINDOW = 30.0  # seconds, the longest input
 MAX_TOKENS = 224  # of a window, half of the decoder's positions
 MAX_REPETITION = 2.4  # arXiv 2212.04356, section 4.5
+SILENCE = 0.001  # peak amplitude below which nothing can have been said
 STATE = 0.02  # seconds that one encoder state covers: two mel frames of 10 ms
 
 
@@ -61,22 +63,25 @@ def encode(
     return [own[:count].float() for own, count in zip(states[layer], counts.tolist(), strict=True)]
 
 
-def transcribe(folder: Path, wave: np.ndarray, device: str, settings: params.Transcripts) -> str:
-    """What is said in a wave (n,) at 16 kHz, decoded greedily in windows that are cut where it is quietest.
+def transcribe(
+    folder: Path, blocks: Iterable[np.ndarray], device: str, settings: params.Transcripts
+) -> Iterator[tuple[np.ndarray, str]]:
+    """A wave at 16 kHz, which comes in consecutive blocks, in windows cut where it is quietest, and what is said in each.
 
-    In noise the decoder may fall into a loop. A text that compresses too well is one, by Whisper's own measure; it is
-    decoded again with no three tokens twice.
+    Decoded greedily. In noise the decoder may fall into a loop. A text that compresses too well is one, by Whisper's own
+    measure; it is decoded again with no three tokens twice.
     """
     quiet = np.zeros(int(settings.silence * SAMPLE_RATE), np.float32)
-    texts = []
-    for part in windows(wave, WINDOW - settings.silence):
+    for part in windows(blocks, WINDOW - settings.silence):
+        if np.abs(part).max(initial=0.0) < SILENCE:
+            yield part, ""
+            continue
         (states,) = encode(folder, [mel(folder, np.concatenate([part, quiet]), device)], device)
         longest = min(MAX_TOKENS, 8 + int(settings.tokens_per_second * len(part) / SAMPLE_RATE))
         text = _decode(folder, states, device, settings.language, max_new_tokens=longest)
         if repetition(text) > MAX_REPETITION:
             text = _decode(folder, states, device, settings.language, max_new_tokens=longest, no_repeat_ngram_size=3)
-        texts.append(text)
-    return " ".join(text for text in texts if text)
+        yield part, text
 
 
 @torch.inference_mode()
@@ -105,13 +110,15 @@ def repetition(text: str) -> float:
     return len(encoded) / len(zlib.compress(encoded))
 
 
-def windows(wave: np.ndarray, longest: float) -> list[np.ndarray]:
+def windows(blocks: Iterable[np.ndarray], longest: float) -> Iterator[np.ndarray]:
     """Cut a wave into parts of at most `longest` seconds, each cut at the quietest 0.1 s of the part's last fifth."""
-    parts, rest, most, hop = [], wave, int(longest * SAMPLE_RATE), SAMPLE_RATE // 10
-    while len(rest) > most:
-        tail = rest[most - most // 5 : most]
-        energy = np.square(tail[: len(tail) // hop * hop].astype(np.float64)).reshape(-1, hop).mean(1)
-        cut = most - most // 5 + int(energy.argmin()) * hop + hop // 2
-        parts.append(rest[:cut])
-        rest = rest[cut:]
-    return [*parts, rest]
+    rest, most, hop = np.zeros(0, np.float32), int(longest * SAMPLE_RATE), SAMPLE_RATE // 10
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        while len(rest) > most:
+            tail = rest[most - most // 5 : most]
+            energy = np.square(tail[: len(tail) // hop * hop].astype(np.float64)).reshape(-1, hop).mean(1)
+            cut = most - most // 5 + int(energy.argmin()) * hop + hop // 2
+            yield rest[:cut]
+            rest = rest[cut:]
+    yield rest

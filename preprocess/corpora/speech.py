@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+import params
 from preprocess import media
 
 RATE = 8000  # hertz
@@ -27,12 +28,13 @@ SHORTEST, LONGEST = 1.0, 15.0  # seconds of an utterance
 EARLIEST = 5.0  # seconds of a long utterance that go before its cut
 
 
-def levels(path: Path, duration: float, ffmpeg: str) -> np.ndarray:
+def levels(path: Path, duration: float, decoder: params.Decoder) -> np.ndarray:
     """Loudness (n,) of the speech band in dB of full scale, on the picture's clock. MediaError where there is no sound."""
-    sound = media.span(path, 0.0, duration)["a:0"].filter("aresample", RATE, **{"async": 1, "first_pts": 0})
+    span = media.span(path, 0.0, duration)
+    sound = span.cut(span.source["a:0"], "a").filter("aresample", RATE, **{"async": 1, "first_pts": 0})
     sound = sound.filter("highpass", f=200).filter("lowpass", f=3500)
     with NamedTemporaryFile(suffix=".raw") as file:
-        media.run(sound.output(file.name, format="s16le", ac=1, ar=RATE, **media.BITEXACT), ffmpeg)
+        media.run(sound.output(file.name, format="s16le", ac=1, ar=RATE, **media.BITEXACT), decoder)
         wave = np.memmap(file.name, np.int16, "r") if Path(file.name).stat().st_size else np.zeros(0, np.int16)
         size = int(RATE * HOP)
         parts = wave[: len(wave) // size * size].reshape(-1, size)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as some
 from transformers import AutoTokenizer
 
-import params
 from preprocess import ctc, transcripts
 from preprocess.words import INTERPOLATED, OPEN, STRICT, split
 
@@ -118,9 +117,8 @@ def test_digits_and_symbols_are_marked_as_interpolated_and_chinese_is_not(folder
 
 def test_a_transcript_is_timed_by_the_network_where_there_is_one(folder: Path) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)
-    settings = params.Transcripts(language="auto", silence=5.0, tokens_per_second=10.0)
-    found = transcripts.transcript("我很高兴", wave, settings, folder, folder, "cpu")
-    assert [word.word for word in found.words] == list("我很高兴")
-    assert {word.confidence for word in found.words} <= {STRICT, OPEN}
-    by_hand = transcripts.transcript("我很高兴", wave, settings, folder, None, "cpu")
-    assert {word.confidence for word in by_hand.words} == {INTERPOLATED}  # pocketsphinx knows English alone
+    found = transcripts.align(wave, split("我很高兴"), folder, "cpu")
+    assert [word.word for word in found] == list("我很高兴")
+    assert {word.confidence for word in found} <= {STRICT, OPEN}
+    by_hand = transcripts.align(wave, split("我很高兴"), None, "cpu")
+    assert {word.confidence for word in by_hand} == {INTERPOLATED}  # pocketsphinx knows English alone

@@ -137,14 +137,16 @@ def test_a_face_is_its_blendshapes_its_picture_or_both_and_frames_without_one_ar
     pictures = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
     widths = {"blendshapes": 58, "network": 16, "both": 74}
     found = {
-        features: encode_vision.encode(track, pictures, 10, vision(features=features), network("vit")) for features in widths
+        features: encode_vision.encode(track, iter(pictures), vision(features=features), network("vit"))[0]
+        for features in widths
     }
-    assert {features: one.states.shape for features, one in found.items()} == {k: (3, n) for k, n in widths.items()}
-    assert np.array_equal(found["both"].states, np.hstack([found["blendshapes"].states, found["network"].states]))
-    assert not found["both"].states[1].any()
+    assert {features: states.shape for features, states in found.items()} == {k: (3, n) for k, n in widths.items()}
+    assert np.array_equal(found["both"], np.hstack([found["blendshapes"], found["network"]]))
+    assert not found["both"][1].any()
     pictures[1] = 0
-    again = encode_vision.encode(track, pictures, 10, vision(), network("vit"))
-    assert np.array_equal(again.states, found["network"].states)
+    again, seen = encode_vision.encode(track, iter(pictures), vision(), network("vit"))
+    assert np.array_equal(again, found["network"])
+    assert seen.tolist() == present.tolist()
 
 
 def test_a_layer_is_checked_against_the_part_of_a_network_that_sees(network: Network) -> None:
@@ -163,7 +165,9 @@ def test_a_network_of_another_kind_is_refused_by_its_role(network: Network, tmp_
 
 def test_a_multilingual_whisper_is_told_its_language_or_finds_it_out(network: Network) -> None:
     heard = {
-        language: whisper.transcribe(network("multilingual"), waves(16000)[0], "cpu", transcripts(language))
+        language: " ".join(
+            text for _, text in whisper.transcribe(network("multilingual"), waves(16000), "cpu", transcripts(language))
+        )
         for language in ("auto", "zh", "en")
     }
     assert all(set(text) <= set("abcdefgh ") and text for text in heard.values())

@@ -14,7 +14,7 @@ from preprocess import audio, film, frames, media
 from preprocess.media import MediaError
 
 FRAME = 0.039  # seconds: less than from one frame of the clock to the next
-SETTINGS = params.load().frames
+SETTINGS, DECODER = params.load().frames, params.load().decoder
 
 
 def ffmpeg(*arguments: str | Path) -> None:
@@ -32,7 +32,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pictures(source: Path, start: float, end: float, target: Path, **changes: object) -> list[tuple[float, np.ndarray]]:
-    frames.write(source, start, end, SETTINGS.model_copy(update=changes), "bundled", target)
+    frames.write(source, start, end, SETTINGS.model_copy(update=changes), DECODER, target)
     with target.open("rb") as file:
         return list(film.read(file))
 
@@ -93,12 +93,12 @@ def test_a_film_on_its_side_is_turned_upright(tmp_path: Path) -> None:
 
 def test_the_same_film_gives_the_same_bytes(clock: Path, tmp_path: Path) -> None:
     for name in ("a.mkv", "b.mkv"):
-        frames.write(clock, 0.3, 4, SETTINGS, "bundled", tmp_path / name)
+        frames.write(clock, 0.3, 4, SETTINGS, DECODER, tmp_path / name)
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
 
 
 def wave(source: Path, start: float, end: float, target: Path) -> np.ndarray:
-    audio.write(source, start, end, "bundled", target)
+    audio.write(source, start, end, DECODER, target)
     samples, rate = soundfile.read(target, dtype="float32")
     assert rate == 16000
     assert samples.ndim == 1
@@ -157,7 +157,7 @@ def test_no_name_of_a_file_bends_a_command(clock: Path, tmp_path: Path, name: st
 
 READERS: list[Callable[[Path, Path], object]] = [
     lambda source, _: media.probe(source),
-    lambda source, target: frames.write(source, 0, 1, SETTINGS, "bundled", target),
+    lambda source, target: frames.write(source, 0, 1, SETTINGS, DECODER, target),
 ]
 
 

@@ -160,7 +160,7 @@ def test_neither_the_number_of_workers_nor_an_empty_store_changes_a_byte(sample_
 @pytest.fixture(scope="module")
 def troubled(sample_run: Workspace, make_workspace: Callable[..., Workspace]) -> Workspace:
     """A corpus of one good film and of most things that can be wrong, taken to tensors."""
-    made = make_workspace(**{"corpus.root": "films", "corpus.labels": ["happy"]})
+    made = make_workspace(**{"corpus.root": "films", "corpus.labels": ["happy"], "corpus.max_refused": 1.0})
     films = made.folder / "films"
     films.mkdir()
     row = next(row for row in clips_without(sample_run, "noise_vision", "noise_audio") if row["text"])
@@ -171,6 +171,11 @@ def troubled(sample_run: Workspace, make_workspace: Callable[..., Workspace]) ->
         "-i", films / "good.mp4", "-f", "lavfi", "-i", "testsrc=s=320x240:d=3", "-map", "1:v", "-map", "0:a", films / "wall.mp4"
     )
     ffmpeg("-f", "lavfi", "-i", "anullsrc=d=2", films / "nothing.wav")
+    still = "[0:v]scale=320:-2,fps=20,setpts=N/20/TB,split[a][b];[b]hflip,trim=end_frame=1,loop=99:1,setpts=N/20/TB[c]"
+    pair = ["-filter_complex", f"{still};[c][a]hstack=shortest=1", "-map", "0:a", films / "two.mp4"]
+    ffmpeg("-i", films / "good.mp4", *pair)
+    gone = "drawbox=enable='between(t,0.7,1.3)':color=gray:t=fill"
+    ffmpeg("-i", films / "good.mp4", "-vf", gone, films / "vanishes.mp4")
     (films / "broken.mp4").write_bytes((films / "good.mp4").read_bytes()[:2000])
     (films / "text.mp4").write_text("no film at all", encoding="utf-8")
     text = row["text"].replace('"', "")
@@ -190,6 +195,10 @@ def troubled(sample_run: Workspace, make_workspace: Callable[..., Workspace]) ->
         f'backwards,good.mp4,2,1,"{text}",test,0',
         "past_the_end,good.mp4,100,101,,test,0",
         "segment,good.mp4,0.5,1.5,,,",
+        "two,two.mp4,,,,,",
+        f'vanishes,vanishes.mp4,,,"{text}",,',
+        f"wordy,good.mp4,,,{'word ' * 300},,",
+        "wrong,good.mp4,,,我今天 42% 🙂 nothing of this was said,,",
     ]
     (films / "clips.csv").write_text("clip_id,media,start,end,text,split,happy\n" + "\n".join(table) + "\n", encoding="utf-8")
     made.stages(*STAGES)
@@ -218,7 +227,9 @@ def test_what_a_clip_has_is_kept_and_what_it_lacks_is_masked(troubled: Workspace
         "nothing_said": {"audio"},
         "text_alone": {"text"},
     }
-    assert present(troubled, "other") == {"segment": {"text", "audio", "vision"}}
+    assert present(troubled, "other") == {
+        clip_id: {"text", "audio", "vision"} for clip_id in ("segment", "two", "vanishes", "wordy", "wrong")
+    }
 
 
 def test_every_refusal_is_listed_with_its_stage_and_reason(troubled: Workspace) -> None:
@@ -258,11 +269,53 @@ def test_one_clip_changed_is_one_clip_redone(troubled: Workspace) -> None:
     original = (films / "wall.mp4").read_bytes()
     ffmpeg("-i", films / "good.mp4", "-vf", "hflip", "-af", "volume=0.5", films / "wall.mp4")
     printed = troubled.stages(*STAGES)
-    for stage, count in {"frames": 5, "audio": 6, "faces": 5, "transcripts": 10, "encode_audio": 6}.items():
+    for stage, count in {"frames": 9, "audio": 10, "faces": 9, "transcripts": 14, "encode_audio": 10}.items():
         assert f"{stage}: {count} clips, 1 computed, {count - 1} reused" in printed, printed
     assert present(troubled, "valid") == {"wall": {"text", "audio", "vision"}}
     (films / "wall.mp4").write_bytes(original)
     assert troubled.stages(*STAGES).count(" 0 computed") == len(STAGES) - 2
+
+
+def test_of_two_faces_the_one_whose_mouth_moves_with_the_sound_is_taken(troubled: Workspace) -> None:
+    (row,) = rows(troubled.folder / "data/faces/speakers.csv")
+    assert (row["clip_id"], row["faces"], row["by"]) == ("two", "2", "sound")
+    assert float(row["margin"]) > 0.1
+    track = faces.read(troubled.shards("faces"), "two")
+    assert track.present.mean() > 0.9
+    assert track.landmarks[track.present][:, :, 0].min() > 320  # the still one is on the left
+
+
+def test_a_face_that_leaves_and_returns_is_missing_meanwhile_alone(troubled: Workspace) -> None:
+    track = faces.read(troubled.shards("faces"), "vanishes")
+    hidden = (track.times > 0.75) & (track.times < 1.25)
+    assert not track.present[hidden].any()
+    assert track.present[track.times < 0.6].all()
+    assert track.present[track.times > 1.6].all()
+
+
+def test_a_text_that_nobody_can_have_said_keeps_every_word(troubled: Workspace) -> None:
+    found = {clip_id: words.read(troubled.shards("transcripts"), clip_id).words for clip_id in ("wordy", "wrong")}
+    assert {clip_id: len(spoken) for clip_id, spoken in found.items()} == {"wordy": 300, "wrong": 9}
+    seconds = float(
+        next(row["duration"] for row in rows(troubled.folder / "data/tensors/other.csv") if row["clip_id"] == "wordy")
+    )
+    for spoken in found.values():
+        assert all(0 <= word.start <= word.end <= seconds + 0.1 for word in spoken)
+
+
+def test_the_run_ends_with_what_was_refused_in_words(troubled: Workspace) -> None:
+    printed = troubled.run("preprocess", "align")
+    assert "1 x no_face in faces, no face in any frame: wall" in printed
+    assert "2 x empty_span in manifest, start and end leave nothing of the medium: backwards, past_the_end" in printed
+
+
+def test_too_many_refusals_stop_the_run_and_are_shown(troubled: Workspace) -> None:
+    troubled.set(**{"corpus.max_refused": 0.3})
+    stopped = {stage: troubled.run("preprocess", stage, fails=True) for stage in ("manifest", "align")}
+    troubled.set(**{"corpus.max_refused": 1.0})
+    assert "6 of 19 clips were refused, in whole or in part: more than corpus.max_refused (0.3) allows" in stopped["manifest"]
+    assert "wall: faces: no_face" in stopped["align"]
+    assert "Traceback" not in stopped["manifest"] + stopped["align"]
 
 
 def test_a_corpus_of_text_alone_reaches_tensors_without_the_other_modalities(make_workspace: Callable[..., Workspace]) -> None:

@@ -1,0 +1,100 @@
+"""Tables that grow row by row: safetensors files written and read in bounded memory, however long the clip.
+
+A column is an array whose first axis is the row. The format (https://github.com/huggingface/safetensors#format) is the
+length of a JSON header as a 64-bit little-endian number, the header, then the arrays one behind the other.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+
+ROWS = 2048  # read at a time
+MAX_HEADER = 1 << 20  # bytes; the headers written here have a few hundred
+TYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "BOOL": np.dtype("?")}
+NAMES = {kind: name for name, kind in TYPES.items()}
+
+Rows = dict[str, np.ndarray]
+
+
+class Writer:
+    """Write a table in pieces; the file appears when the block is left without an error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._columns: dict[str, IO[bytes]] = {}
+        self._kinds: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+        self._count = 0
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def append(self, rows: Rows) -> None:
+        """Add rows: for every column an array (n, …) of the same type and the same shape of a row as before."""
+        for name, values in rows.items():
+            if name not in self._columns:
+                self._columns[name] = TemporaryFile(dir=self.path.parent)  # noqa: SIM115 – closed on leaving the block
+                self._kinds[name] = values.dtype, values.shape[1:]
+            self._columns[name].write(np.ascontiguousarray(values).tobytes())
+        self._count += len(next(iter(rows.values())))
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with ExitStack() as stack:
+            for column in self._columns.values():
+                stack.enter_context(column)
+            if kind is None:
+                self._assemble()
+
+    def _assemble(self) -> None:
+        header, at = {}, 0
+        for name, (kind, shape) in sorted(self._kinds.items(), key=lambda item: (-item[1][0].itemsize, item[0])):
+            size = self._count * int(np.prod(shape, dtype=int)) * kind.itemsize
+            header[name] = {"dtype": NAMES[kind], "shape": [self._count, *shape], "data_offsets": [at, at + size]}
+            at += size
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with self.path.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for name in header:
+                self._columns[name].seek(0)
+                shutil.copyfileobj(self._columns[name], file, 1 << 20)
+
+
+def read(source: Callable[[], IO[bytes]], rows: int = ROWS, only: tuple[str, ...] = ()) -> Iterator[Rows]:
+    """Pieces of at most `rows` rows of a table, of all columns or of some; `source` opens a new stream of the file."""
+    with ExitStack() as stack:
+        streams: dict[str, tuple[IO[bytes], np.dtype, tuple[int, ...]]] = {}
+        count = 0
+        for name, (at, kind, shape) in _header(source).items():
+            if not only or name in only:
+                stream = stack.enter_context(source())
+                stream.seek(at)
+                streams[name] = stream, kind, shape[1:]
+                count = shape[0]
+        for begin in range(0, count, rows):
+            length = min(rows, count - begin)
+            yield {name: _take(stream, kind, (length, *shape)) for name, (stream, kind, shape) in streams.items()}
+
+
+def _take(stream: IO[bytes], kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    size = int(np.prod(shape, dtype=int)) * kind.itemsize
+    return np.frombuffer(stream.read(size), kind).reshape(shape)
+
+
+def _header(source: Callable[[], IO[bytes]]) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
+    """Where each column begins in the file, its type and shape."""
+    with source() as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > MAX_HEADER:
+            raise ValueError(f"a table's header of {length} bytes: no more than {MAX_HEADER} are read")
+        header: dict[str, Any] = json.loads(stream.read(length))
+    return {
+        name: (8 + length + item["data_offsets"][0], TYPES[item["dtype"]], tuple(item["shape"]))
+        for name, item in header.items()
+        if name != "__metadata__"
+    }

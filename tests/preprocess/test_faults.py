@@ -1,0 +1,295 @@
+"""What becomes of broken, odd and hostile media: each case names the code of its refusal, or what is kept of it."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import params
+from preprocess import audio, corpus, film, frames, manifest, media
+from preprocess.corpus import Clip, CorpusError
+from preprocess.refusals import Code, Refusal, Refused
+
+SETTINGS = params.load()
+GREY = "color=gray:s=160x120:r=25:d=2"
+CLOCK = "color=black:s=160x120:r=25:d=5,geq=lum='16+40*T':cb=128:cr=128"  # brightness tells the time, as in test_media.py
+X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+TONE = ["-f", "lavfi", "-i", "sine=d=2:r=48000"]
+
+Outcome = tuple[Code | int | None, Code | float | None]  # frames, seconds of sound; None where there is no such stream
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run([media.binary("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+
+
+def picture(source: str = GREY) -> list[str]:
+    return ["-f", "lavfi", "-i", source]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of picture and sound in the containers that the cases break; the picture is noisy, so it has bytes."""
+    folder = tmp_path_factory.mktemp("good")
+    noisy = f"{GREY},noise=alls=20:allf=t:all_seed=1"
+    ffmpeg(*picture(noisy), *TONE, *X264, "-g", "10", "-c:a", "aac", folder / "good.mp4")
+    ffmpeg("-i", folder / "good.mp4", "-c", "copy", "-movflags", "+faststart", folder / "front.mp4")
+    for name in ("good.mkv", "good.ts"):
+        ffmpeg("-i", folder / "good.mp4", "-c", "copy", folder / name)
+    return folder
+
+
+def outcome(path: Path, start: float = 0, end: float | None = None, **limits: int) -> Outcome:
+    """What manifest, frames and audio make of a medium."""
+    decoder = SETTINGS.decoder.model_copy(update=limits)
+    found = manifest.medium(Clip("clip", path.name, start, end), manifest.probe(path.name, path.parent))
+    if isinstance(found, Refused):
+        return Code(found.code), Code(found.code)
+    task = found.decoding(path.parent)
+    folder = path.parent / "entry"
+    folder.mkdir(exist_ok=True)
+    pictures: Code | int | None = None
+    seconds: Code | float | None = None
+    if found.picture:
+        try:
+            frames.frames_of(task, folder, SETTINGS.frames, decoder)
+            with (folder / film.FILE).open("rb") as file:
+                times = [at for at, _ in film.read(file)]
+            assert times == sorted(set(times))
+            assert max(times) < found.duration
+            pictures = len(times)
+        except Refusal as refusal:
+            pictures = told(refusal, path)
+    if found.sound:
+        try:
+            audio.audio_of(task, folder, decoder)
+            seconds = round(soundfile.info(folder / "flac").duration, 1)
+        except Refusal as refusal:
+            seconds = told(refusal, path)
+    return pictures, seconds
+
+
+def told(refusal: Refusal, path: Path) -> Code:
+    """The code of a refusal whose detail names no path or address of this machine."""
+    assert str(path.parent) not in refusal.detail
+    assert "0x" not in refusal.detail
+    return refusal.code
+
+
+UNREADABLE: Outcome = (Code.MEDIA_UNREADABLE, Code.MEDIA_UNREADABLE)
+
+
+@pytest.mark.parametrize(
+    ("name", "percent", "expected"),
+    [
+        ("good.mp4", 0, UNREADABLE),
+        ("good.mp4", 10, UNREADABLE),  # its index stood at the end
+        ("good.mp4", 50, UNREADABLE),
+        ("good.mp4", 90, UNREADABLE),
+        ("front.mp4", 10, (1, 0.1)),
+        ("front.mp4", 50, (9, 1.0)),
+        ("front.mp4", 90, (18, 1.8)),
+        ("good.mkv", 50, (9, 1.0)),
+        ("good.ts", 50, (10, 0.9)),
+    ],
+)
+def test_of_a_truncated_film_is_kept_what_can_be_decoded(
+    good: Path, tmp_path: Path, name: str, percent: int, expected: Outcome
+) -> None:
+    whole = (good / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) * percent // 100])
+    found = outcome(tmp_path / name)
+    if expected == UNREADABLE:
+        assert found == expected
+    else:
+        assert found == (pytest.approx(expected[0], abs=1), pytest.approx(expected[1], abs=0.15))
+
+
+@pytest.mark.parametrize("name", ["good.mp4", "good.mkv", "good.ts"])
+def test_flipped_bytes_cost_the_frames_that_they_hit(good: Path, tmp_path: Path, name: str) -> None:
+    data = np.frombuffer((good / name).read_bytes(), np.uint8).copy()
+    data[len(data) // 2 : len(data) // 2 + 2000] ^= 0x5A
+    (tmp_path / name).write_bytes(data.tobytes())
+    frames_kept, seconds = outcome(tmp_path / name)
+    assert isinstance(frames_kept, int)
+    assert 10 <= frames_kept <= 20
+    assert seconds == pytest.approx(2, abs=0.1)
+
+
+def from_good(arguments: str) -> Callable[[Path, Path], None]:
+    return lambda good, target: ffmpeg("-i", good / "good.mp4", *arguments.split(), target)
+
+
+def made(*arguments: str) -> Callable[[Path, Path], None]:
+    return lambda good, target: ffmpeg(*arguments, target)
+
+
+def turned(good: Path, target: Path) -> None:
+    ffmpeg("-display_rotation", "90", "-i", good / "good.mp4", "-c", "copy", target)
+
+
+def covered(good: Path, target: Path) -> None:
+    cover = target.with_suffix(".png")
+    ffmpeg(*picture("testsrc=s=64x64"), "-frames:v", "1", cover)
+    ffmpeg(
+        "-i", good / "good.mp4", "-i", cover, "-map", "1", "-map", "0", "-c", "copy", "-disposition:v:0", "attached_pic", target
+    )
+
+
+def subtitled(good: Path, target: Path) -> None:
+    target.with_suffix(".srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nhello\n", encoding="utf-8")
+    ffmpeg("-i", good / "good.mp4", "-i", target.with_suffix(".srt"), "-c", "copy", "-c:s", "mov_text", target)
+
+
+def unknown_codec(good: Path, target: Path) -> None:
+    target.write_bytes((good / "good.mp4").read_bytes().replace(b"avc1", b"zzzz"))
+
+
+def twice(good: Path, target: Path) -> None:
+    target.write_bytes((good / "good.ts").read_bytes() * 2)
+
+
+def subtitles_alone(good: Path, target: Path) -> None:
+    target.with_suffix(".srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nhello\n", encoding="utf-8")
+    ffmpeg("-i", target.with_suffix(".srt"), target)
+
+
+HDR = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
+JUMP = r"setts=ts='TS+if(gt(N\,24)\,10/TB\,0)'"
+BACK = r"setts=ts='TS-if(gt(N\,24)\,0.5/TB\,0)'"
+ALL_FOUR = ["-map", "0", "-map", "1", "-map", "2", "-map", "3"]
+ODD: dict[str, tuple[str, Callable[[Path, Path], None], Outcome]] = {
+    "no picture": ("a.mp4", made(*TONE, "-c:a", "aac"), (None, 2.0)),
+    "no sound": ("a.mp4", made(*picture(), *X264), (20, None)),
+    "digital silence": ("a.mkv", made(*picture(), "-f", "lavfi", "-i", "anullsrc=d=2", *X264), (20, 2.0)),
+    "subtitles alone": ("a.mkv", subtitles_alone, (Code.NO_STREAM, Code.NO_STREAM)),
+    "an unknown codec": ("a.mp4", unknown_codec, (None, 2.0)),
+    "variable frame rate": (
+        "a.mkv", made(*picture(f"{GREY},select='lt(t,0.5)+gt(t,1.5)'"), "-fps_mode", "passthrough", *X264), (10, None),
+    ),
+    "rotation": ("a.mp4", turned, (20, 2.0)),
+    "one pixel": ("a.mkv", made(*picture("testsrc=s=1x1:d=1"), "-c:v", "ffv1"), (10, None)),
+    "an odd size": ("a.mkv", made(*picture("testsrc=s=161x33:d=1"), "-c:v", "ffv1"), (10, None)),
+    "8K": ("a.mkv", made(*picture("color=gray:s=7680x4320:d=0.04"), *X264), (1, None)),
+    "pixels a thousand times as wide as high": ("a.mp4", made(*picture(f"{GREY},setsar=1000"), *X264), (20, None)),
+    "interlaced": ("a.mp4", made(*picture(f"{GREY},interlace"), *X264, "-flags", "+ilme+ildct"), (20, None)),
+    "10 bit": ("a.mp4", made(*picture(), *X264[:-1], "yuv420p10le"), (20, None)),
+    "HDR": ("a.mkv", made(*picture(), "-c:v", "ffv1", "-pix_fmt", "yuv420p10le", *HDR), (20, None)),
+    "one frame": ("a.mp4", made(*picture(), *X264, "-frames:v", "1"), (1, None)),
+    "120 frames a second": ("a.mp4", made(*picture("color=gray:s=160x120:r=120:d=1"), *X264), (10, None)),
+    "a clock that starts at an hour": ("a.mkv", from_good("-c copy -output_ts_offset 3600"), (20, 2.0)),
+    "a clock that jumps": ("a.mkv", from_good(f"-c copy -bsf:v {JUMP} -an"), (20, None)),
+    "a clock that goes back": ("a.ts", from_good(f"-c copy -bsf:v {BACK} -an"), (15, None)),
+    "a film behind itself": ("a.ts", twice, (20, 2.0)),
+    "8 kHz": ("a.wav", made("-f", "lavfi", "-i", "sine=d=2:r=8000"), (None, 2.0)),
+    "96 kHz": ("a.wav", made("-f", "lavfi", "-i", "sine=d=2:r=96000", "-c:a", "pcm_f32le"), (None, 2.0)),
+    "5.1": ("a.mkv", made(*TONE, "-ac", "6", "-c:a", "ac3"), (None, 2.0)),
+    "several streams": (
+        "a.mkv", made(*picture(), *picture("testsrc=d=1"), *TONE, *TONE, *ALL_FOUR, *X264), (20, 2.0),
+    ),
+    "subtitles": ("a.mp4", subtitled, (20, 2.0)),
+    "cover art": ("a.mp4", covered, (20, 2.0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_media_keep_what_they_have(good: Path, tmp_path: Path, kind: str) -> None:
+    name, make, expected = ODD[kind]
+    make(good, tmp_path / name)
+    found = outcome(tmp_path / name)
+    if isinstance(expected[0], int) and isinstance(found[0], int):  # codecs differ by a frame at their ends
+        assert found[0] == pytest.approx(expected[0], abs=1)
+        assert found[1] == expected[1]
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("sound", "begin", "expected"),
+    [("1", 0, (20, 1.0)), ("1", 1.2, (8, Code.NO_SAMPLES)), ("3", 0, (20, 3.0)), ("3", 2.5, (Code.NO_FRAMES, 0.5))],
+)
+def test_a_stream_that_ends_early_is_missing_behind_its_end_alone(
+    tmp_path: Path, sound: str, begin: float, expected: Outcome
+) -> None:
+    ffmpeg(*picture(), "-f", "lavfi", "-i", f"sine=d={sound}", *X264, "-c:a", "flac", tmp_path / "a.mkv")
+    assert outcome(tmp_path / "a.mkv", begin) == expected
+
+
+@pytest.mark.parametrize(("start", "end"), [(1.5, 1.0), (9.0, None), (2.0, None), (1.0, 1.0)])
+def test_a_span_of_nothing_is_refused(good: Path, start: float, end: float | None) -> None:
+    assert outcome(good / "good.mp4", start, end) == (Code.EMPTY_SPAN, Code.EMPTY_SPAN)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mpg", "a.flv", "late.ts", "late.mkv"])
+def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, name: str) -> None:
+    """Sought, not decoded from the beginning: what a seek finds too early or too late must not show."""
+    codecs = ["-c:v", "mpeg2video", "-c:a", "mp2"] if name == "a.mpg" else [*X264, "-bf", "2", "-c:a", "aac"]
+    beep = "sine=f=440:r=48000:d=5,volume='between(t,2,3)':eval=frame"
+    late = ["-output_ts_offset", "3600"] if name.startswith("late") else []
+    ffmpeg(*picture(CLOCK), *picture(beep), *codecs, "-g", "50", *late, tmp_path / name)
+    pictures, sound = tmp_path / "pictures.mkv", tmp_path / "sound.flac"
+    frames.write(tmp_path / name, 1.3, 3.7, SETTINGS.frames, SETTINGS.decoder, pictures)
+    with pictures.open("rb") as file:
+        found = list(film.read(file))
+    assert len(found) == 24
+    for seconds, shown in found:
+        assert 1.3 + seconds == pytest.approx(shown.mean() / 255 * 219 / 40, abs=0.06)
+    audio.write(tmp_path / name, 1.3, 3.7, SETTINGS.decoder, sound)
+    samples = soundfile.read(sound)[0]
+    assert len(samples) / 16000 == pytest.approx(2.4, abs=0.03)
+    heard = np.flatnonzero(np.abs(samples) > 0.02) / 16000
+    assert (heard[0], heard[-1]) == pytest.approx((0.7, 1.7), abs=0.06)
+
+
+def test_a_decoder_that_writes_too_much_is_stopped(tmp_path: Path) -> None:
+    ffmpeg(*picture("nullsrc=s=640x480:d=4,geq=random(1)*255:128:128"), "-c:v", "mjpeg", tmp_path / "a.mkv")
+    assert outcome(tmp_path / "a.mkv", max_output=1) == (Code.DECODER_STOPPED, None)
+
+
+def test_a_decoder_that_works_too_long_is_stopped(tmp_path: Path) -> None:
+    ffmpeg(*picture("color=gray:s=1920x1080:r=25:d=1"), *X264, tmp_path / "short.mp4")
+    ffmpeg("-stream_loop", "200", "-i", tmp_path / "short.mp4", "-c", "copy", tmp_path / "a.mp4")
+    assert outcome(tmp_path / "a.mp4", max_seconds=1) == (Code.DECODER_STOPPED, None)
+
+
+def test_a_header_that_asks_for_too_much_memory_is_not_believed(tmp_path: Path) -> None:
+    """Nine thousand pixels square, one colour, in a few kilobytes."""
+    ffmpeg(*picture("color=black:s=9000x9000:d=0.04"), "-c:v", "png", "-frames:v", "1", tmp_path / "a.mkv")
+    assert outcome(tmp_path / "a.mkv")[0] in (Code.NO_STREAM, Code.NO_FRAMES)
+
+
+@pytest.mark.parametrize("at", [22, 24, 28, 40])
+def test_a_wav_whose_header_lies_is_refused_or_read_as_far_as_it_goes(tmp_path: Path, at: int) -> None:
+    """Channels, sample rate, bytes a second and length, each as large as it can be."""
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1:r=8000", "-bitexact", tmp_path / "whole.wav")
+    data = bytearray((tmp_path / "whole.wav").read_bytes())
+    data[at : at + 2] = b"\xff\xff"
+    data[at + 2 : at + 4] = b"\xff\x7f" if at > 22 else data[at + 2 : at + 4]
+    (tmp_path / "a.wav").write_bytes(data)
+    assert outcome(tmp_path / "a.wav")[1] in {1.0, Code.MEDIA_UNREADABLE, Code.NO_SAMPLES, Code.EMPTY_SPAN}
+
+
+@pytest.mark.parametrize(
+    "media", ["../out.mp4", "a/../../out.mp4", "{root}/out.mp4", "link.mp4", "folder/out.mp4", "circle.mp4", "x" * 300]
+)
+def test_a_path_out_of_the_corpus_stops_before_any_work(tmp_path: Path, media: str) -> None:
+    root = tmp_path / "films"
+    root.mkdir()
+    (tmp_path / "out.mp4").write_bytes(b"")
+    (root / "link.mp4").symlink_to(tmp_path / "out.mp4")
+    (root / "folder").symlink_to(tmp_path)
+    (root / "circle.mp4").symlink_to("circle.mp4")
+    (root / "clips.csv").write_text(f"clip_id,media,happy\na,{media.format(root=tmp_path)},1\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="expected a path inside the corpus folder"):
+        corpus.read(root, ["happy"])
+
+
+def test_what_is_no_file_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name in ("folder.mp4", "pipe.mp4", "gone.mp4"):
+        assert outcome(tmp_path / name) == (Code.MEDIA_MISSING, Code.MEDIA_MISSING)

@@ -143,7 +143,7 @@ def test_words_begin_when_the_synthesiser_says_them(sample_run: Workspace) -> No
 def test_a_second_run_computes_nothing_and_changes_no_byte(sample_run: Workspace) -> None:
     before = sample_run.bytes_of(*STAGES)
     printed = sample_run.stages(*STAGES)
-    assert printed.count(" 0 computed") == len(STAGES) - 2  # all but manifest and align, which are no work of single clips
+    assert printed.count(" 0 computed") == len(STAGES) - 3  # all but manifest, tune_text and align, no work of single clips
     assert sample_run.bytes_of(*STAGES) == before
 
 
@@ -273,7 +273,7 @@ def test_one_clip_changed_is_one_clip_redone(troubled: Workspace) -> None:
         assert f"{stage}: {count} clips, 1 computed, {count - 1} reused" in printed, printed
     assert present(troubled, "valid") == {"wall": {"text", "audio", "vision"}}
     (films / "wall.mp4").write_bytes(original)
-    assert troubled.stages(*STAGES).count(" 0 computed") == len(STAGES) - 2
+    assert troubled.stages(*STAGES).count(" 0 computed") == len(STAGES) - 3
 
 
 def test_of_two_faces_the_one_whose_mouth_moves_with_the_sound_is_taken(troubled: Workspace) -> None:
@@ -295,7 +295,7 @@ def test_a_face_that_leaves_and_returns_is_missing_meanwhile_alone(troubled: Wor
 
 def test_a_text_that_nobody_can_have_said_keeps_every_word(troubled: Workspace) -> None:
     found = {clip_id: words.read(troubled.shards("transcripts"), clip_id).words for clip_id in ("wordy", "wrong")}
-    assert {clip_id: len(spoken) for clip_id, spoken in found.items()} == {"wordy": 300, "wrong": 9}
+    assert {clip_id: len(spoken) for clip_id, spoken in found.items()} == {"wordy": 300, "wrong": 10}
     seconds = float(
         next(row["duration"] for row in rows(troubled.folder / "data/tensors/other.csv") if row["clip_id"] == "wordy")
     )

@@ -124,11 +124,11 @@ def name_clips(pairs: list[tuple[Clip, Path]], films: Films) -> None:
             clip.clip_id = of_file[film] if count[film] == 1 else f"{of_file[film]}_{seen[film]:03d}"
 
 
-def cut(clip: Clip, film: Path, duration: float, ffmpeg: str) -> list[Clip]:
+def cut(clip: Clip, film: Path, duration: float, decoder: params.Decoder) -> list[Clip]:
     """The utterances of a long film; the film whole where it is short, or has none."""
     if duration <= speech.LONGEST or clip.start is not None or clip.end is not None or clip.text:
         return [clip]
-    spans = speech.utterances(speech.levels(film, duration, ffmpeg))
+    spans = speech.utterances(speech.levels(film, duration, decoder))
     if not spans:
         clip.notes.append("no speech found: left whole")
         return [clip]
@@ -167,7 +167,7 @@ def add(pairs: list[tuple[Clip, Path]], films: Films, folder: Path, found: Found
 
 
 def convert(args: argparse.Namespace) -> Found:
-    settings = params.load() if params.PATH.is_file() or not args.labels else None
+    settings = params.load() if params.PATH.is_file() or args.segment or not args.labels else None
     labels = [name.strip() for name in args.labels.split(",")] if args.labels else settings.corpus.labels if settings else []
     films = Films(args.media or args.corpus)
     found = Found(labels)
@@ -177,7 +177,6 @@ def convert(args: argparse.Namespace) -> Found:
     else:
         pairs = [(Clip(""), path) for path in films.paths]
     name_clips(pairs, films)
-    ffmpeg = settings.decoder.ffmpeg if settings else "bundled"
-    add(pairs, films, args.corpus, found, partial(cut, ffmpeg=ffmpeg) if args.segment else whole)
+    add(pairs, films, args.corpus, found, partial(cut, decoder=settings.decoder) if settings and args.segment else whole)
     found.remarks.append("edit clips.csv: split, speaker, text where it is known, and the labels")
     return found

@@ -80,7 +80,7 @@ class Shards:
 
 def close(folder: Path) -> None:
     """Close the archives beneath a folder that is to be deleted."""
-    for path in [path for path in list(_open) if path.is_relative_to(folder)]:
+    for path in [path for path in list(_open) if path.is_relative_to(folder.absolute())]:
         _open.pop(path).close()
 
 
@@ -89,6 +89,7 @@ _open: dict[Path, zipfile.ZipFile] = {}
 
 def _archive(path: Path) -> zipfile.ZipFile:
     """One open archive a process: reading its directory costs more than a clip's file."""
+    path = path.absolute()
     if path not in _open:
         _open[path] = zipfile.ZipFile(path)
     return _open[path]

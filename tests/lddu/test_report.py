@@ -152,10 +152,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page_of(folder: Path, monkeypatch: pytest.MonkeyPatch, clips: int = len(HAS)) -> str:
     tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    tree["corpus"] = {"root": "films/<my> corpus", "labels": LABELS}
+    tree["corpus"] |= {"root": "films/<my> corpus", "labels": LABELS}
     tree["report"]["clips"] = clips
     monkeypatch.chdir(folder)
-    shards._archive.cache_clear()  # its paths are relative to the folder of the run
     report.report(params.Params.model_validate(tree))
     return (folder / "report/index.html").read_text(encoding="utf-8")
 

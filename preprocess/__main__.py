@@ -1,14 +1,17 @@
-"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names."""
+"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names; STAGE `store`: look after finished work."""
 
 import argparse
+import errno
 import importlib
 import sys
 
 from params import ParameterError
+from preprocess import inventory, work
 from preprocess.corpus import CorpusError
 from preprocess.media import MediaError
 from preprocess.models import ModelError
 from preprocess.refusals import TooManyError
+from preprocess.work import WorkerDiedError
 
 STAGES = (
     "models",
@@ -27,12 +30,30 @@ STAGES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
-    parser.add_argument("stage", choices=STAGES)
-    stage = parser.parse_args().stage
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
+    for name in STAGES:
+        stages.add_parser(name)
+    stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
+    asked = parser.parse_args()
+    stage = asked.stage
+    work.end_with_parent()
     try:
+        if stage == "store":
+            return inventory.main(asked.command)
         importlib.import_module(f"preprocess.{stage}").main()
-    except (ParameterError, CorpusError, MediaError, ModelError, TooManyError) as error:
+    except (ParameterError, CorpusError, MediaError, ModelError, TooManyError, WorkerDiedError) as error:
         sys.exit(f"{stage}: {error}")
+    except OSError as error:
+        work.stop()
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(
+            f"{stage}: the disk is full ({error.filename or 'unnamed file'}); finished clips are kept, free some and run again"
+        )
+    except KeyboardInterrupt:
+        work.stop()
+        print(f"{stage}: stopped; finished clips are kept, run again to go on", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,11 @@ def probe(name: str, root: Path) -> Probed:
         return Probed(name, hashlib.file_digest(file, "sha256").hexdigest(), streams)
 
 
+def deadly(name: str) -> Probed:
+    """What is said of a file that ends the process that reads it."""
+    return Probed(name, code=Code.WORKER_DIED, detail=f"{name}: the worker that read it died, tried with others and alone")
+
+
 def medium(clip: Clip, probed: Probed) -> Medium | Refused:
     """The clip's part of a probed file, or why there is none."""
     if probed.streams is None:
@@ -122,7 +127,8 @@ def main() -> None:
     for speaker, splits in corpus.leakage(clips).items():
         print(f"leakage: speaker {speaker} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
-    probing = work.each(partial(probe, root=root), names, work.workers(settings.run.workers), module="preprocess.manifest")
+    count = work.workers(settings.run.workers)
+    probing = work.each(partial(probe, root=root), names, count, "preprocess.manifest", died=deadly)
     probed = {item.media: item for item in track(probing, "manifest", len(names))}
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]

@@ -1,6 +1,8 @@
 """What every stage over clips does: fill its output from the store, computing only what is missing."""
 
+import errno
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -12,8 +14,10 @@ from typing import Any
 import params
 from preprocess import refusals, shards, sources, store, work
 from preprocess.progress import track
-from preprocess.refusals import Refusal, Refused
+from preprocess.refusals import Code, Refusal, Refused
 from preprocess.store import Store
+
+SPARE = 64 << 20  # bytes free on the disk below which a failure is the disk's rather than the clip's
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,24 @@ class Missing:
 def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
     """Make the stage's output of these clips, and say how many were computed, reused and refused."""
     kept = Store(store.root(run.store) / stage.name)
-    keys = _keys(stage, tasks)
-    missing = [Missing(task, keys[task.clip_id]) for task in tasks if not kept.has(keys[task.clip_id])]
-    _compute_all(stage, missing, kept, run)
-    refused = _publish(stage, {task.clip_id: kept.path(keys[task.clip_id]) for task in tasks})
+    with work.alone(stage.name):
+        kept.sweep()
+        keys = _keys(stage, tasks)
+        missing = [Missing(task, keys[task.clip_id]) for task in tasks if not _is_done(kept, keys[task.clip_id])]
+        _compute_all(stage, missing, kept, run)
+        refused = _publish(stage, {task.clip_id: kept.path(keys[task.clip_id]) for task in tasks})
+        kept.use(stage.name, sorted(set(keys.values())))
     reused = len(tasks) - len(missing)
     print(f"{stage.name}: {len(tasks)} clips, {len(missing)} computed, {reused} reused, {len(refused)} refused")
     refusals.announce(refused)
+
+
+def _is_done(kept: Store, key: str) -> bool:
+    """Whether the clip need not be tried: a worker may have died for want of memory, so that is tried in every run."""
+    if not kept.has(key):
+        return False
+    refusal = _refusal(kept.path(key))
+    return refusal is None or refusal["code"] != Code.WORKER_DIED
 
 
 def _keys(stage: Stage, tasks: list[Task]) -> dict[str, str]:
@@ -89,25 +104,39 @@ def _compute_all(stage: Stage, missing: list[Missing], kept: Store, run: params.
         return
     compute = partial(_compute, work=stage.work, kept=kept)
     todo = sorted(missing, key=lambda item: (-item.task.seconds, item.clip_id))
-    done = work.each(compute, todo, min(work.workers(run.workers), len(todo)), module=stage.module)
+    done = work.each(compute, todo, min(work.workers(run.workers), len(todo)), stage.module, partial(_refuse_deadly, kept=kept))
     for _ in track(done, stage.name, len(todo), {item.clip_id: item.task.seconds for item in todo}):
         pass
 
 
 def _compute(item: Missing, work: Callable[[Task, Path], None], kept: Store) -> Missing:
-    """In a worker: make one clip's entry. A refusal is a result too, and as final."""
+    """In a worker: make one clip's entry. A refusal is a result too, and as final, unless the disk is full."""
     with kept.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
         try:
             work(item.task, folder)
         except Refusal as refusal:
-            shutil.rmtree(folder)
-            folder.mkdir()
-            text = json.dumps({"code": refusal.code, "detail": refusal.detail}, ensure_ascii=False)
-            (folder / shards.REFUSED).write_text(text, encoding="utf-8")
-        kept.add(item.key, folder)
+            if shutil.disk_usage(folder).free < SPARE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept.folder)) from refusal
+            _refuse(item, kept, refusal)
+        else:
+            kept.add(item.key, folder)
     return item
+
+
+def _refuse_deadly(item: Missing, kept: Store) -> Missing:
+    _refuse(item, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
+    return item
+
+
+def _refuse(item: Missing, kept: Store, refusal: Refusal) -> None:
+    with kept.workplace() as workplace:
+        text = json.dumps({"code": refusal.code, "detail": refusal.detail}, ensure_ascii=False)
+        folder = Path(workplace) / "entry"
+        folder.mkdir()
+        (folder / shards.REFUSED).write_text(text, encoding="utf-8")
+        kept.add(item.key, folder)
 
 
 def _publish(stage: Stage, entries: dict[str, Path]) -> list[Refused]:

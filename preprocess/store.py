@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 BLOCK = 1 << 20  # bytes copied at a time
+STALE = 24 * 3600  # seconds after which unfinished work belongs to nobody
 
 
 def root(store: str) -> Path:
@@ -58,6 +60,20 @@ class Store:
             return True
         path.unlink()
         return False
+
+    def use(self, stage: str, keys: list[str]) -> None:
+        """Note the entries that this checkout's output is made of, which `python -m preprocess store prune` keeps."""
+        checkout = hashlib.sha256(str(Path.cwd().resolve()).encode()).hexdigest()[:16]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / f"unfinished-{stage}-{checkout}"
+        unfinished.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
+        unfinished.replace(self.folder / f"{checkout}.used")
+
+    def sweep(self) -> None:
+        """Remove what killed processes left unfinished a day ago or longer."""
+        for path in self.folder.glob("unfinished-*"):
+            if time.time() - path.stat().st_mtime > STALE:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def workplace(self) -> TemporaryDirectory:
         """A folder on the store's own file system in which an entry's files are made."""

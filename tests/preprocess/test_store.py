@@ -2,10 +2,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from preprocess import shards, store
+from preprocess import inventory, shards, store
 from preprocess.shards import Shards
 from preprocess.store import Store
 
@@ -58,6 +58,7 @@ def test_the_store_lies_under_the_main_checkout_in_a_copy_of_it(monkeypatch: pyt
     assert store.root("/shared/store") == Path("/shared/store")
 
 
+@settings(deadline=None)  # disks are slow at times
 @given(some.permutations([f"clip{i}" for i in range(9)]))
 def test_shards_are_the_same_in_any_order(tmp_path_factory: pytest.TempPathFactory, order: list[str]) -> None:
     folder = tmp_path_factory.mktemp("shards")
@@ -88,3 +89,25 @@ def test_a_clips_file_can_be_sought_in_without_reading_it_whole(tmp_path: Path) 
 def test_archives_hold_no_dates(tmp_path: Path) -> None:
     with zipfile.ZipFile(entry(Store(tmp_path), "aa", json=b"{}")) as archive:
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_pruning_keeps_what_an_output_is_made_of_and_drops_the_rest(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    for key in ("aa", "bb"):
+        entry(kept, key, json=b"{}")
+    assert "left as it is" in inventory.prune(tmp_path)
+    kept.use("frames", ["aa"])
+    assert inventory.prune(tmp_path).startswith("1 entries dropped")
+    assert kept.has("aa")
+    assert not kept.has("bb")
+    assert inventory.size(tmp_path).startswith("1 entries")
+
+
+def test_checking_removes_damaged_entries_and_names_them(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    whole, damaged = entry(kept, "aa", json=b"{}"), entry(kept, "bb", json=b"{}")
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    assert "1 damaged and removed" in (said := inventory.check(tmp_path))
+    assert damaged.name in said
+    assert whole.exists()
+    assert not damaged.exists()

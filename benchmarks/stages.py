@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 import params
 
-STAGES = ["frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision"]
+STAGES = ["frames", "audio", "faces", "transcripts", "tune_text", "encode_text", "encode_audio", "encode_vision"]
 BARE = {"frames": "-an", "audio": "-vn"}  # what ffmpeg alone leaves out of the same work
 
 

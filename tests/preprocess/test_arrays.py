@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
+import params
 from preprocess import arrays, audio, media
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -17,7 +19,7 @@ def test_arrays_come_back_from_the_file_as_they_were(tmp_path: Path, seen: bool)
     streams = media.probe(tmp_path / "a.mkv")
     assert (streams.sample_rate, streams.width, streams.frame_rate) == ((16000, 64, 10.0) if seen else (16000, 0, 0.0))
     assert streams.duration == pytest.approx(2.0, abs=0.01)
-    audio.write(tmp_path / "a.mkv", 0.0, streams.duration, "bundled", tmp_path / "a.flac")
+    audio.write(tmp_path / "a.mkv", 0.0, streams.duration, params.load(ROOT / "params.yaml").decoder, tmp_path / "a.flac")
     heard, _ = soundfile.read(tmp_path / "a.flac", dtype="float32")
     assert len(heard) == pytest.approx(len(wave), abs=16)
     assert heard == pytest.approx(wave[: len(heard)], abs=2e-5)  # of 16 bits

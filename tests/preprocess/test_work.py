@@ -58,10 +58,11 @@ def test_a_deadly_task_that_nothing_stands_in_for_is_named() -> None:
 
 
 PROGRAM = f"""
-import sys
+import signal, sys
 from functools import partial
 from pathlib import Path
 from preprocess import work
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
 from {MODULE} import sleep
 work.end_with_parent()
 try:

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 import params
 
 STAGES = ["frames", "audio", "faces", "transcripts", "tune_text", "encode_text", "encode_audio", "encode_vision"]
+COPIES = {"tune_text"}  # does no work of single clips, and is not timed
 BARE = {"frames": "-an", "audio": "-vn"}  # what ffmpeg alone leaves out of the same work
 
 
@@ -98,6 +99,8 @@ def main() -> None:
                 set_run(folder, workers)
                 taken[workers] = run(stage, folder)
             start = run(stage, folder)
+            if stage in COPIES:
+                continue
             gain = (taken[1] - start) / max(taken[2] - start, 1e-9)
             alone = f"{bare(stage, films):8.2f}" if stage in BARE else f"{'':>8}"
             print(

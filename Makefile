@@ -23,7 +23,7 @@ endif
 	dvc repro
 
 test: install
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 lint: install
 	ruff check .

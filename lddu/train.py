@@ -12,7 +12,7 @@ from typing import cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -141,6 +141,7 @@ def fit(
                 broadcast(list(training.scored.buffers()))
             training.model.load_state_dict(dict(training.scored.named_buffers()), strict=False)
             row |= _named("valid", assess(training, held_out, valid, settings, accelerator))
+            (row,) = broadcast_object_list([row])  # or processes might stop after different epochs
             keep_the_best(training, {"epoch": epoch, **row}, settings.choose)
             if accelerator.is_main_process:
                 training.save(folder)

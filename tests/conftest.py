@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from preprocess.shards import Shards
 
@@ -87,6 +88,17 @@ def checkout(folder: Path, **values: object) -> Workspace:
     return made
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes, one has all tests of the shared run, and has them first; the others' files stay whole."""
+    shared = [item for item in items if "sample_run" in getattr(item, "fixturenames", ())]
+    others = [item for item in items if item not in set(shared)]
+    for item in shared:
+        item.add_marker(pytest.mark.xdist_group("sample_run"))
+    for item in others:
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    items[:] = shared + others
+
+
 SMALL = {"sample.clips": 32, "train.epochs": 2, "report.clips": 3}
 
 
@@ -99,9 +111,17 @@ def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def models(sample_run: Workspace) -> Path:
-    """The embedded networks, `<role>/` each."""
-    return sample_run.folder / "data" / "models"
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded networks, `<role>/` each, fetched once for all processes of the tests."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "networks"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "fetched").exists():
+            folder.mkdir()
+            (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+            Workspace(folder).stages("models")
+            (folder / "fetched").touch()
+    return folder / "data" / "models"
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 from conftest import Parameters
 from safetensors.torch import load_file, save_file
 
-from lddu import checkpoint, weights
+import params
+from lddu import checkpoint, processes, weights
 from lddu import train as stage
 from lddu.device import DeviceError
+from lddu.device import accelerator as accelerator_on
 from lddu.model import LDDUConfig
 from lddu.processes import ProcessError
 from lddu.tensors import TensorError
@@ -139,12 +142,30 @@ def test_two_processes_train_as_one(parameters: Parameters) -> None:
     tree["train"]["model"] |= {"dropout": 0.0, "head_dropout": 0.0, "modality_dropout": 0.0}
     tree["train"]["loss"] |= {"ordinality": 0.0}
     found = []
-    for processes in (1, 2):
-        tree["train"]["processes"] = processes
+    for count in (1, 2):
+        tree["train"]["processes"] = count
         train(parameters().model_validate(tree))
         found.append(curves())
     for one, two in zip(*found, strict=True):
         assert two == pytest.approx(one, abs=1e-3)
+
+
+def train_by_different_scores(parameters: params.Params, folder: Path) -> None:
+    """In each process: valid labels of its own; it leaves the epochs that it ran."""
+    learning, held_out, statistics = stage.read(parameters)
+    accelerator = accelerator_on("cpu", 1, "float32")
+    rank = accelerator.process_index
+    of_rank = replace(held_out, labels=held_out.labels if rank == 0 else 1 - held_out.labels)
+    training = stage.begin(parameters.train, learning, statistics, accelerator.device)
+    stage.fit(training, learning, of_rank, parameters.train, accelerator, folder / "checkpoint", "")
+    (folder / f"{rank}.json").write_text(json.dumps([training.best_epoch, len(training.curves)]), encoding="utf-8")
+
+
+def test_processes_stop_together_though_their_scores_differ(parameters: Parameters, tmp_path: Path) -> None:
+    settings = parameters(epochs=30, patience=1, processes=2)
+    processes.start(train_by_different_scores, 2, torch.device("cpu"), (settings, tmp_path))
+    main, other = (json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1))
+    assert main == other
 
 
 def test_a_failure_in_one_of_several_processes_is_told(parameters: Parameters) -> None:

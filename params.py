@@ -349,6 +349,7 @@ def apply(preset: Path, path: Path = PATH) -> None:
         raise ParameterError(f"{preset} does not exist; presets that do: {known}")
     editor = YAML()
     editor.preserve_quotes, editor.width = True, 4096
+    editor.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
     tree = editor.load(path)
     _merge(tree, editor.load(preset) or {})
     draft = path.with_suffix(".draft")

@@ -224,9 +224,10 @@ class Loss(Section):
     features: Literal["both", "mu"]
     temperature: Positive
     queue: NotNegativeCount
-    calibration_form: Literal["unimodal", "released"]
+    calibration_form: Literal["excess", "unimodal", "released"]
     sharpness: Positive
     noise: list[Noise]
+    noised: Count
 
     @model_validator(mode="after")
     def ordinality_has_noise(self) -> "Loss":

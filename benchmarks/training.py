@@ -46,6 +46,7 @@ def clips(batch_size: int, device: torch.device) -> Batch:
         features={m: torch.randn(batch_size, ROWS, d, generator=generator).to(device) for m, d in dims.items()},
         masks={m: torch.ones(batch_size, ROWS, dtype=torch.bool, device=device) for m in dims},
         labels=(torch.rand(batch_size, LDDUConfig().labels, generator=generator) < 0.25).float().to(device),
+        excess=torch.randn(batch_size, len(dims), LDDUConfig().labels, generator=generator).to(device),
     )
 
 
@@ -77,7 +78,7 @@ def step_case(device: str, threads: int, precision: str, repeats: int, batch_siz
     losses = LDDULoss(model.config, LossConfig(queue=queue, **loss)).to(accelerator.device)
     optimizer = torch.optim.AdamW(decay_groups(torch.nn.ModuleList([model, losses]), 0.01))
     batch = clips(batch_size, accelerator.device)
-    noised = ("text", "faded") if losses.config.ordinality else None
+    noised = {"text": "faded"} if losses.config.ordinality else {}
     if queue and losses.config.contrast:  # a full queue, as in all steps but the first
         losses.queue.features.copy_(torch.nn.functional.normalize(torch.randn_like(losses.queue.features)))
         losses.queue.classes.random_(0, losses.kinds)
@@ -98,7 +99,7 @@ def parts_case(device: str, threads: int, precision: str, repeats: int) -> dict:
     found = {"evaluation": median(lambda: predict(model, [batch], accelerator), accelerator, repeats)}
     model.train()
     found["forward"] = median(lambda: Step(0).read(model, batch, 0), accelerator, repeats)
-    output = Step(0, ("text", "faded")).read(model, batch, 0)
+    output = Step(0, {"text": "faded"}).read(model, batch, 0)
     for name in ("bce", *PARTS):
         weights: dict[str, Any] = {part: float(part == name) for part in PARTS}
         losses = LDDULoss(model.config, LossConfig(**weights)).to(accelerator.device)

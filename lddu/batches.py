@@ -14,11 +14,12 @@ LARGEST_SHARE = 0.5
 
 
 class Batch(TypedDict):
-    """B clips: features (B, L, D) and masks (B, L) a modality, labels (B, C)."""
+    """B clips: features (B, L, D) and masks (B, L) a modality, labels (B, C), excess errors (B, M, C), NaN where unknown."""
 
     features: dict[str, Tensor]
     masks: dict[str, Tensor]
     labels: Tensor
+    excess: Tensor
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,15 @@ class Share:
 class Clips:
     """A split on a device, of which any selection of clips is a batch."""
 
-    def __init__(self, split: Split, device: torch.device) -> None:
+    def __init__(self, split: Split, device: torch.device, excess: Tensor | None = None) -> None:
+        clips, labels = split.labels.shape
         self.device = device
         self.rows = {m: _rows(mask) for m, mask in split.masks.items()}
         held = device if _fits(split, device) else torch.device("cpu")
         self.features = {m: x.to(held) for m, x in split.features.items()}
         self.masks = {m: x.to(held) for m, x in split.masks.items()}
         self.labels = split.labels.to(held)
+        self.excess = (torch.full((clips, len(split.masks), labels), torch.nan) if excess is None else excess).to(held)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,6 +56,7 @@ class Clips:
             features={m: x[index, : longest[m]].to(self.device) for m, x in self.features.items()},
             masks={m: x[index, : longest[m]].to(self.device) for m, x in self.masks.items()},
             labels=self.labels[index].to(self.device),
+            excess=self.excess[index].to(self.device),
         )
 
 

@@ -4,7 +4,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -17,8 +17,8 @@ from lddu.batches import Batch, Share
 from lddu.losses import LDDULoss
 from lddu.model import LDDU, LDDUOutput, StandIn
 
-# Told of every batch's output and labels as they come.
-Watcher = Callable[[LDDUOutput, Tensor], None]
+# Told of every batch and its output as they come.
+Watcher = Callable[[LDDUOutput, Batch], None]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Means:
             self.sums[name] = self.sums[name].to(value.device) + value.detach() * clips
         self.clips += clips
 
-    def watch(self, output: LDDUOutput, labels: Tensor) -> None:
-        total, parts = self.loss(output, labels)
-        self.add(total, parts, len(labels))
+    def watch(self, output: LDDUOutput, batch: Batch) -> None:
+        total, parts = self.loss(output, batch["labels"], batch["excess"])
+        self.add(total, parts, len(batch["labels"]))
 
     def result(self) -> dict[str, float]:
         return {name: float(value) / max(self.clips, 1) for name, value in self.sums.items()}
@@ -77,29 +77,33 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 
 @dataclass(frozen=True)
 class Step:
-    """How the clips of one step are read: with which random numbers, and which modality is also read noised, and how."""
+    """How the clips of one step are read: with which random numbers, and which modalities are also read noised, and how."""
 
     seed: int
-    noised: tuple[str, str] | None = None  # modality, kind of noise
+    noised: dict[str, str] = field(default_factory=dict)  # the kind of noise by modality
 
     def read(self, model: LDDU, batch: Batch, part: int) -> LDDUOutput:
         """The network's output for a part of the step's clips; the same again when called again."""
         torch.manual_seed(self.seed + part)
         output = model(batch["features"], batch["masks"])
-        m, kind = self.noised or ("", "")
-        if m not in batch["masks"]:
-            return output
-        x, mask = model.observed(m, batch["features"], batch["masks"])
-        level = torch.rand(len(x), device=x.device)
-        _, _, sigma = model.read(m, noise.KINDS[kind](x, mask, level), mask)
-        return replace(output, noise_level={m: level}, noised_sigma={m: sigma})
+        levels, sigmas = {}, {}
+        for m, kind in self.noised.items():
+            if m in batch["masks"]:
+                x, mask = model.observed(m, batch["features"], batch["masks"])
+                levels[m] = torch.rand(len(x), device=x.device)
+                _, _, sigmas[m] = model.read(m, noise.KINDS[kind](x, mask, levels[m]), mask)
+        return replace(output, noise_level=levels, noised_sigma=sigmas)
 
 
-def steps_of(seed: int, epoch: int, count: int, modalities: Sequence[str], kinds: Sequence[str]) -> list[Step]:
-    """The steps of an epoch: the same for the same seed and epoch, whatever came before and in every process."""
+def steps_of(seed: int, epoch: int, count: int, modalities: Sequence[str], kinds: Sequence[str], noised: int = 1) -> list[Step]:
+    """The steps of an epoch: the same for the same seed and epoch, whatever came before and in every process.
+
+    Each draws `noised` modalities, or all if there are fewer, and a kind of noise for each.
+    """
     drawn = random.Random(f"{seed} {epoch}")  # noqa: S311 - no secret
     seeds = [drawn.randrange(2**62) for _ in range(count)]
-    return [Step(one, (drawn.choice(modalities), drawn.choice(kinds)) if kinds else None) for one in seeds]
+    chosen = min(noised, len(modalities)) if kinds else 0
+    return [Step(one, {m: drawn.choice(kinds) for m in drawn.sample(modalities, chosen)}) for one in seeds]
 
 
 def train_epoch(
@@ -135,7 +139,7 @@ def in_one_pass(
     """Leave the gradients of a batch of one part; returns the loss and its parts."""
     with accelerator.autocast():
         output = step.read(model, share.parts[0], 0)
-    total, parts = loss(output, share.parts[0]["labels"])
+    total, parts = loss(output, share.parts[0]["labels"], share.parts[0]["excess"])
     total.backward()
     return total, parts
 
@@ -156,13 +160,14 @@ def in_two_passes(
             return step.read(model, share.parts[part], rank * len(share.parts) + part).tensors()
 
     with torch.no_grad():
-        outputs = [read(part) | {"labels": batch["labels"]} for part, batch in enumerate(share.parts)]
+        told = [{"labels": batch["labels"], "excess": batch["excess"]} for batch in share.parts]
+        outputs = [read(part) | of_part for part, of_part in enumerate(told)]
     joined = {name: torch.cat([output[name] for output in outputs]) for name in outputs[0]}
     if several:
         joined = {name: gathered(x, share.sizes, accelerator) for name, x in joined.items()}
-    labels = joined.pop("labels")
+    labels, excess = joined.pop("labels"), joined.pop("excess")
     leaves = {name: x.requires_grad_(x.is_floating_point()) for name, x in joined.items()}
-    total, parts = loss(LDDUOutput.of(leaves), labels)
+    total, parts = loss(LDDUOutput.of(leaves), labels, excess)
     total.backward()
     start = sum(share.sizes[:rank])
     for part, batch in enumerate(share.parts):
@@ -194,7 +199,7 @@ def predict(model: LDDU, batches: Iterable[Batch], accelerator: Accelerator, wat
         with accelerator.autocast():
             output = model(batch["features"], batch["masks"])
         for watcher in watchers:
-            watcher(output, batch["labels"])
+            watcher(output, batch)
         seen["log_probs"].append(output.log_probs)
         seen["log_not_probs"].append(output.log_not_probs)
         for m, log_norm in output.log_sigma_norm().items():
@@ -220,7 +225,7 @@ class Moments:
         self.model = model
         self.sums: dict[str, tuple[Tensor, ...]] = {}
 
-    def watch(self, output: LDDUOutput, _labels: Tensor) -> None:
+    def watch(self, output: LDDUOutput, _batch: Batch) -> None:
         for m, present in output.present.items():
             mapped, mu, sigma = output.mapped[m], output.mu[m], output.sigma[m]
             there = present.double()

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from torch import Tensor
 from tqdm import tqdm
 
 import params
 from lddu import baselines, metrics, plots, quantiles, uncertainty, weights
-from lddu.batches import Clips, in_order
+from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
 from lddu.model import LDDU, LDDUOutput
@@ -54,8 +53,8 @@ class Scored:
 def predict_splits(model: LDDU, splits: dict[str, Clips], accelerator: Accelerator, bar: tqdm) -> dict[str, Predictions]:
     """Predictions of every split."""
 
-    def advance(_output: LDDUOutput, labels: Tensor) -> None:
-        bar.update(len(labels))
+    def advance(_output: LDDUOutput, batch: Batch) -> None:
+        bar.update(len(batch["labels"]))
 
     model.to(accelerator.device)
     return {name: predict(model, in_order(clips, BATCH), accelerator, [advance]) for name, clips in splits.items()}

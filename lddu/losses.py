@@ -15,6 +15,8 @@ from lddu.model import LDDUConfig, LDDUOutput
 
 # Keeps the scale of errors that hardly differ within bounds.
 LEAST_VARIANCE = 1e-6
+# How much log ‖σ‖ is to rise for each standard deviation of excess error that is to be expected.
+RISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class LossConfig:
     features: str = "both"  # what is contrasted: μ and σ, or "mu"
     temperature: float = 0.07
     queue: int = 8192  # features of earlier batches that the contrast looks at
-    calibration_form: str = "unimodal"  # or "released"
+    calibration_form: str = "unimodal"  # of σ: by the error of a head on μ; or "excess": by lddu/excess.py; or "released"
     sharpness: float = 10.0  # κ of the ordinality
 
 
@@ -43,13 +45,14 @@ class LDDULoss(nn.Module):
         self.kinds = 2 * network.labels * len(network.dims)
         width = network.latent if self.config.features == "mu" else 2 * network.latent
         self.queue = FeatureQueue(self.config.queue if self.config.contrast else 0, width)
-        unimodal = self.config.calibration and self.config.calibration_form == "unimodal"
+        unimodal = bool(self.config.calibration) and self.config.calibration_form == "unimodal"
         self.heads = UnimodalHeads(network) if unimodal else None
 
-    def forward(self, output: LDDUOutput, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, output: LDDUOutput, labels: Tensor, excess: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The total and its parts before weighting, of intensities (B, C): a label is present iff above 0, NaN is unknown.
 
-        In training the batch's features enter the queue afterwards. Ordinality is there where the output has a noised copy.
+        Calibration by excess errors needs them, (B, M, C), NaN where unknown; without them they all are. In training the
+        batch's features enter the queue afterwards. Ordinality is there where the output has a noised copy.
         """
         targets = presence(labels, output)
         weights = {"bce": 1.0}
@@ -63,6 +66,9 @@ class LDDULoss(nn.Module):
         if self.heads is not None:
             weights |= {"unimodal": self.config.calibration, "calibration": self.config.calibration}
             parts["unimodal"], parts["calibration"] = self.heads(output, targets)
+        elif self.config.calibration and self.config.calibration_form == "excess":
+            weights["calibration"] = self.config.calibration
+            parts["calibration"] = self.by_excess(output, excess)
         elif self.config.calibration:
             weights["calibration"] = self.config.calibration
             norms, known = joined_norm(output.sigma, output.present), ~targets.isnan()
@@ -85,6 +91,12 @@ class LDDULoss(nn.Module):
         if self.training:
             self.queue.enter(features, classes)
         return loss
+
+    def by_excess(self, output: LDDUOutput, excess: Tensor | None) -> Tensor:
+        log_norms = torch.stack([sigma.norm(dim=-1).log() for sigma in output.sigma.values()])  # (M, B, C)
+        present = torch.stack(list(output.present.values()))[..., None]
+        errors = torch.full_like(log_norms, torch.nan) if excess is None else excess.transpose(0, 1)
+        return excess_calibration(log_norms, errors, present & ~errors.isnan())
 
     def ordinality(self, output: LDDUOutput) -> Tensor:
         terms = []
@@ -234,6 +246,16 @@ def error_calibration(scores: Tensor, errors: Tensor, known: Tensor) -> Tensor:
     """
     of_scores, of_errors = (log_softmax_of(x.flatten(1), known.flatten(1)) for x in (scores, errors))
     return symmetric_divergence(of_scores, of_errors, known.flatten(1)) / len(scores)
+
+
+def excess_calibration(log_norms: Tensor, excess: Tensor, known: Tensor) -> Tensor:
+    """Mean of ((s - s̄) / RISE - e)²: s = log ‖σ‖ becomes RISE times the excess error e that is to be expected of the features.
+
+    All (M, B, C); s̄ is the mean over the known of B, label by label of each modality, so that the level of s is free.
+    """
+    count = known.sum(dim=1, keepdim=True).clamp(min=1)
+    centred = log_norms - log_norms.where(known, 0).sum(dim=1, keepdim=True) / count
+    return masked_mean((centred / RISE - excess.nan_to_num()).square(), known)
 
 
 def ordinality(log_norms: Tensor, levels: Tensor, known: Tensor, sharpness: float) -> Tensor:

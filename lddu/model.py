@@ -393,20 +393,22 @@ class LDDU(nn.Module):
         )  # fmt: skip
 
     def read(self, m: str, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Z (B, C, d), μ and σ (B, C, z) of one modality's features (B, L, D) and mask (B, L), whatever else is there."""
-        if self.config.rows == "mean":
-            x = (x * mask[..., None]).sum(dim=1, keepdim=True) / mask.sum(dim=1).clamp(min=1)[:, None, None]
-            mask = mask.any(dim=1, keepdim=True)
+        """Z (B, C, d), μ and σ (B, C, z) of what was observed of one modality, whatever else is there."""
         mask = mask | ~mask.any(dim=1, keepdim=True)  # a clip without it attends anywhere: replaced later, but must be finite
         mapped = self.mapping[m](self.labels, self.extractor[m](x, mask), mask)
         return mapped, *self.distribution[m](mapped)
 
     def observed(self, m: str, features: dict[str, Tensor], masks: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The modality's features with zeros in masked rows, and its mask; one masked row where it is not given at all."""
+        """The modality's rows (B, L, D) as the extractor reads them, and their mask (B, L).
+
+        Masked rows are zeros; with rows "mean" the mean of the others is the only one; where the modality is not given at
+        all there is one masked row.
+        """
         if m not in masks:
             some = next(iter(masks.values()))
             return self.labels.new_zeros(len(some), 1, self.config.dims[m]), some.new_zeros(len(some), 1)
-        return features[m].masked_fill(~masks[m][..., None], 0), masks[m]
+        x, mask = features[m].masked_fill(~masks[m][..., None], 0), masks[m]
+        return mean_row(x, mask) if self.config.rows == "mean" else (x, mask)
 
     def drop_modalities(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
         """In training, mask each modality of each clip by chance; one that is present always stays."""
@@ -417,6 +419,12 @@ class LDDU(nn.Module):
         kept = drawn >= self.config.modality_dropout
         kept = kept.scatter(1, (drawn + present).argmax(dim=1, keepdim=True), True)  # a present one draws above 1
         return {m: mask & kept[:, i, None] for i, (m, mask) in enumerate(masks.items())}
+
+
+def mean_row(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (B, 1, D) of the observed rows of x (B, L, D), whose others are zeros, and whether there are any (B, 1)."""
+    count = mask.sum(dim=1).clamp(min=1)
+    return x.sum(dim=1, keepdim=True) / count[:, None, None], mask.any(dim=1, keepdim=True)
 
 
 def xavier(linear: nn.Linear) -> nn.Linear:

@@ -23,6 +23,7 @@ from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
 from lddu.engine import Means, Moments, Watcher, decay_groups, learning_rates, predict, steps_of, train_epoch
+from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
@@ -96,7 +97,7 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
             first.fit(of_modality.mean, of_modality.deviation)
     model.prior.copy_(label_prior(train.labels))
     model.to(device)
-    told = settings.loss.model_dump(exclude={"noise"})
+    told = settings.loss.model_dump(exclude={"noise", "noised"})
     loss = LDDULoss(network, LossConfig(**told)).to(device)
     optimizer = torch.optim.AdamW(decay_groups(nn.ModuleList([model, loss]), settings.weight_decay), lr=settings.lr)
     averaged = None
@@ -116,7 +117,9 @@ def fit(
     training: Training, train: Split, valid: Split, settings: params.Train, accelerator: Accelerator, folder: Path, desc: str
 ) -> None:
     """Train to the last epoch, from where `training` stands; a checkpoint is left in `folder` after each."""
-    clips, held_out = Clips(train, accelerator.device), Clips(valid, accelerator.device)
+    by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
+    of_train, of_valid = excess_errors(train, valid) if by_excess else (None, None)
+    clips, held_out = Clips(train, accelerator.device, of_train), Clips(valid, accelerator.device, of_valid)
     order = Shuffled(
         clips, settings.batch_size, settings.seed, settings.accumulate, accelerator.process_index, accelerator.num_processes
     )
@@ -127,7 +130,7 @@ def fit(
         while not training.is_over(settings):
             epoch = len(training.curves) + 1
             rates_now = rates[(epoch - 1) * len(order) : epoch * len(order)]
-            steps = steps_of(settings.seed, epoch, len(order), list(train.dims), kinds)
+            steps = steps_of(settings.seed, epoch, len(order), list(train.dims), kinds, settings.loss.noised)
             learned = train_epoch(
                 training.model, training.loss, order.epoch(epoch), steps, rates_now,
                 training.optimizer, accelerator, settings.gradient_norm,

@@ -84,7 +84,7 @@ def with_fewer(model: LDDU, clips: Clips, batch_size: int, accelerator: Accelera
 
 def _only(kept: tuple[str, ...], batch: Batch) -> Batch:
     features, masks = ({m: some[m] for m in kept} for some in (batch["features"], batch["masks"]))
-    return Batch(features=features, masks=masks, labels=batch["labels"])
+    return Batch(features=features, masks=masks, labels=batch["labels"], excess=batch["excess"])
 
 
 def _logit(probs: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from small_corpus import DIMS, LABELS, write
 
 from lddu.batches import Batch, Clips, Shuffled, in_order
 from lddu.engine import Means, Moments, Step, decay_groups, learning_rates, predict, steps_of, train_epoch
+from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
 from lddu.model import LDDU, LDDUConfig
 from lddu.tensors import Split, read_split
@@ -27,7 +28,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 def whole(split: Split) -> Batch:
-    return {"features": split.features, "masks": split.masks, "labels": split.labels}
+    return next(in_order(Clips(split, CPU), len(split)))
 
 
 def model() -> LDDU:
@@ -89,10 +90,10 @@ def test_biases_and_layernorms_do_not_decay() -> None:
     assert not {"labels", "centre.hidden_weight", "extractor.text.positions.table", "info.hidden.weight"} & still
 
 
-def learner(contrast: float = 0.25, dropout: float = 0.1) -> tuple[LDDU, LDDULoss, torch.optim.Optimizer]:
+def learner(dropout: float = 0.1, form: str = "unimodal") -> tuple[LDDU, LDDULoss, torch.optim.Optimizer]:
     torch.manual_seed(0)
     network = LDDU(replace(NETWORK, dropout=dropout, head_dropout=dropout))
-    loss = LDDULoss(NETWORK, LossConfig(contrast=contrast, queue=64))
+    loss = LDDULoss(NETWORK, LossConfig(queue=64, calibration_form=form))
     return network, loss, torch.optim.AdamW(decay_groups(torch.nn.ModuleList([network, loss]), 0.01), lr=0.003)
 
 
@@ -110,18 +111,30 @@ def test_an_epoch_learns(train: Split) -> None:
 def test_a_step_repeats_by_its_seed_and_differs_between_epochs() -> None:
     assert steps_of(1, 2, 5, list(DIMS), ["faded", "scaled"]) == steps_of(1, 2, 5, list(DIMS), ["faded", "scaled"])
     assert steps_of(1, 2, 5, list(DIMS), []) != steps_of(1, 3, 5, list(DIMS), [])
-    assert {step.noised for step in steps_of(1, 2, 5, list(DIMS), [])} == {None}
-    drawn = {step.noised for step in steps_of(1, 2, 200, list(DIMS), ["faded", "scaled"])}
-    assert drawn == set(itertools.product(DIMS, ["faded", "scaled"]))
+    assert all(step.noised == {} for step in steps_of(1, 2, 5, list(DIMS), []))
+    drawn = [step.noised for step in steps_of(1, 2, 200, list(DIMS), ["faded", "scaled"])]
+    assert {len(noised) for noised in drawn} == {1}
+    assert {pair for noised in drawn for pair in noised.items()} == set(itertools.product(DIMS, ["faded", "scaled"]))
+    assert all(set(step.noised) == set(DIMS) for step in steps_of(1, 2, 5, list(DIMS), ["faded"], noised=4))
 
 
-@pytest.mark.parametrize("parts", [2, 3, 40])
-def test_accumulated_gradients_are_those_of_the_large_batch(train: Split, parts: int) -> None:
+def test_every_modality_that_is_noised_has_levels_and_sigmas_of_its_own(train: Split) -> None:
+    noised = dict.fromkeys(DIMS, "gaussian")
+    output = Step(3, noised).read(model().eval(), whole(train), 0)
+    assert set(output.noise_level) == set(output.noised_sigma) == set(DIMS)
+    first, second, *_ = output.noise_level.values()
+    assert not torch.equal(first, second)
+    assert not torch.allclose(output.noised_sigma["text"], output.sigma["text"])
+
+
+@pytest.mark.parametrize(("parts", "form"), [(2, "unimodal"), (3, "excess"), (40, "unimodal")])
+def test_accumulated_gradients_are_those_of_the_large_batch(train: Split, parts: int, form: str) -> None:
     """All losses, with dropout 0: the contrast and the calibration see every pair of the large batch, the queue too."""
     found = []
+    excess, _ = excess_errors(train, train)
     for count in (1, parts):
-        network, loss, optimizer = learner(dropout=0.0)
-        order = Shuffled(Clips(train, CPU), 32, seed=1, parts=count)
+        network, loss, optimizer = learner(dropout=0.0, form=form)
+        order = Shuffled(Clips(train, CPU, excess), 32, seed=1, parts=count)
         means = train_epoch(
             network, loss, order.epoch(1), steps_of(1, 1, 3, [], []), [0.003] * 3, optimizer, Accelerator(cpu=True), 1e9
         )

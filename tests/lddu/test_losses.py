@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lddu.losses import (
     LEAST_VARIANCE,
+    RISE,
     FeatureQueue,
     LDDULoss,
     LossConfig,
@@ -20,6 +21,7 @@ from lddu.losses import (
     contrast_features,
     cross_entropy,
     error_calibration,
+    excess_calibration,
     joined_norm,
     ordinality,
     presence,
@@ -185,11 +187,28 @@ def test_both_calibrations_are_their_formulas(seed: int, clips: int) -> None:
     assert float(released_calibration(norms[1], other[1], known[1])) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), clips=st.integers(1, 5))
+def test_the_calibration_by_excess_error_is_its_formula(seed: int, clips: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    log_norms, excess = torch.randn(2, 2, clips, 3, generator=generator, dtype=torch.float64)
+    known = torch.rand(2, clips, 3, generator=generator) < 0.8
+    terms = []
+    for m, c in itertools.product(range(2), range(3)):
+        those = [b for b in range(clips) if known[m, b, c]]
+        mean = sum(float(log_norms[m, b, c]) for b in those) / max(len(those), 1)
+        terms += [((float(log_norms[m, b, c]) - mean) / RISE - float(excess[m, b, c])) ** 2 for b in those]
+    expected = sum(terms) / len(terms) if terms else 0.0
+    excess = excess.masked_fill(~known, torch.nan)
+    assert float(excess_calibration(log_norms, excess, known)) == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_calibrations_have_right_gradients() -> None:
     norms, other = (torch.rand(1, 3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
     known = torch.tensor([[[True, True], [True, False], [False, False]]])
     assert torch.autograd.gradcheck(lambda a, b: error_calibration(a, b, known), (norms, other))
     assert torch.autograd.gradcheck(lambda a, b: released_calibration(a[0], b[0], known[0]), (norms, other))
+    assert torch.autograd.gradcheck(lambda a: excess_calibration(a, other.detach(), known), norms)
 
 
 @settings(max_examples=20)
@@ -243,6 +262,7 @@ def test_the_joined_norm_averages_over_what_is_there() -> None:
 
 PARTS = {
     "unimodal": ["bce", "info", "contrast", "unimodal", "calibration", "ordinality"],
+    "excess": ["bce", "info", "contrast", "calibration", "ordinality"],
     "released": ["bce", "info", "contrast", "calibration", "ordinality"],
 }
 
@@ -251,8 +271,9 @@ PARTS = {
 def test_the_total_is_the_weighted_sum_of_its_parts(form: str) -> None:
     output, labels = random_output(8, seed=5, noised="audio")
     config = LossConfig(info=0.2, contrast=0.5, calibration=0.7, ordinality=0.3, calibration_form=form, queue=32)
-    total, parts = LDDULoss(NETWORK, config)(output, labels)
+    total, parts = LDDULoss(NETWORK, config)(output, labels, torch.randn(8, len(DIMS), len(LABELS)))
     assert list(parts) == PARTS[form]
+    assert parts["calibration"] > 0
     weights = {"bce": 1, "info": 0.2, "contrast": 0.5, "unimodal": 0.7, "calibration": 0.7, "ordinality": 0.3}
     torch.testing.assert_close(total, sum(weights[name] * part for name, part in parts.items()))
 
@@ -282,9 +303,10 @@ def test_a_weight_of_zero_computes_nothing() -> None:
     assert not list(loss.parameters())
 
 
-def test_an_absent_modality_is_neither_calibrated_nor_ranked() -> None:
+@pytest.mark.parametrize("form", ["unimodal", "excess"])
+def test_an_absent_modality_is_neither_calibrated_nor_ranked(form: str) -> None:
     """What its sigma and mu are changes nothing."""
-    totals = []
+    totals, excess = [], torch.randn(8, len(DIMS), len(LABELS))
     for filler in (1.0, 3.0):
         output, labels = random_output(8, seed=7, noised="audio")
         output.present["audio"][:4] = False
@@ -292,7 +314,7 @@ def test_an_absent_modality_is_neither_calibrated_nor_ranked() -> None:
             part["audio"] = part["audio"].detach().clone()
             part["audio"][:4] = filler
         torch.manual_seed(0)
-        totals.append(LDDULoss(NETWORK, LossConfig(queue=32))(output, labels)[0])
+        totals.append(LDDULoss(NETWORK, LossConfig(calibration_form=form, queue=32))(output, labels, excess)[0])
     torch.testing.assert_close(totals[0], totals[1])
 
 
@@ -316,7 +338,7 @@ def test_unlabelled_clips_change_no_loss(form: str) -> None:
 
 def test_a_batch_without_any_label_has_no_loss_and_no_bad_gradient() -> None:
     output, labels = random_output(4, seed=8)
-    for form in ("unimodal", "released"):
+    for form in PARTS:
         total, _ = LDDULoss(NETWORK, LossConfig(calibration_form=form))(output, torch.full_like(labels, torch.nan))
         assert float(total.detach()) == 0
         total.backward(retain_graph=True)

@@ -40,6 +40,7 @@ class Stage:
     parameters: dict[str, Any]
     models: list[Path] = field(default_factory=list)  # folders under data/models
     environment: str = ""  # what else can change bytes: device, ffmpeg binary
+    limits: dict[str, Any] = field(default_factory=dict)  # may stop a clip, and leave no trace in one that is finished
 
     @property
     def folder(self) -> Path:
@@ -64,7 +65,7 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
     with work.alone(stage.name):
         kept.sweep()
         keys = _keys(stage, tasks)
-        missing = [Missing(task, keys[task.clip_id]) for task in tasks if not _is_done(kept, keys[task.clip_id])]
+        missing = [Missing(task, keys[task.clip_id]) for task in tasks if not _is_done(stage, kept, keys[task.clip_id])]
         _compute_all(stage, missing, kept, run)
         refused = _publish(stage, {task.clip_id: kept.path(keys[task.clip_id]) for task in tasks})
         kept.use(stage.name, sorted(set(keys.values())))
@@ -73,12 +74,16 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
     refusals.announce(refused)
 
 
-def _is_done(kept: Store, key: str) -> bool:
-    """Whether the clip need not be tried: a worker may have died for want of memory, so that is tried in every run."""
+def _is_done(stage: Stage, kept: Store, key: str) -> bool:
+    """Whether the clip need not be tried.
+
+    A refusal holds for the limits that it was met under; where a worker died, it may have been for want of memory, so that
+    is tried in every run.
+    """
     if not kept.has(key):
         return False
     refusal = _refusal(kept.path(key))
-    return refusal is None or refusal["code"] != Code.WORKER_DIED
+    return refusal is None or (refusal["code"] != Code.WORKER_DIED and refusal["limits"] == stage.limits)
 
 
 def _keys(stage: Stage, tasks: list[Task]) -> dict[str, str]:
@@ -102,40 +107,40 @@ def _compute_all(stage: Stage, missing: list[Missing], kept: Store, run: params.
     """Longest clips first, so that no worker is left with a long one at the end."""
     if not missing:
         return
-    compute = partial(_compute, work=stage.work, kept=kept)
+    compute, refuse = (partial(function, stage=stage, kept=kept) for function in (_compute, _refuse_deadly))
     todo = sorted(missing, key=lambda item: (-item.task.seconds, item.clip_id))
-    done = work.each(compute, todo, min(work.workers(run.workers), len(todo)), stage.module, partial(_refuse_deadly, kept=kept))
+    done = work.each(compute, todo, min(work.workers(run.workers), len(todo)), stage.module, refuse)
     for _ in track(done, stage.name, len(todo), {item.clip_id: item.task.seconds for item in todo}):
         pass
 
 
-def _compute(item: Missing, work: Callable[[Task, Path], None], kept: Store) -> Missing:
+def _compute(item: Missing, stage: Stage, kept: Store) -> Missing:
     """In a worker: make one clip's entry. A refusal is a result too, and as final, unless the disk is full."""
     with kept.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
         try:
-            work(item.task, folder)
+            stage.work(item.task, folder)
         except Refusal as refusal:
             if shutil.disk_usage(folder).free < SPARE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept.folder)) from refusal
-            _refuse(item, kept, refusal)
+            _refuse(item, stage, kept, refusal)
         else:
             kept.add(item.key, folder)
     return item
 
 
-def _refuse_deadly(item: Missing, kept: Store) -> Missing:
-    _refuse(item, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
+def _refuse_deadly(item: Missing, stage: Stage, kept: Store) -> Missing:
+    _refuse(item, stage, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
     return item
 
 
-def _refuse(item: Missing, kept: Store, refusal: Refusal) -> None:
+def _refuse(item: Missing, stage: Stage, kept: Store, refusal: Refusal) -> None:
     with kept.workplace() as workplace:
-        text = json.dumps({"code": refusal.code, "detail": refusal.detail}, ensure_ascii=False)
+        found = {"code": refusal.code, "detail": refusal.detail, "limits": stage.limits}
         folder = Path(workplace) / "entry"
         folder.mkdir()
-        (folder / shards.REFUSED).write_text(text, encoding="utf-8")
+        (folder / shards.REFUSED).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
         kept.add(item.key, folder)
 
 
@@ -150,6 +155,6 @@ def _publish(stage: Stage, entries: dict[str, Path]) -> list[Refused]:
     return rows
 
 
-def _refusal(entry: Path) -> dict[str, str] | None:
+def _refusal(entry: Path) -> dict[str, Any] | None:
     with zipfile.ZipFile(entry) as archive:
         return json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None

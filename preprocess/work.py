@@ -86,6 +86,8 @@ def _results(
                     left.popleft()
             except BrokenProcessPool:
                 wait(running)
+                if not running:  # the worker died between two tasks, which was the fault of none
+                    return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             broken = [future for future in done if isinstance(future.exception(), BrokenProcessPool)]
             for future in done.difference(broken):

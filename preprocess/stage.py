@@ -4,10 +4,12 @@ import errno
 import json
 import os
 import shutil
+import traceback
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ class Task:
     content: dict[str, Any]  # plain JSON: all of the clip that can change the result; enters the store's key
     seconds: float  # of media, for the progress bar
     source: str = ""  # where the content is read from, if it is not in `content` itself; never enters the key
+    size: int = 0  # bytes of what is read, where there are no seconds to tell long clips from short ones
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Stage:
     models: list[Path] = field(default_factory=list)  # folders under data/models
     environment: str = ""  # what else can change bytes: device, ffmpeg binary
     limits: dict[str, Any] = field(default_factory=dict)  # may stop a clip, and leave no trace in one that is finished
+    together: Callable[[list[Task], list[Path]], None] | None = None  # `work` on several clips at once, or an exception
+    batch_size: int = 1  # clips that `together` is given, of similar lengths
 
     @property
     def folder(self) -> Path:
@@ -53,6 +58,7 @@ class Missing:
 
     task: Task
     key: str
+    trouble: str = ""  # why it was done alone rather than in its batch
 
     @property
     def clip_id(self) -> str:
@@ -104,18 +110,57 @@ def model_digest(folder: Path) -> str:
 
 
 def _compute_all(stage: Stage, missing: list[Missing], kept: Store, run: params.Run) -> None:
-    """Longest clips first, so that no worker is left with a long one at the end."""
+    """Longest clips first, so that no worker is left with a long one at the end, and batches are of similar lengths."""
     if not missing:
         return
+    todo = sorted(missing, key=lambda item: (-item.task.seconds, -item.task.size, item.clip_id))
+    batches = [todo[i : i + stage.batch_size] for i in range(0, len(todo), stage.batch_size)]
     compute, refuse = (partial(function, stage=stage, kept=kept) for function in (_compute, _refuse_deadly))
-    todo = sorted(missing, key=lambda item: (-item.task.seconds, item.clip_id))
-    done = work.each(compute, todo, min(work.workers(run.workers), len(todo)), stage.module, refuse)
-    for _ in track(done, stage.name, len(todo), {item.clip_id: item.task.seconds for item in todo}):
-        pass
+    done = work.each(compute, batches, min(work.workers(run.workers), len(batches)), stage.module, refuse, _one_by_one)
+    clips = chain.from_iterable(done)
+    seconds = {item.clip_id: item.task.seconds for item in todo}
+    alone = [item for item in track(clips, stage.name, len(todo), seconds) if item.trouble]
+    if alone:
+        print(f"{stage.name}: {len(alone)} clips were done one by one, since their batches failed: {alone[0].trouble}")
 
 
-def _compute(item: Missing, stage: Stage, kept: Store) -> Missing:
-    """In a worker: make one clip's entry. A refusal is a result too, and as final, unless the disk is full."""
+def _one_by_one(batch: list[Missing]) -> list[list[Missing]]:
+    return [[item] for item in batch]
+
+
+def _compute(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
+    """In a worker: make the clips' entries, one by one where they cannot be made together. What one raises costs no other."""
+    trouble = ""
+    if stage.together and len(batch) > 1:
+        try:
+            _compute_together(batch, stage.together, kept)
+            return batch
+        except Exception as error:
+            traceback.print_exc()  # to the log
+            trouble = f"{type(error).__name__}: {error}".splitlines()[0]
+    errors = []
+    for item in batch:
+        try:
+            _compute_alone(item, stage, kept)
+        except Exception as error:  # raised when the others are done
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return [replace(item, trouble=trouble) for item in batch]
+
+
+def _compute_together(batch: list[Missing], work: Callable[[list[Task], list[Path]], None], kept: Store) -> None:
+    with kept.workplace() as workplace:
+        folders = [Path(workplace) / str(i) for i in range(len(batch))]
+        for folder in folders:
+            folder.mkdir()
+        work([item.task for item in batch], folders)
+        for item, folder in zip(batch, folders, strict=True):
+            kept.add(item.key, folder)
+
+
+def _compute_alone(item: Missing, stage: Stage, kept: Store) -> None:
+    """Make one clip's entry. A refusal is a result too, and as final, unless the disk is full."""
     with kept.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
@@ -127,12 +172,12 @@ def _compute(item: Missing, stage: Stage, kept: Store) -> Missing:
             _refuse(item, stage, kept, refusal)
         else:
             kept.add(item.key, folder)
-    return item
 
 
-def _refuse_deadly(item: Missing, stage: Stage, kept: Store) -> Missing:
-    _refuse(item, stage, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
-    return item
+def _refuse_deadly(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
+    for item in batch:
+        _refuse(item, stage, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
+    return batch
 
 
 def _refuse(item: Missing, stage: Stage, kept: Store, refusal: Refusal) -> None:

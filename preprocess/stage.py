@@ -135,6 +135,8 @@ def _compute(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
         try:
             _compute_together(batch, stage.together, kept)
             return batch
+        except params.ParameterError:  # the fault of none of them
+            raise
         except Exception as error:
             traceback.print_exc()  # to the log
             trouble = f"{type(error).__name__}: {error}".splitlines()[0]

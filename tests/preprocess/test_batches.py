@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import params
+from params import ParameterError
 from preprocess import stage
 from preprocess.refusals import Code, Refusal
 from preprocess.stage import Stage, Task
@@ -22,6 +23,10 @@ def shout(task: Task, folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if task.content["text"] == "silent":
         raise Refusal(Code.NO_SPEECH, "nothing was said")
+    if task.content["text"] == "misnamed":
+        with Path("tried").open("a", encoding="utf-8") as file:
+            file.write(task.clip_id)
+        raise ParameterError("encode.shout.layer is 99")
     if task.content["text"] == "impossible" and not Path("mended").exists():
         raise ValueError("impossible")
     (folder / "txt").write_text(task.content["text"].upper(), encoding="utf-8")
@@ -84,3 +89,9 @@ def test_an_error_of_one_clip_stops_the_stage_with_the_others_of_its_batch_kept(
     Path("mended").touch()
     assert fill(texts | {"d": "four"}, 3) == [["bad", "d"]]
     assert "4 clips, 2 computed, 2 reused, 0 refused" in capsys.readouterr().out
+
+
+def test_a_wrong_parameter_is_met_once_rather_than_by_every_clip() -> None:
+    with pytest.raises(ParameterError, match=r"layer is 99"):
+        fill(dict.fromkeys(["a", "b", "c"], "misnamed"), 3)
+    assert Path("tried").read_text() == "a"

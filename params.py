@@ -160,6 +160,7 @@ class EncodeText(Section):
     layer: int
     pooling: Literal["mean", "first", "last"]
     precision: Precision
+    batch_size: Count
 
 
 class EncodeAudio(Section):
@@ -167,6 +168,7 @@ class EncodeAudio(Section):
     layer: int
     padded: bool
     precision: Precision
+    batch_size: Count
 
 
 class EncodeVision(Section):
@@ -174,6 +176,7 @@ class EncodeVision(Section):
     layer: int
     pooling: Literal["first", "mean"]
     precision: Precision
+    batch_size: Count
 
 
 class Encode(Section):

@@ -41,11 +41,13 @@ def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
 def main() -> None:
     settings = params.load()
     root = Path(settings.corpus.root)
+    limits = media.limits(settings.decoder)
     stage = Stage(
         name="audio",
         module="preprocess.audio",
         work=partial(audio_of, decoder=settings.decoder),
-        parameters=settings.decoder.model_dump(),
+        parameters=settings.decoder.model_dump(exclude=set(limits)),
         environment=media.version(settings.decoder.ffmpeg),
+        limits=limits,
     )
     fill(stage, [item.decoding(root) for item in read_media() if item.sound], settings.run)

@@ -1,7 +1,6 @@
 """States of pictures by a pretrained image encoder: CLIP, ViT and their kin."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionMo
 
 import params
 from params import ParameterError
-from preprocess.networks import load, of_vision, preparer
-
-TOGETHER = 16  # pictures that are read at once, whatever the device: their number may change the last bits
+from preprocess.networks import batches, load, of_vision, preparer
 
 
 def kind(folder: Path) -> Any:
@@ -23,11 +20,11 @@ def kind(folder: Path) -> Any:
 
 @torch.inference_mode()
 def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeVision) -> np.ndarray:
-    """States (T, D) float32 of pictures (height, width, 3) uint8 RGB, in groups of TOGETHER."""
+    """States (T, D) float32 of pictures (height, width, 3) uint8 RGB, a batch at a time, so that a film is read as it goes."""
     network, processor = load(kind(folder), folder, device, settings.precision), preparer(AutoImageProcessor, folder)
     found = [np.zeros((0, of_vision(folder).hidden_size), np.float32)]
-    for group in _groups(pictures):
-        pixels = processor(images=group, return_tensors="pt").pixel_values.to(device, network.dtype)
+    for batch in batches(pictures, settings.batch_size):
+        pixels = processor(images=batch, return_tensors="pt").pixel_values.to(device, network.dtype)
         hidden = network(pixel_values=pixels, output_hidden_states=True).hidden_states[settings.layer]
         if hidden.dim() != 3:
             raise ParameterError(
@@ -37,10 +34,3 @@ def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: 
         pooled = hidden[:, 0] if settings.pooling == "first" else hidden.mean(1)
         found.append(pooled.float().cpu().numpy())
     return np.concatenate(found)
-
-
-def _groups(pictures: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """A film is read as it goes: its pictures are never all in memory."""
-    rest = iter(pictures)
-    while group := list(islice(rest, TOGETHER)):
-        yield group

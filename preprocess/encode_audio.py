@@ -1,7 +1,8 @@
 """Stage encode_audio: states of a pretrained sound encoder, each with the time that it covers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import groupby, tee
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +27,27 @@ def is_whisper(folder: Path) -> bool:
 
 
 def encode(
-    clips: list[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
-) -> list[TimedStates]:
-    """States of waves (n,) float32 at 16 kHz, in windows of 30 s, several of them read at once."""
+    waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
+) -> Iterator[TimedStates]:
+    """States of waves (n,) float32 at 16 kHz of at most 30 s, several of them read at once."""
     if settings.features == "prosody":
-        return [prosody.encode(wave) for wave in clips]
-    longest = int(whisper.WINDOW * SAMPLE_RATE)
-    windows = [(i, begin) for i, wave in enumerate(clips) for begin in range(0, max(len(wave), 1), longest)]
-    waves = [clips[i][begin : begin + longest] for i, begin in windows]
+        yield from map(prosody.encode, waves)
+        return
+    waves, given = tee(waves)
     read = _whisper if is_whisper(folder) else _other
-    parts: list[list[TimedStates]] = [[] for _ in clips]
-    for (i, begin), wave, hidden in zip(windows, waves, read(waves, folder, device, settings, together), strict=True):
-        parts[i].append(_timed(hidden, begin / SAMPLE_RATE, len(wave) / SAMPLE_RATE))
-    found = [states.joined(of_clip) for of_clip in parts]
-    if settings.features == "both":
-        return [prosody.beside(own, prosody.encode(wave)) for own, wave in zip(found, clips, strict=True)]
-    return found
+    for wave, hidden in zip(waves, read(given, folder, device, settings, together), strict=True):
+        found = _timed(hidden, len(wave) / SAMPLE_RATE)
+        yield prosody.beside(found, prosody.encode(wave)) if settings.features == "both" else found
 
 
-def _timed(hidden: np.ndarray, begin: float, duration: float) -> TimedStates:
-    """States (T, D) with equal parts of the window's time."""
-    edges = begin + np.linspace(0, duration, len(hidden) + 1)
+def _timed(hidden: np.ndarray, duration: float) -> TimedStates:
+    """States (T, D) with equal parts of the time."""
+    edges = np.linspace(0, duration, len(hidden) + 1)
     return TimedStates(hidden, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(hidden), bool))
 
 
 def _whisper(
-    waves: list[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
+    waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
 ) -> Iterator[np.ndarray]:
     length = int((whisper.WINDOW if settings.padded else wav2vec.SHORTEST) * SAMPLE_RATE)
     for group in batches(waves, together):
@@ -63,7 +59,7 @@ def _whisper(
 
 
 def _other(
-    waves: list[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
+    waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
 ) -> Iterator[np.ndarray]:
     def pick(output: Any) -> Any:
         return output.hidden_states[settings.layer]
@@ -73,27 +69,38 @@ def _other(
 
 def states_of(task: Task, folder: Path, settings: params.EncodeAudio, model: Path, device: str) -> None:
     """One clip's states of sound."""
-    begin = 0.0
-    with tables.Writer(folder / states.FILE) as table:
-        for block in sound.blocks(Shards(Path(task.source)), task.clip_id, whisper.WINDOW):
-            (found,) = encode([block], model, device, settings)
-            table.append(vars(states.later(found, begin)))
-            begin += len(block) / SAMPLE_RATE
+    states_of_several([task], [folder], settings, model, device)
+
+
+def states_of_several(
+    tasks: list[Task], folders: list[Path], settings: params.EncodeAudio, model: Path, device: str, together: int = 1
+) -> None:
+    """Several clips' states of sound, so many windows of 30 s read at once."""
+    sounds = (sound.blocks(Shards(Path(task.source)), task.clip_id, whisper.WINDOW) for task in tasks)
+    windows, given = tee((folder, wave) for folder, waves in zip(folders, sounds, strict=True) for wave in waves)
+    found = encode((wave for _, wave in given), model, device, settings, together)
+    for folder, of_clip in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0][0]):
+        with tables.Writer(folder / states.FILE) as table:
+            for k, (_, own) in enumerate(of_clip):
+                table.append(vars(states.later(own, k * whisper.WINDOW)))
 
 
 def main() -> None:
     settings = params.load()
+    own = settings.encode.audio
     device = resolve(settings.run.device)
-    networks = [] if settings.encode.audio.features == "prosody" else [MODEL]
+    networks, unused = ([], {"batch_size"}) if own.features == "prosody" else ([MODEL], set())
     if networks:
-        require_layer("encode.audio.layer", settings.encode.audio.layer, MODEL)
+        require_layer("encode.audio.layer", own.layer, MODEL)
     sounds = Shards(Path("data/audio"))
     seconds = durations()
     stage = Stage(
         name="encode_audio",
         module="preprocess.encode_audio",
-        work=partial(states_of, settings=settings.encode.audio, model=MODEL, device=device),
-        parameters=settings.encode.audio.model_dump(),
+        work=partial(states_of, settings=own, model=MODEL, device=device),
+        together=partial(states_of_several, settings=own, model=MODEL, device=device, together=own.batch_size),
+        batch_size=own.batch_size if networks else 1,
+        parameters=own.model_dump(exclude=unused),
         models=networks,
         environment=device,
     )

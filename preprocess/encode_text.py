@@ -1,8 +1,9 @@
 """Stage encode_text: states of a pretrained text encoder for the tokens of each clip's words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby, tee
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +33,30 @@ def join(spoken: list[str]) -> tuple[str, list[int]]:
     return text, owner
 
 
-@torch.inference_mode()
 def encode(
-    clips: list[list[str]], folder: Path, device: str, settings: params.EncodeText, together: int = 1
-) -> list[WordStates]:
+    clips: Iterable[list[str]], folder: Path, device: str, settings: params.EncodeText, together: int = 1
+) -> Iterator[WordStates]:
     """States of the tokens of each clip's words, several texts read at once.
 
     A text longer than the network reads is read in consecutive windows. Texts read together differ from single ones in
     the last bits alone: padding is masked.
     """
     model = load(AutoModel, folder, device, settings.precision)
-    windows = [window for i, spoken in enumerate(clips) for window in _windows(i, spoken, model.config, folder)]
-    states: list[list[np.ndarray]] = [[np.zeros((0, model.config.hidden_size), np.float32)] for _ in clips]
-    owners: list[list[int]] = [[] for _ in clips]
-    for group in batches(windows, together):
-        ids = pad_sequence([torch.tensor(window.ids) for window in group], batch_first=True)
-        mask = pad_sequence([torch.ones(len(window.ids), dtype=torch.long) for window in group], batch_first=True)
-        output = model(input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True)
-        hidden = output.hidden_states[settings.layer].float().cpu().numpy()
-        for window, own in zip(group, hidden, strict=True):
-            states[window.clip].append(own[window.places])
-            owners[window.clip] += window.words
-    return [
-        _pooled(np.concatenate(of_clip), np.array(words, np.int32), settings.pooling)
-        for of_clip, words in zip(states, owners, strict=True)
-    ]
+    windows, given = tee(window for i, spoken in enumerate(clips) for window in _windows(i, spoken, model.config, folder))
+    read = (own for batch in batches(given, together) for own in _read(model, batch, device, settings.layer))
+    for _, of_clip in groupby(zip(windows, read, strict=True), key=lambda pair: pair[0].clip):
+        parts = [(window.words, own[window.places]) for window, own in of_clip]
+        owners = np.array([word for words, _ in parts for word in words], np.int32)
+        yield _pooled(np.concatenate([own for _, own in parts]), owners, settings.pooling)
+
+
+@torch.inference_mode()
+def _read(model: Any, windows: "list[_Window]", device: str, layer: int) -> np.ndarray:
+    """States (windows, tokens of the longest, D) float32 of a hidden layer."""
+    ids = pad_sequence([torch.tensor(window.ids) for window in windows], batch_first=True)
+    mask = pad_sequence([torch.ones(len(window.ids), dtype=torch.long) for window in windows], batch_first=True)
+    output = model(input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True)
+    return output.hidden_states[layer].float().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -105,23 +105,36 @@ def _pooled(states: np.ndarray, owners: np.ndarray, pooling: str) -> WordStates:
 
 def states_of(task: Task, folder: Path, settings: params.EncodeText, model: Path, device: str) -> None:
     """One clip's token states."""
-    spoken = [word.word for word in words.read(Shards(Path(task.source)), task.clip_id).words]
-    (found,) = encode([spoken], model, device, settings)
-    states.write(folder, found)
+    states_of_several([task], [folder], settings, model, device)
+
+
+def states_of_several(
+    tasks: list[Task], folders: list[Path], settings: params.EncodeText, model: Path, device: str, together: int = 1
+) -> None:
+    """Several clips' token states, so many texts read at once."""
+    spoken = ([word.word for word in words.read(Shards(Path(task.source)), task.clip_id).words] for task in tasks)
+    for folder, found in zip(folders, encode(spoken, model, device, settings, together), strict=True):
+        states.write(folder, found)
 
 
 def main() -> None:
     settings = params.load()
+    own = settings.encode.text
     device = resolve(settings.run.device)
-    require_layer("encode.text.layer", settings.encode.text.layer, MODEL)
+    require_layer("encode.text.layer", own.layer, MODEL)
     transcripts = Shards(Path("data/transcripts"))
     stage = Stage(
         name="encode_text",
         module="preprocess.encode_text",
-        work=partial(states_of, settings=settings.encode.text, model=MODEL, device=device),
-        parameters=settings.encode.text.model_dump(),
+        work=partial(states_of, settings=own, model=MODEL, device=device),
+        together=partial(states_of_several, settings=own, model=MODEL, device=device, together=own.batch_size),
+        batch_size=own.batch_size,
+        parameters=own.model_dump(),
         models=[MODEL],
         environment=device,
     )
-    todo = [Task(clip_id, {"words": digest}, 0.0, str(transcripts.folder)) for clip_id, digest in transcripts.digests.items()]
+    todo = [
+        Task(clip_id, {"words": digest}, 0.0, str(transcripts.folder), transcripts.size(clip_id, words.FILE))
+        for clip_id, digest in transcripts.digests.items()
+    ]
     fill(stage, todo, settings.run)

@@ -83,11 +83,12 @@ def main() -> None:
     device, models = prepare(settings)
     tracks = Shards(Path("data/faces"))
     seconds = durations()
+    unused = set() if models else {"batch_size"}
     stage = Stage(
         name="encode_vision",
         module="preprocess.encode_vision",
         work=partial(states_of, rate=settings.frames.rate, settings=settings.encode.vision, model=MODEL, device=device),
-        parameters=settings.encode.vision.model_dump() | {"rate": settings.frames.rate},
+        parameters=settings.encode.vision.model_dump(exclude=unused) | {"rate": settings.frames.rate},
         models=models,
         environment=device,
     )

@@ -77,11 +77,13 @@ def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params
 def main() -> None:
     settings = params.load()
     root = Path(settings.corpus.root)
+    limits = media.limits(settings.decoder)
     stage = Stage(
         name="frames",
         module="preprocess.frames",
         work=partial(frames_of, settings=settings.frames, decoder=settings.decoder),
-        parameters=settings.frames.model_dump() | settings.decoder.model_dump(),
+        parameters=settings.frames.model_dump() | settings.decoder.model_dump(exclude=set(limits)),
         environment=media.version(settings.decoder.ffmpeg),
+        limits=limits,
     )
     fill(stage, [item.decoding(root) for item in read_media() if item.picture], settings.run)

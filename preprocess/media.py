@@ -173,6 +173,11 @@ def run(graph: Any, decoder: params.Decoder) -> None:
         raise MediaError(_tail(errors) or f"ffmpeg ended with status {process.returncode}")
 
 
+def limits(decoder: params.Decoder) -> dict[str, int]:
+    """What stops a decoder, and leaves no trace in what it finishes."""
+    return decoder.model_dump(include={"max_seconds", "max_output", "max_memory"})
+
+
 def _limit(process: int, decoder: params.Decoder) -> None:
     """Have the kernel stop a process that takes more than it may."""
     limits = {

@@ -1,8 +1,9 @@
 """Pretrained networks as the encoders use them: which device they run on, loaded once a process, ready to infer."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ def load(kind: Any, folder: Path, device: str, precision: Precision = "float32")
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False  # where float32 is asked for, convolutions too
     return _from(kind, folder, dtype=getattr(torch, precision)).to(device).eval()
 
 
@@ -70,6 +72,8 @@ def require_layer(key: str, layer: int, folder: Path) -> None:
         raise ParameterError(f"{key} is {layer}: {folder} has {count} layers, so it takes {-count - 1} to {count}")
 
 
-def batches(items: list[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive items, at most `size` together."""
-    return (items[i : i + size] for i in range(0, len(items), size))
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Consecutive items, at most `size` together, taken as they are needed."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

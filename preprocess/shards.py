@@ -69,6 +69,10 @@ class Shards:
         """The bytes of one of a clip's files, such as `words.json`."""
         return _archive(self.folder / shard_of(clip_id)).read(f"{clip_id}.{name}")
 
+    def size(self, clip_id: str, name: str) -> int:
+        """The bytes of one of a clip's files, without reading it."""
+        return _archive(self.folder / shard_of(clip_id)).getinfo(f"{clip_id}.{name}").file_size
+
     def open(self, clip_id: str, name: str) -> IO[bytes]:
         """One of a clip's files as a seekable stream that reads from the disk as it goes."""
         return _archive(self.folder / shard_of(clip_id)).open(f"{clip_id}.{name}")

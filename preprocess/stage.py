@@ -4,10 +4,12 @@ import errno
 import json
 import os
 import shutil
+import traceback
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ class Task:
     content: dict[str, Any]  # plain JSON: all of the clip that can change the result; enters the store's key
     seconds: float  # of media, for the progress bar
     source: str = ""  # where the content is read from, if it is not in `content` itself; never enters the key
+    size: int = 0  # bytes of what is read, where there are no seconds to tell long clips from short ones
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Stage:
     parameters: dict[str, Any]
     models: list[Path] = field(default_factory=list)  # folders under data/models
     environment: str = ""  # what else can change bytes: device, ffmpeg binary
+    limits: dict[str, Any] = field(default_factory=dict)  # may stop a clip, and leave no trace in one that is finished
+    together: Callable[[list[Task], list[Path]], None] | None = None  # `work` on several clips at once, or an exception
+    batch_size: int = 1  # clips that `together` is given, of similar lengths
 
     @property
     def folder(self) -> Path:
@@ -52,6 +58,7 @@ class Missing:
 
     task: Task
     key: str
+    trouble: str = ""  # why it was done alone rather than in its batch
 
     @property
     def clip_id(self) -> str:
@@ -64,7 +71,7 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
     with work.alone(stage.name):
         kept.sweep()
         keys = _keys(stage, tasks)
-        missing = [Missing(task, keys[task.clip_id]) for task in tasks if not _is_done(kept, keys[task.clip_id])]
+        missing = [Missing(task, keys[task.clip_id]) for task in tasks if not _is_done(stage, kept, keys[task.clip_id])]
         _compute_all(stage, missing, kept, run)
         refused = _publish(stage, {task.clip_id: kept.path(keys[task.clip_id]) for task in tasks})
         kept.use(stage.name, sorted(set(keys.values())))
@@ -73,12 +80,16 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
     refusals.announce(refused)
 
 
-def _is_done(kept: Store, key: str) -> bool:
-    """Whether the clip need not be tried: a worker may have died for want of memory, so that is tried in every run."""
+def _is_done(stage: Stage, kept: Store, key: str) -> bool:
+    """Whether the clip need not be tried.
+
+    A refusal holds for the limits that it was met under; where a worker died, it may have been for want of memory, so that
+    is tried in every run.
+    """
     if not kept.has(key):
         return False
     refusal = _refusal(kept.path(key))
-    return refusal is None or refusal["code"] != Code.WORKER_DIED
+    return refusal is None or (refusal["code"] != Code.WORKER_DIED and refusal["limits"] == stage.limits)
 
 
 def _keys(stage: Stage, tasks: list[Task]) -> dict[str, str]:
@@ -99,43 +110,84 @@ def model_digest(folder: Path) -> str:
 
 
 def _compute_all(stage: Stage, missing: list[Missing], kept: Store, run: params.Run) -> None:
-    """Longest clips first, so that no worker is left with a long one at the end."""
+    """Longest clips first, so that no worker is left with a long one at the end, and batches are of similar lengths."""
     if not missing:
         return
-    compute = partial(_compute, work=stage.work, kept=kept)
-    todo = sorted(missing, key=lambda item: (-item.task.seconds, item.clip_id))
-    done = work.each(compute, todo, min(work.workers(run.workers), len(todo)), stage.module, partial(_refuse_deadly, kept=kept))
-    for _ in track(done, stage.name, len(todo), {item.clip_id: item.task.seconds for item in todo}):
-        pass
+    todo = sorted(missing, key=lambda item: (-item.task.seconds, -item.task.size, item.clip_id))
+    batches = [todo[i : i + stage.batch_size] for i in range(0, len(todo), stage.batch_size)]
+    compute, refuse = (partial(function, stage=stage, kept=kept) for function in (_compute, _refuse_deadly))
+    done = work.each(compute, batches, min(work.workers(run.workers), len(batches)), stage.module, refuse, _one_by_one)
+    clips = chain.from_iterable(done)
+    seconds = {item.clip_id: item.task.seconds for item in todo}
+    alone = [item for item in track(clips, stage.name, len(todo), seconds) if item.trouble]
+    if alone:
+        print(f"{stage.name}: {len(alone)} clips were done one by one, since their batches failed: {alone[0].trouble}")
 
 
-def _compute(item: Missing, work: Callable[[Task, Path], None], kept: Store) -> Missing:
-    """In a worker: make one clip's entry. A refusal is a result too, and as final, unless the disk is full."""
+def _one_by_one(batch: list[Missing]) -> list[list[Missing]]:
+    return [[item] for item in batch]
+
+
+def _compute(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
+    """In a worker: make the clips' entries, one by one where they cannot be made together. What one raises costs no other."""
+    trouble = ""
+    if stage.together and len(batch) > 1:
+        try:
+            _compute_together(batch, stage.together, kept)
+            return batch
+        except params.ParameterError:  # the fault of none of them
+            raise
+        except Exception as error:
+            traceback.print_exc()  # to the log
+            trouble = f"{type(error).__name__}: {error}".splitlines()[0]
+    errors = []
+    for item in batch:
+        try:
+            _compute_alone(item, stage, kept)
+        except Exception as error:  # raised when the others are done
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return [replace(item, trouble=trouble) for item in batch]
+
+
+def _compute_together(batch: list[Missing], work: Callable[[list[Task], list[Path]], None], kept: Store) -> None:
+    with kept.workplace() as workplace:
+        folders = [Path(workplace) / str(i) for i in range(len(batch))]
+        for folder in folders:
+            folder.mkdir()
+        work([item.task for item in batch], folders)
+        for item, folder in zip(batch, folders, strict=True):
+            kept.add(item.key, folder)
+
+
+def _compute_alone(item: Missing, stage: Stage, kept: Store) -> None:
+    """Make one clip's entry. A refusal is a result too, and as final, unless the disk is full."""
     with kept.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
         try:
-            work(item.task, folder)
+            stage.work(item.task, folder)
         except Refusal as refusal:
             if shutil.disk_usage(folder).free < SPARE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept.folder)) from refusal
-            _refuse(item, kept, refusal)
+            _refuse(item, stage, kept, refusal)
         else:
             kept.add(item.key, folder)
-    return item
 
 
-def _refuse_deadly(item: Missing, kept: Store) -> Missing:
-    _refuse(item, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
-    return item
+def _refuse_deadly(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
+    for item in batch:
+        _refuse(item, stage, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
+    return batch
 
 
-def _refuse(item: Missing, kept: Store, refusal: Refusal) -> None:
+def _refuse(item: Missing, stage: Stage, kept: Store, refusal: Refusal) -> None:
     with kept.workplace() as workplace:
-        text = json.dumps({"code": refusal.code, "detail": refusal.detail}, ensure_ascii=False)
+        found = {"code": refusal.code, "detail": refusal.detail, "limits": stage.limits}
         folder = Path(workplace) / "entry"
         folder.mkdir()
-        (folder / shards.REFUSED).write_text(text, encoding="utf-8")
+        (folder / shards.REFUSED).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
         kept.add(item.key, folder)
 
 
@@ -150,6 +202,6 @@ def _publish(stage: Stage, entries: dict[str, Path]) -> list[Refused]:
     return rows
 
 
-def _refusal(entry: Path) -> dict[str, str] | None:
+def _refusal(entry: Path) -> dict[str, Any] | None:
     with zipfile.ZipFile(entry) as archive:
         return json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None

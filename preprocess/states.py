@@ -33,11 +33,6 @@ def later(found: TimedStates, seconds: float) -> TimedStates:
     return TimedStates(found.states, (found.times + np.float64(seconds)).astype(np.float32), found.observed)
 
 
-def joined(parts: list[TimedStates]) -> TimedStates:
-    """States of consecutive spans as those of the whole."""
-    return TimedStates(*(np.concatenate(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
-
-
 def write(folder: Path, states: TimedStates | WordStates) -> None:
     save_file({name: np.ascontiguousarray(value) for name, value in vars(states).items()}, folder / FILE)
 

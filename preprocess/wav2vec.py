@@ -1,6 +1,6 @@
 """wav2vec 2.0, HuBERT, WavLM and their kin: networks that read the wave itself, to encode sound or to spell it (CTC)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ SHORTEST = 0.1  # seconds; a shorter wave is followed by silence up to this, sin
 def read(
     kind: Any,
     folder: Path,
-    waves: list[np.ndarray],
+    waves: Iterable[np.ndarray],
     device: str,
     pick: Callable[[Any], Tensor],
     precision: Precision = "float32",
@@ -32,8 +32,8 @@ def read(
     padding, so it reads waves of one length together, and one of another make reads each alone.
     """
     network = load(kind, folder, device, precision)
-    waves = [np.pad(wave, (0, max(0, int(SHORTEST * SAMPLE_RATE) - len(wave)))) for wave in waves]
-    for group in _groups(waves, together, network.config):
+    padded = (np.pad(wave, (0, max(0, int(SHORTEST * SAMPLE_RATE) - len(wave)))) for wave in waves)
+    for group in _groups(padded, together, network.config):
         inputs = _inputs(group, folder) if len(group) > 1 else _input(group[0], folder)
         moved = {name: x.to(device, network.dtype if x.is_floating_point() else x.dtype) for name, x in inputs.items()}
         with torch.inference_mode():
@@ -49,7 +49,7 @@ def states(samples: int, config: Any) -> int:
     return samples
 
 
-def _groups(waves: list[np.ndarray], together: int, config: Any) -> Iterator[list[np.ndarray]]:
+def _groups(waves: Iterable[np.ndarray], together: int, config: Any) -> Iterator[list[np.ndarray]]:
     if not hasattr(config, "conv_kernel"):
         together = 1
     group: list[np.ndarray] = []

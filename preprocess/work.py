@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,13 +44,14 @@ def each(
     count: int,
     module: str,
     died: Callable[[Task], Result] | None = None,
+    apart: Callable[[Task], list[Task]] = lambda task: [task],
 ) -> Iterator[Result]:
     """Results of `function` (picklable: a top-level function, or a partial of one) on every task, in order of completion.
 
     What `function` raises is raised here. `module`, where the function lives, is imported once for all workers, and what
     a worker loads stays loaded for the tasks that follow. What native libraries write goes to `logs/<module>.log`.
-    The result of a task that ends its worker twice, the second time alone, is `died(task)`; without `died`,
-    WorkerDiedError is raised.
+    A task whose worker ends is tried again alone, each of its parts that `apart` gives by itself. The result of one that
+    ends its worker then too is `died(task)`; without `died`, WorkerDiedError is raised.
     """
     os.environ.update(dict.fromkeys(THREADS, "1"))
     log = LOGS / f"{module}.log"
@@ -63,14 +65,15 @@ def each(
         in_hand: list[Task] = []
         with pool(count) as workers:
             yield from _results(workers, function, left, 2 * count, in_hand)
-        for suspect in in_hand:
-            alone: list[Task] = []
+        suspects = deque(chain.from_iterable(map(apart, in_hand)))
+        while suspects:
+            deadly: list[Task] = []
             with pool(1) as worker:
-                yield from _results(worker, function, deque([suspect]), 1, alone)
-            if alone and died is None:
-                raise WorkerDiedError(f"{suspect}: the worker died twice, see {log}")
-            if alone:
-                yield died(suspect)  # type: ignore[misc]
+                yield from _results(worker, function, suspects, 1, deadly)
+            for task in deadly:
+                if died is None:
+                    raise WorkerDiedError(f"{task}: the worker died twice, see {log}")
+                yield died(task)
 
 
 def _results(
@@ -86,6 +89,8 @@ def _results(
                     left.popleft()
             except BrokenProcessPool:
                 wait(running)
+                if not running:  # the worker died between two tasks, which was the fault of none
+                    return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             broken = [future for future in done if isinstance(future.exception(), BrokenProcessPool)]
             for future in done.difference(broken):

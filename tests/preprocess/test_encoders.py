@@ -6,15 +6,20 @@ from pathlib import Path
 import networks
 import numpy as np
 import pytest
+import soundfile
 import torch
 import transformers as hf
+from safetensors.numpy import load_file
 
 import params
 from params import ParameterError
-from preprocess import crops, encode_audio, encode_text, encode_vision, prosody, whisper
+from preprocess import crops, encode_audio, encode_text, encode_vision, prosody, shards, whisper
 from preprocess.faces import Track
 from preprocess.networks import device, require_layer
-from preprocess.states import TimedStates, WordStates
+from preprocess.sound import FILE as FLAC
+from preprocess.stage import Task
+from preprocess.states import FILE, TimedStates, WordStates
+from preprocess.store import Store
 
 # How far states of clips that are read together may be from those of single ones, as a share of their deviation.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05}
@@ -38,15 +43,15 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
 
 
 def text(precision: str = "float32", layer: int = 1, pooling: str = "mean") -> params.EncodeText:
-    return params.EncodeText(layer=layer, pooling=pooling, precision=precision)
+    return params.EncodeText(layer=layer, pooling=pooling, precision=precision, batch_size=1)
 
 
 def sound(precision: str = "float32", layer: int = 1, features: str = "network") -> params.EncodeAudio:
-    return params.EncodeAudio(features=features, layer=layer, padded=False, precision=precision)
+    return params.EncodeAudio(features=features, layer=layer, padded=False, precision=precision, batch_size=1)
 
 
 def vision(precision: str = "float32", features: str = "network", pooling: str = "first") -> params.EncodeVision:
-    return params.EncodeVision(features=features, layer=1, pooling=pooling, precision=precision)
+    return params.EncodeVision(features=features, layer=1, pooling=pooling, precision=precision, batch_size=16)
 
 
 def transcripts(language: str) -> params.Transcripts:
@@ -99,7 +104,7 @@ def test_a_word_is_all_its_tokens_or_the_first_or_the_last(network: Network) -> 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "whisper"])
 def test_sounds_read_together_have_the_states_of_single_ones(network: Network, kind: str, precision: str) -> None:
-    clips = waves(16000, 12345, 12345, 40, 31 * 16000)
+    clips = waves(16000, 12345, 12345, 40, 30 * 16000)
     together = encode_audio.encode(clips, network(kind), "cpu", sound(precision), together=3)
     for wave, found in zip(clips, together, strict=True):
         (alone,) = encode_audio.encode([wave], network(kind), "cpu", sound(precision))
@@ -109,11 +114,40 @@ def test_sounds_read_together_have_the_states_of_single_ones(network: Network, k
         assert np.array_equal(found.times, alone.times)
 
 
+@pytest.mark.parametrize("kind", ["wav2vec2", "whisper"])
+def test_a_sound_longer_than_the_window_is_read_in_windows_beside_short_ones(
+    network: Network, tmp_path: Path, kind: str
+) -> None:
+    samples = {"long": 61 * 16000, "short": 12345, "window": 30 * 16000}
+    kept = Store(tmp_path / "store")
+    for clip_id, wave in zip(samples, waves(*samples.values()), strict=True):
+        with kept.workplace() as workplace:
+            entry = Path(workplace) / "entry"
+            entry.mkdir()
+            soundfile.write(entry / FLAC, wave, 16000, format="FLAC")
+            kept.add(clip_id, entry)
+    shards.write(tmp_path / "audio", {clip_id: kept.path(clip_id) for clip_id in samples})
+    tasks = [Task(clip_id, {}, 0.0, str(tmp_path / "audio")) for clip_id in samples]
+    folders = [tmp_path / "together" / clip_id for clip_id in samples]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    encode_audio.states_of_several(tasks, folders, sound(), network(kind), "cpu", together=3)
+    for task, folder in zip(tasks, folders, strict=True):
+        encode_audio.states_of(task, tmp_path, sound(), network(kind), "cpu")
+        alone, found = (TimedStates(**load_file(path / FILE)) for path in (tmp_path, folder))
+        agree(alone, found, "float32")
+        assert np.array_equal(found.times, alone.times)
+        assert np.diff(found.times[:, 0]).min() > 0
+        assert found.times[-1, 1] == pytest.approx(samples[task.clip_id] / 16000)
+    lengths = {folder.name: len(load_file(folder / FILE)["states"]) for folder in folders}
+    assert lengths["long"] == pytest.approx(61 / 30 * lengths["window"], abs=2)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", ["clip", "vit"])
 def test_a_picture_has_the_states_of_the_stock_network(network: Network, kind: str, precision: str) -> None:
     folder = network(kind)
-    pictures = list(np.random.default_rng(0).integers(0, 256, (crops.TOGETHER + 2, 40, 40, 3), np.uint8))
+    pictures = list(np.random.default_rng(0).integers(0, 256, (vision().batch_size + 2, 40, 40, 3), np.uint8))
     processor = hf.AutoImageProcessor.from_pretrained(folder)
     stock = crops.kind(folder).from_pretrained(folder)
     with torch.inference_mode():

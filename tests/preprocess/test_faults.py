@@ -1,6 +1,7 @@
 """What becomes of broken, odd and hostile media: each case names the code of its refusal, or what is kept of it."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import params
 from preprocess import audio, corpus, film, frames, manifest, media
 from preprocess.corpus import Clip, CorpusError
 from preprocess.refusals import Code, Refusal, Refused
+from tests.conftest import ROOT, set_params
 
 SETTINGS = params.load()
 GREY = "color=gray:s=160x120:r=25:d=2"
@@ -254,6 +256,30 @@ def test_a_decoder_that_works_too_long_is_stopped(tmp_path: Path) -> None:
     ffmpeg(*picture("color=gray:s=1920x1080:r=25:d=1"), *X264, tmp_path / "short.mp4")
     ffmpeg("-stream_loop", "200", "-i", tmp_path / "short.mp4", "-c", "copy", tmp_path / "a.mp4")
     assert outcome(tmp_path / "a.mp4", max_seconds=1) == (Code.DECODER_STOPPED, None)
+
+
+def test_other_limits_try_what_was_stopped_again_and_keep_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for seconds in (1, 60):
+        ffmpeg("-f", "lavfi", "-i", f"anoisesrc=d={seconds}:r=16000", tmp_path / f"{seconds}.wav")
+    (tmp_path / "clips.csv").write_text("clip_id,media,happy\nshort,1.wav,\nlong,60.wav,\n", encoding="utf-8")
+
+    def stage(**values: object) -> str:
+        set_params(tmp_path / "params.yaml", **values)
+        audio.main()
+        return capsys.readouterr().out
+
+    set_params(tmp_path / "params.yaml", **{"corpus.root": ".", "corpus.labels": ["happy"]})
+    manifest.main()
+    capsys.readouterr()
+    stopped = "1 refused\n  long: decoder_stopped: it wrote more than decoder.max_output (1 MB)\n"
+    assert stage(**{"decoder.max_output": 1}) == f"audio: 2 clips, 2 computed, 0 reused, {stopped}"
+    assert stage() == f"audio: 2 clips, 0 computed, 2 reused, {stopped}"
+    assert stage(**{"decoder.max_output": 100}) == "audio: 2 clips, 1 computed, 1 reused, 0 refused\n"
+    assert stage(**{"decoder.max_output": 1}) == "audio: 2 clips, 0 computed, 2 reused, 0 refused\n"
 
 
 def test_a_header_that_asks_for_too_much_memory_is_not_believed(tmp_path: Path) -> None:

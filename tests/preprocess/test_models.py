@@ -20,7 +20,7 @@ from preprocess import ctranslate2, encode_audio, encode_text, models, whisper
 from preprocess.models import ModelError
 from tests.conftest import ROOT
 
-SOUND = params.EncodeAudio(features="network", layer=-1, padded=False, precision="float32")
+SOUND = params.EncodeAudio(features="network", layer=-1, padded=False, precision="float32", batch_size=1)
 
 
 @pytest.fixture
@@ -210,19 +210,11 @@ def test_states_of_sound_cover_the_clip_and_padding_covers_nothing(models: Path)
         assert found.times[-1, 1] == pytest.approx(40001 / 16000)
 
 
-def test_a_wave_longer_than_the_window_is_encoded_in_windows(models: Path) -> None:
-    wave = np.random.default_rng(0).normal(0, 0.1, 31 * 16000).astype(np.float32)
-    (found,) = encode_audio.encode([wave], models / "audio", "cpu", SOUND)
-    assert found.states.shape == (1550, 384)
-    assert found.times[-1, 1] == pytest.approx(31)
-    assert np.diff(found.times[:, 0]).min() > 0
-
-
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.001), ("bfloat16", 0.2)])
 def test_the_embedded_encoders_give_clips_that_are_read_together_the_states_of_single_ones(
     models: Path, precision: params.Precision, tolerance: float
 ) -> None:
-    text = params.EncodeText(layer=3, pooling="mean", precision=precision)
+    text = params.EncodeText(layer=3, pooling="mean", precision=precision, batch_size=1)
     sound = SOUND.model_copy(update={"precision": precision})
     spoken = [["So", "am", "I"], ["I", "really", "could", "not", "believe", "what", "he", "said", "to", "me"]]
     waves = [np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32) for samples in (48000, 33333)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -155,6 +156,34 @@ def test_neither_the_number_of_workers_nor_an_empty_store_changes_a_byte(sample_
     sample_run.stages(*STAGES[1:])
     assert sample_run.bytes_of(*STAGES) == before
     sample_run.set(**{"run.workers": 0, "run.store": ".store"})
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+        ),
+    ],
+)
+def test_clips_in_batches_have_the_states_of_single_ones(
+    sample_run: Workspace, make_workspace: Callable[..., Workspace], device: str
+) -> None:
+    """At most 0.1 % of their deviation away, as params.yaml says."""
+    made = make_workspace(**{"run.device": device, "encode.text.batch_size": 3, "encode.audio.batch_size": 3})
+    for name in ("manifest", "audio", "transcripts", "text_model"):
+        (made.folder / "data" / name).symlink_to(sample_run.folder / "data" / name)
+    for stage, read in (("encode_text", states.read_words), ("encode_audio", states.read_timed)):
+        printed = made.stages(stage)
+        assert "0 reused, 0 refused" in printed
+        assert "one by one" not in printed
+        single, together = (workspace.shards(stage) for workspace in (sample_run, made))
+        assert list(single.digests) == list(together.digests)
+        for clip_id in single.digests:
+            (expected, *others), (found, *same) = (vars(read(of, clip_id)).values() for of in (single, together))
+            assert np.abs(expected - found).max() <= 0.001 * expected.std()
+            assert all(map(np.array_equal, others, same))
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,10 @@ def kill_once(number: int, mark: Path) -> int:
     return number * number
 
 
+def pid(number: int) -> int:
+    return os.getpid()
+
+
 def sleep(number: int, folder: Path) -> None:
     (folder / str(os.getpid())).touch()
     time.sleep(600)
@@ -50,6 +54,17 @@ def test_tasks_that_kill_their_worker_cost_themselves_alone() -> None:
 def test_a_worker_killed_from_outside_costs_nothing(folder: Path) -> None:
     results = work.each(partial(kill_once, mark=folder / "mark"), range(10), 2, MODULE)
     assert sorted(results) == [number * number for number in range(10)]
+
+
+def test_a_worker_that_dies_between_two_tasks_costs_nothing() -> None:
+    results = work.each(pid, range(6), 1, MODULE)
+    first = next(results)
+    time.sleep(0.5)  # in which the second one is done too, and no more is handed out
+    os.kill(first, signal.SIGKILL)
+    wait_until(partial(ended, first))
+    later = list(results)
+    assert len(later) == 5
+    assert first not in later[1:]
 
 
 def test_a_deadly_task_that_nothing_stands_in_for_is_named() -> None:

@@ -10,7 +10,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -80,14 +80,19 @@ def landmarker(model: Path, settings: params.Faces, faces: int = 1, video: bool 
     )
 
 
+@cache
+def glancer(model: Path, settings: params.Faces) -> vision.FaceLandmarker:
+    """A landmarker of single pictures, which remembers nothing and serves all clips."""
+    return landmarker(model, settings, settings.max_faces, video=False)
+
+
 def glance(frames: IO[bytes], model: Path, settings: params.Faces) -> int:
     """How many faces there are at once, at most, in a film's frames a second apart."""
-    most = 1
-    with landmarker(model, settings, settings.max_faces, video=False) as detector:
-        for _, picture in film.read(frames, GLANCE):
-            most = max(most, len(detector.detect(_image(picture)).face_landmarks))
-            if most == settings.max_faces:
-                break
+    most, detector = 1, glancer(model, settings)
+    for _, picture in film.read(frames, GLANCE):
+        most = max(most, len(detector.detect(_image(picture)).face_landmarks))
+        if most == settings.max_faces:
+            break
     return most
 
 

@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 import params
 from preprocess import faces, film, states
@@ -22,6 +21,8 @@ NOTHING = np.zeros((0, faces.BLENDSHAPES + 6), np.float32)
 
 def head(pose: np.ndarray) -> np.ndarray:
     """Pitch, yaw and roll (radians) and translation (centimetres) (T, 6) of head-to-camera matrices (T, 4, 4)."""
+    from scipy.spatial.transform import Rotation  # takes longer to import than all else here
+
     turn = Rotation.from_matrix(pose[:, :3, :3]).as_euler("xyz")
     return np.concatenate([turn, pose[:, :3, 3]], 1).astype(np.float32)
 
@@ -91,6 +92,7 @@ def main() -> None:
         parameters=settings.encode.vision.model_dump(exclude=unused) | {"rate": settings.frames.rate},
         models=models,
         environment=device,
+        preload=["scipy.spatial.transform", *(["preprocess.crops"] if models else [])],
     )
     todo = [
         Task(clip_id, {"faces": digest}, seconds[clip_id], str(tracks.folder)) for clip_id, digest in tracks.digests.items()

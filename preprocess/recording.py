@@ -151,7 +151,7 @@ def load_decoders(streams: Streams, tools: Tools) -> None:
     from preprocess import audio  # noqa: F401
 
     if streams.width and "vision" in tools.modalities:
-        from preprocess import encode_vision, frames  # noqa: F401
+        from preprocess import encode_vision, frames, landmarks  # noqa: F401
 
 
 def load_encoders(streams: Streams, tools: Tools) -> None:

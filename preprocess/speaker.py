@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 REACH = 1.0  # a face is the same one if its centre moved by less than this many of its sides
 UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152  # of MediaPipe's 478 landmarks; the lips' inner edges
@@ -48,6 +47,8 @@ def follow(tracks: list[Track], frame: int, landmarks: list[np.ndarray]) -> list
     Faces and tracks are paired so that they move least in all. A face that left and returns to its place goes on with its
     track; one that no track reaches begins its own.
     """
+    from scipy.optimize import linear_sum_assignment  # takes longer to import than all else that reads a choice
+
     low = np.array([points[:, :2].min(0) for points in landmarks]).reshape(-1, 2)
     high = np.array([points[:, :2].max(0) for points in landmarks]).reshape(-1, 2)
     centres, sides = (low + high) / 2, np.sqrt(np.prod(high - low, axis=1))

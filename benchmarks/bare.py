@@ -100,17 +100,19 @@ def transcripts(medium: Medium, settings: Params) -> Work:
 
 
 def encode_text(medium: Medium, settings: Params) -> Work:
-    from preprocess import encode_text as stage
+    from preprocess import text_encoder
+    from preprocess.encode_text import MODEL
 
     said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
-    return lambda: list(stage.encode([said], stage.MODEL, "cpu", settings.encode.text))
+    return lambda: list(text_encoder.encode([said], MODEL, "cpu", settings.encode.text))
 
 
 def encode_audio(medium: Medium, settings: Params) -> Work:
-    from preprocess import encode_audio as stage
+    from preprocess import sound_encoder
+    from preprocess.encode_audio import MODEL
 
     wave = sound.wave(Shards(DATA / "audio"), medium.clip_id)
-    return lambda: list(stage.encode([wave], stage.MODEL, "cpu", settings.encode.audio))
+    return lambda: list(sound_encoder.encode([wave], MODEL, "cpu", settings.encode.audio))
 
 
 def encode_vision(medium: Medium, settings: Params) -> Work:

@@ -157,7 +157,7 @@ def load_decoders(streams: Streams, tools: Tools) -> None:
 def load_encoders(streams: Streams, tools: Tools) -> None:
     """Import what takes longest, torch, while the first utterance is decoded."""
     if streams.sample_rate:
-        from preprocess import encode_audio, encode_text, whisper  # noqa: F401
+        from preprocess import sound_encoder, text_encoder  # noqa: F401
 
 
 def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple[float, float]]:

@@ -3,17 +3,18 @@
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load
 
 import params
-from preprocess import film, speaker, tables
+from preprocess import film, tables
 from preprocess.clips import durations
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
@@ -50,9 +51,23 @@ class Track:
     pose: np.ndarray  # (T, 4, 4)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which of a clip's faces is the speaker's, and how sure that is."""
+
+    faces: int  # tracks
+    track: int  # the one chosen, -1 where there is none
+    by: str  # only: there is one; sound: its mouth moves with it; size: nobody's does, and it is the largest
+    correlation: float  # of the chosen mouth with the sound
+    margin: float  # between its score and the next one's: of correlations for sound, of shares of the sizes for size
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def faces_of(task: Task, folder: Path, settings: params.Faces, model: Path, sounds: Path) -> None:
     """One clip's table of the speaker's face, film of crops, and the choice of the speaker."""
-    from preprocess import landmarks  # needs MediaPipe and OpenCV, which tables of faces do not
+    from preprocess import landmarks  # needs MediaPipe, OpenCV and scipy, which tables of faces do not
 
     with TemporaryFile(dir=folder) as file:
         sightings = landmarks.Sightings(file)
@@ -88,9 +103,9 @@ def pieces(shards: Shards, clip_id: str) -> Iterator[Track]:
         yield Track(**rows)
 
 
-def choice(shards: Shards, clip_id: str) -> speaker.Choice:
+def choice(shards: Shards, clip_id: str) -> Choice:
     """Whose face was taken, and how sure that is."""
-    return speaker.Choice(**json.loads(shards.read(clip_id, CHOICE)))
+    return Choice(**json.loads(shards.read(clip_id, CHOICE)))
 
 
 def summarise(found: Shards) -> None:
@@ -98,7 +113,7 @@ def summarise(found: Shards) -> None:
     chosen = {clip_id: picked for clip_id in sorted(found.digests) if (picked := choice(found, clip_id)).faces > 1}
     with (found.folder / SPEAKERS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["clip_id", *(f.name for f in fields(speaker.Choice))])
+        table.writerow(["clip_id", *(f.name for f in fields(Choice))])
         table.writerows([clip_id, *picked.to_dict().values()] for clip_id, picked in chosen.items())
     if chosen:
         heard = sum(picked.by == "sound" for picked in chosen.values())
@@ -118,7 +133,7 @@ def main() -> None:
         work=partial(faces_of, settings=settings.faces, model=MODEL, sounds=sounds.folder),
         parameters=settings.faces.model_dump(),
         models=[MODEL],
-        preload=["preprocess.landmarks", "scipy.optimize"],
+        preload=["preprocess.landmarks"],
     )
     todo = [
         Task(clip_id, {"frames": digest, "sound": sounds.digests.get(clip_id, "")}, seconds[clip_id], str(frames.folder))

@@ -19,7 +19,7 @@ from mediapipe.tasks.python import vision
 
 import params
 from preprocess import film, sound, speaker
-from preprocess.faces import BLENDSHAPES, LANDMARKS, Face
+from preprocess.faces import BLENDSHAPES, LANDMARKS, Choice, Face
 from preprocess.refusals import Code, Refusal
 from preprocess.shards import Shards
 from preprocess.stage import Task
@@ -156,7 +156,7 @@ def crops(
 
 def find(
     frames: Shards, sounds: Shards, task: Task, sightings: Sightings, settings: params.Faces, model: Path, target: Path
-) -> speaker.Choice:
+) -> Choice:
     """See a clip's faces, choose the speaker's, and write the film of its crops; Refusal where there is none."""
     cv2.setNumThreads(1)
     with frames.open(task.clip_id, film.FILE) as pictures:

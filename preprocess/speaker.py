@@ -1,9 +1,11 @@
 """Whose face is it? Faces become tracks through time; the speaker is the track whose mouth moves with the sound."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from preprocess.faces import Choice
 
 REACH = 1.0  # a face is the same one if its centre moved by less than this many of its sides
 UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152  # of MediaPipe's 478 landmarks; the lips' inner edges
@@ -21,20 +23,6 @@ class Track:
     centre: np.ndarray = field(default_factory=lambda: np.zeros(2))  # where it was last, pixels
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which of a clip's faces is the speaker's, and how sure that is."""
-
-    faces: int  # tracks
-    track: int  # the one chosen, -1 where there is none
-    by: str  # only: there is one; sound: its mouth moves with it; size: nobody's does, and it is the largest
-    correlation: float  # of the chosen mouth with the sound
-    margin: float  # between its score and the next one's: of correlations for sound, of shares of the sizes for size
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def opening(landmarks: np.ndarray) -> float:
     """How far a mouth is open, as a fraction of the face's height; landmarks (478, 3)."""
     lips, face = landmarks[UPPER_LIP] - landmarks[LOWER_LIP], landmarks[FOREHEAD] - landmarks[CHIN]
@@ -47,8 +35,6 @@ def follow(tracks: list[Track], frame: int, landmarks: list[np.ndarray]) -> list
     Faces and tracks are paired so that they move least in all. A face that left and returns to its place goes on with its
     track; one that no track reaches begins its own.
     """
-    from scipy.optimize import linear_sum_assignment  # takes longer to import than all else that reads a choice
-
     low = np.array([points[:, :2].min(0) for points in landmarks]).reshape(-1, 2)
     high = np.array([points[:, :2].max(0) for points in landmarks]).reshape(-1, 2)
     centres, sides = (low + high) / 2, np.sqrt(np.prod(high - low, axis=1))

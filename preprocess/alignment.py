@@ -4,14 +4,16 @@ A word that its dictionary lacks gets a pronunciation from letters, digits and s
 left out and interpolated. Where the strict search finds no path, one with open beams is taken, with less confidence.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import count, pairwise, takewhile
+from pathlib import Path
 
 import numpy as np
 from hibari.g2p import G2P
-from pocketsphinx import Decoder
+from pocketsphinx import Decoder, get_model_path
 
 from preprocess.sound import SAMPLE_RATE
 from preprocess.words import INTERPOLATED, OPEN, STRICT, Word
@@ -32,6 +34,13 @@ PHONES = {
 PHONE = re.compile("|".join(PHONES))
 
 Span = tuple[float, float]  # start and end, seconds
+
+
+@cache
+def dictionary() -> dict[str, str]:
+    """Phones by word of pocketsphinx's dictionary; further ones of a word follow as `word(2)`, `word(3)`."""
+    text = Path(get_model_path("en-us/cmudict-en-us.dict")).read_text(encoding="utf-8")
+    return dict(line.split(" ", 1) for line in text.splitlines())
 
 
 @cache
@@ -63,8 +72,12 @@ def _parts(wave: np.ndarray, size: int = 1 << 20) -> Iterator[np.ndarray]:
 
 
 def _search(sound: bytes, words: list[str], beams: dict[str, float]) -> list[Span | None] | None:
-    """The best path through the words; None where there is none. A decoder remembers, so each clip gets a new one."""
-    decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None, bestpath=False, **beams)
+    """The best path through the words; None where there is none.
+
+    A decoder remembers, so each clip gets a new one, which is told the clip's words alone: the whole dictionary would take
+    longer to read than the clip.
+    """
+    decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None, dict=os.devnull, bestpath=False, **beams)
     entries = [_entry(decoder, word, i) for i, word in enumerate(words)]
     said = [i for i, entry in enumerate(entries) if entry]
     if not said or not sound:
@@ -85,14 +98,17 @@ def _search(sound: bytes, words: list[str], beams: dict[str, float]) -> list[Spa
 
 
 def _entry(decoder: Decoder, word: str, i: int) -> str:
-    """The dictionary's entry for a word, made where it has none; "" for a word without sound."""
+    """The decoder's entry for a word, with the dictionary's phones where that has it; "" for a word without sound."""
     plain = re.sub(r"[^a-z']", "", word.lower().replace("’", "'")).strip("'")
-    if plain and re.sub(r"[\W_]", "", word.lower()) == plain.replace("'", "") and decoder.lookup_word(plain):
+    if re.sub(r"[\W_]", "", word.lower()) == plain.replace("'", "") and plain in dictionary():
+        if not decoder.lookup_word(plain):
+            for name in takewhile(dictionary().__contains__, (f"{plain}({n})" if n > 1 else plain for n in count(1))):
+                decoder.add_word(name, dictionary()[name], False)
         return plain
     phones = pronunciation(word)
     if not phones:
         return ""
-    decoder.add_word(f"word_{i}", phones, True)
+    decoder.add_word(f"word_{i}", phones, False)
     return f"word_{i}"
 
 

@@ -6,12 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 import params
 from preprocess import faces, film, states
 from preprocess.clips import durations
 from preprocess.faces import Track
+from preprocess.networks import device as resolve
+from preprocess.networks import require_layer
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
 from preprocess.states import TimedStates
@@ -22,6 +23,8 @@ NOTHING = np.zeros((0, faces.BLENDSHAPES + 6), np.float32)
 
 def head(pose: np.ndarray) -> np.ndarray:
     """Pitch, yaw and roll (radians) and translation (centimetres) (T, 6) of head-to-camera matrices (T, 4, 4)."""
+    from scipy.spatial.transform import Rotation  # takes longer to import than all else here
+
     turn = Rotation.from_matrix(pose[:, :3, :3]).as_euler("xyz")
     return np.concatenate([turn, pose[:, :3, 3]], 1).astype(np.float32)
 
@@ -31,7 +34,7 @@ def encode(
 ) -> tuple[np.ndarray, np.ndarray]:
     """States (T, D) of a face in T frames, zeros where none was seen, and where one was (T,).
 
-    From its track, and its crops (size, size, 3), of which T are taken.
+    From its track, and its crops (size, size, 3), of which T are taken. ParameterError for a layer that the network lacks.
     """
     seen = track.present
     parts = []
@@ -40,6 +43,7 @@ def encode(
     if settings.features in ("network", "both"):
         from preprocess import crops as images  # needs torch, which blendshapes do not
 
+        require_layer("encode.vision.layer", settings.layer, model)
         own = islice(crops, len(seen))
         parts.append(images.encode((picture for picture, face in zip(own, seen, strict=True) if face), model, device, settings))
     found = np.zeros((len(seen), sum(part.shape[1] for part in parts)), np.float32)
@@ -68,19 +72,10 @@ def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVisi
     states.write(folder, TimedStates(found, spans(times, rate), seen))
 
 
-def prepare(settings: params.Params) -> tuple[str, list[Path]]:
-    """The device and the networks that the features need; ParameterError for a layer that the network lacks."""
-    if settings.encode.vision.features == "blendshapes":
-        return "cpu", []
-    from preprocess import networks
-
-    networks.require_layer("encode.vision.layer", settings.encode.vision.layer, MODEL)
-    return networks.device(settings.run.device), [MODEL]
-
-
 def main() -> None:
     settings = params.load()
-    device, models = prepare(settings)
+    models = [] if settings.encode.vision.features == "blendshapes" else [MODEL]
+    device = resolve(settings.run.device) if models else "cpu"
     tracks = Shards(Path("data/faces"))
     seconds = durations()
     unused = set() if models else {"batch_size"}
@@ -91,6 +86,7 @@ def main() -> None:
         parameters=settings.encode.vision.model_dump(exclude=unused) | {"rate": settings.frames.rate},
         models=models,
         environment=device,
+        preload=["scipy.spatial.transform", *(["preprocess.crops"] if models else [])],
     )
     todo = [
         Task(clip_id, {"faces": digest}, seconds[clip_id], str(tracks.folder)) for clip_id, digest in tracks.digests.items()

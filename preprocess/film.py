@@ -8,6 +8,7 @@ from typing import IO
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 FILE = "mkv"
 MILLISECOND = Fraction(1, 1000)
@@ -18,12 +19,12 @@ def read(film: IO[bytes], every: float = 0.0) -> Iterator[tuple[float, np.ndarra
     with av.open(film, mode="r", format="matroska") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        due = -math.inf
+        due, converter = -math.inf, VideoReformatter()
         for packet in container.demux(stream):
             if packet.pts is None or packet.pts * packet.time_base >= due:  # each stands alone; the last, empty one flushes
                 due = float(packet.pts * packet.time_base) + every if packet.pts is not None else due
                 for frame in packet.decode():
-                    yield float(frame.time), frame.to_ndarray(format="rgb24")
+                    yield float(frame.time), converter.reformat(frame, format="rgb24").to_ndarray()
 
 
 def write(path: Path, frames: Iterable[tuple[float, np.ndarray]], size: int) -> None:

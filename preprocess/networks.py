@@ -1,15 +1,16 @@
-"""Pretrained networks as the encoders use them: which device they run on, loaded once a process, ready to infer."""
+"""Pretrained networks as the encoders use them: which device they run on, loaded once a process, ready to infer.
 
+torch and transformers take seconds to import, so they are where they are needed: a stage itself, which hands out work, and
+one that finds all of it done, go without.
+"""
+
+import ctypes
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
-from transformers import AutoConfig
-from transformers.utils import logging
 
 from params import ParameterError, Precision
 
@@ -18,7 +19,7 @@ Item = TypeVar("Item")
 
 def device(asked: str) -> str:
     """`auto` is the first CUDA device where there is one, otherwise the processor; ParameterError for one that is not there."""
-    there = torch.cuda.device_count()
+    there = _devices() if asked != "cpu" else 0
     if asked == "auto":
         return "cuda" if there else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", asked):
@@ -28,12 +29,26 @@ def device(asked: str) -> str:
     return asked
 
 
+def _devices() -> int:
+    """How many CUDA devices torch sees: none without the driver's library, which is quicker to ask for."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
 @cache
 def load(kind: Any, folder: Path, device: str, precision: Precision = "float32") -> Any:
     """A network of a transformers class from a folder of `data/models`, one thread on the processor.
 
     ParameterError where the folder holds a network of another kind.
     """
+    import torch
+    from transformers.utils import logging
+
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     torch.set_num_threads(1)
@@ -60,6 +75,8 @@ def _from(kind: Any, folder: Path, **settings: Any) -> Any:
 
 def of_vision(folder: Path) -> Any:
     """The configuration of the part of a network that sees: of CLIP, one of two."""
+    from transformers import AutoConfig
+
     config = preparer(AutoConfig, folder)
     return getattr(config, "vision_config", config)
 

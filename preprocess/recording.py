@@ -151,13 +151,13 @@ def load_decoders(streams: Streams, tools: Tools) -> None:
     from preprocess import audio  # noqa: F401
 
     if streams.width and "vision" in tools.modalities:
-        from preprocess import encode_vision, frames  # noqa: F401
+        from preprocess import encode_vision, frames, landmarks  # noqa: F401
 
 
 def load_encoders(streams: Streams, tools: Tools) -> None:
     """Import what takes longest, torch, while the first utterance is decoded."""
     if streams.sample_rate:
-        from preprocess import encode_audio, encode_text, whisper  # noqa: F401
+        from preprocess import sound_encoder, text_encoder  # noqa: F401
 
 
 def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple[float, float]]:

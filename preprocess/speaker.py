@@ -1,10 +1,11 @@
 """Whose face is it? Faces become tracks through time; the speaker is the track whose mouth moves with the sound."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from preprocess.faces import Choice
 
 REACH = 1.0  # a face is the same one if its centre moved by less than this many of its sides
 UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152  # of MediaPipe's 478 landmarks; the lips' inner edges
@@ -20,20 +21,6 @@ class Track:
     openings: list[float] = field(default_factory=list)  # of the mouth there, as a fraction of the face's height
     sides: list[float] = field(default_factory=list)  # of the square with the area of its box, pixels
     centre: np.ndarray = field(default_factory=lambda: np.zeros(2))  # where it was last, pixels
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which of a clip's faces is the speaker's, and how sure that is."""
-
-    faces: int  # tracks
-    track: int  # the one chosen, -1 where there is none
-    by: str  # only: there is one; sound: its mouth moves with it; size: nobody's does, and it is the largest
-    correlation: float  # of the chosen mouth with the sound
-    margin: float  # between its score and the next one's: of correlations for sound, of shares of the sizes for size
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def opening(landmarks: np.ndarray) -> float:

@@ -47,6 +47,7 @@ class Stage:
     limits: dict[str, Any] = field(default_factory=dict)  # may stop a clip, and leave no trace in one that is finished
     together: Callable[[list[Task], list[Path]], None] | None = None  # `work` on several clips at once, or an exception
     batch_size: int = 1  # clips that `together` is given, of similar lengths
+    preload: list[str] = field(default_factory=list)  # modules that `work` imports as it goes, for workers to share
 
     @property
     def folder(self) -> Path:
@@ -130,7 +131,8 @@ def _compute_all(stage: Stage, missing: list[Missing], kept: Store, run: params.
     todo = sorted(missing, key=lambda item: (-item.task.seconds, -item.task.size, item.clip_id))
     batches = [todo[i : i + stage.batch_size] for i in range(0, len(todo), stage.batch_size)]
     compute, refuse = (partial(function, stage=stage, kept=kept) for function in (_compute, _refuse_deadly))
-    done = work.each(compute, batches, min(work.workers(run.workers), len(batches)), stage.module, refuse, _one_by_one)
+    count = min(work.workers(run.workers), len(batches))
+    done = work.each(compute, batches, count, stage.module, refuse, _one_by_one, stage.preload)
     clips = chain.from_iterable(done)
     seconds = {item.clip_id: item.task.seconds for item in todo}
     alone = [item for item in track(clips, stage.name, len(todo), seconds) if item.trouble]

@@ -80,6 +80,8 @@ def main() -> None:
     settings = params.load()
     device = resolve(settings.run.device)
     aligner = ALIGNER if (ALIGNER / "config.json").is_file() else None
+    texts = read_texts()
+    hearing = [] if all(texts.values()) else ["preprocess.whisper"]
     sounds = Shards(Path("data/audio"))
     seconds = durations()
     stage = Stage(
@@ -89,10 +91,11 @@ def main() -> None:
         parameters=settings.transcripts.model_dump(),
         models=[MODEL, aligner] if aligner else [MODEL],
         environment=device,
+        preload=["preprocess.ctc" if aligner else "preprocess.alignment", *hearing],
     )
     todo = [
         Task(clip_id, {"text": text, "sound": sounds.digests.get(clip_id, "")}, seconds.get(clip_id, 0.0), str(sounds.folder))
-        for clip_id, text in read_texts().items()
+        for clip_id, text in texts.items()
         if text or clip_id in sounds.digests
     ]
     fill(stage, todo, settings.run)

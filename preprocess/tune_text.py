@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import params
+from preprocess.networks import device
 
 SOURCE = Path("data/models/text")
 TARGET = Path("data/text_model")
@@ -17,8 +18,7 @@ def main() -> None:
     shutil.copytree(SOURCE, TARGET, copy_function=shutil.copyfile)  # which may be written to, unlike those of DVC's cache
     if not parameters.tune.text.epochs:
         return
-    from preprocess.networks import device  # torch takes seconds to import, which a copy need not wait for
-    from preprocess.tuning import tuned
+    from preprocess.tuning import tuned  # torch takes seconds to import, which a copy need not wait for
 
     tuned(SOURCE, parameters, device(parameters.run.device)).save_pretrained(TARGET)
     card = json.loads((SOURCE / "model.json").read_text(encoding="utf-8"))

@@ -17,8 +17,8 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 import params
 from preprocess import clips, words
-from preprocess.encode_text import join
 from preprocess.shards import Shards
+from preprocess.text_encoder import join
 
 # A text is tuned on up to this many tokens; 99 % of CMU-MOSEI's sentences have fewer.
 LONGEST = 128

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -45,11 +45,13 @@ def each(
     module: str,
     died: Callable[[Task], Result] | None = None,
     apart: Callable[[Task], list[Task]] = lambda task: [task],
+    preload: Sequence[str] = (),
 ) -> Iterator[Result]:
     """Results of `function` (picklable: a top-level function, or a partial of one) on every task, in order of completion.
 
-    What `function` raises is raised here. `module`, where the function lives, is imported once for all workers, and what
-    a worker loads stays loaded for the tasks that follow. What native libraries write goes to `logs/<module>.log`.
+    What `function` raises is raised here. `module`, where the function lives, and those of `preload`, which it imports as it
+    goes, are imported once for all workers, and what a worker loads stays loaded for the tasks that follow. What native
+    libraries write goes to `logs/<module>.log`.
     A task whose worker ends is tried again alone, each of its parts that `apart` gives by itself. The result of one that
     ends its worker then too is `died(task)`; without `died`, WorkerDiedError is raised.
     """
@@ -58,7 +60,7 @@ def each(
     log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload([module, *preload])
     pool = partial(ProcessPoolExecutor, mp_context=context, initializer=_start_worker, initargs=(log,))
     left = deque(tasks)
     while left:

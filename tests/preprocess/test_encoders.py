@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import params
 from params import ParameterError
-from preprocess import crops, encode_audio, encode_text, encode_vision, prosody, shards, whisper
+from preprocess import crops, encode_audio, encode_vision, prosody, shards, sound_encoder, text_encoder, whisper
 from preprocess.faces import Track
 from preprocess.networks import device, require_layer
 from preprocess.sound import FILE as FLAC
@@ -73,9 +73,9 @@ def agree(one: WordStates | TimedStates, other: WordStates | TimedStates, precis
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_texts_read_together_have_the_states_of_single_ones(network: Network, kind: str, precision: str) -> None:
     folder = network(kind)
-    together = encode_text.encode(WORDS, folder, "cpu", text(precision), together=3)
+    together = text_encoder.encode(WORDS, folder, "cpu", text(precision), together=3)
     for spoken, found in zip(WORDS, together, strict=True):
-        (alone,) = encode_text.encode([spoken], folder, "cpu", text(precision))
+        (alone,) = text_encoder.encode([spoken], folder, "cpu", text(precision))
         agree(alone, found, precision)
         assert found.words.tolist() == alone.words.tolist()
         assert set(found.words.tolist()) == set(range(len(spoken)))  # long ones too, read in windows
@@ -87,14 +87,14 @@ def test_a_hidden_layer_of_a_text_is_that_of_the_stock_network(network: Network)
     with torch.inference_mode():
         stock = hf.AutoModel.from_pretrained(folder)(**tokens, output_hidden_states=True).hidden_states
     for layer in (0, 1, -1):
-        (found,) = encode_text.encode([["I", "am", "glad"]], folder, "cpu", text(layer=layer))
+        (found,) = text_encoder.encode([["I", "am", "glad"]], folder, "cpu", text(layer=layer))
         torch.testing.assert_close(torch.from_numpy(found.states), stock[layer][0, 1:-1])
 
 
 def test_a_word_is_all_its_tokens_or_the_first_or_the_last(network: Network) -> None:
     found = {}
     for pooling in ("mean", "first", "last"):
-        (found[pooling],) = encode_text.encode([["I", "glad", "so"]], network("bert"), "cpu", text(pooling=pooling))
+        (found[pooling],) = text_encoder.encode([["I", "glad", "so"]], network("bert"), "cpu", text(pooling=pooling))
     assert found["mean"].words.tolist() == [0, 1, 1, 2]
     assert found["first"].words.tolist() == found["last"].words.tolist() == [0, 1, 2]
     assert np.array_equal(found["first"].states, found["mean"].states[[0, 1, 3]])
@@ -105,9 +105,9 @@ def test_a_word_is_all_its_tokens_or_the_first_or_the_last(network: Network) -> 
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "whisper"])
 def test_sounds_read_together_have_the_states_of_single_ones(network: Network, kind: str, precision: str) -> None:
     clips = waves(16000, 12345, 12345, 40, 30 * 16000)
-    together = encode_audio.encode(clips, network(kind), "cpu", sound(precision), together=3)
+    together = sound_encoder.encode(clips, network(kind), "cpu", sound(precision), together=3)
     for wave, found in zip(clips, together, strict=True):
-        (alone,) = encode_audio.encode([wave], network(kind), "cpu", sound(precision))
+        (alone,) = sound_encoder.encode([wave], network(kind), "cpu", sound(precision))
         agree(alone, found, precision)
         assert found.times[0, 0] == 0
         assert found.times[-1, 1] == pytest.approx(len(wave) / 16000)
@@ -280,7 +280,7 @@ def test_prosody_stands_behind_a_networks_states_as_the_mean_over_their_time(net
     (wave,) = waves(16000)
     folder = network("whisper")
     (alone,), (own,), (both,) = (
-        encode_audio.encode([wave], folder, "cpu", sound(features=features)) for features in ("network", "prosody", "both")
+        sound_encoder.encode([wave], folder, "cpu", sound(features=features)) for features in ("network", "prosody", "both")
     )
     assert np.array_equal(both.states[:, :16], alone.states)
     assert both.states[:, 16:] == pytest.approx(own.states.reshape(50, 2, -1).mean(1), abs=1e-3)

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, WhisperForConditionalGeneration
 
 import params
-from preprocess import ctranslate2, encode_audio, encode_text, models, whisper
+from preprocess import ctranslate2, models, sound_encoder, text_encoder, whisper
 from preprocess.models import ModelError
 from tests.conftest import ROOT
 
@@ -204,7 +204,7 @@ def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:
 def test_states_of_sound_cover_the_clip_and_padding_covers_nothing(models: Path) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 40001).astype(np.float32)
     for padded in (False, True):
-        (found,) = encode_audio.encode([wave], models / "audio", "cpu", SOUND.model_copy(update={"padded": padded}))
+        (found,) = sound_encoder.encode([wave], models / "audio", "cpu", SOUND.model_copy(update={"padded": padded}))
         assert found.states.shape == (125, 384)
         assert found.times[0, 0] == 0
         assert found.times[-1, 1] == pytest.approx(40001 / 16000)
@@ -219,8 +219,8 @@ def test_the_embedded_encoders_give_clips_that_are_read_together_the_states_of_s
     spoken = [["So", "am", "I"], ["I", "really", "could", "not", "believe", "what", "he", "said", "to", "me"]]
     waves = [np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32) for samples in (48000, 33333)]
     for encode, clips, role, settings in (
-        (encode_text.encode, spoken, "text", text),
-        (encode_audio.encode, waves, "audio", sound),
+        (text_encoder.encode, spoken, "text", text),
+        (sound_encoder.encode, waves, "audio", sound),
     ):
         together = encode(clips, models / role, "cpu", settings, together=2)
         for clip, found in zip(clips, together, strict=True):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preprocess import alignment, encode_text, words
+from preprocess import alignment, text_encoder, words
 from preprocess.words import INTERPOLATED, OPEN, STRICT, Transcript, Word
 
 RATE = 16000
@@ -42,7 +42,7 @@ def test_a_word_is_what_stands_between_spaces_and_in_chinese_a_character() -> No
 
 @given(some.lists(some.sampled_from(["hi", "there,", "我", "吗?", "5"]), min_size=1))
 def test_a_text_joined_for_the_encoder_knows_the_word_of_each_character(spoken: list[str]) -> None:
-    text, owner = encode_text.join(spoken)
+    text, owner = text_encoder.join(spoken)
     assert len(text) == len(owner)
     for i, word in enumerate(spoken):
         assert "".join(letter for letter, of in zip(text, owner, strict=True) if of == i) == word

@@ -1,0 +1,156 @@
+"""The bare cost of what the stages do of a clip: ffmpeg to nowhere, and landmarker, recogniser, aligner and encoders alone.
+
+Their input is in memory and the networks are loaded before the clock starts; what they find is thrown away.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+
+import params
+from params import Params
+from preprocess import clips, sound, words
+from preprocess.clips import Medium
+from preprocess.shards import Shards
+
+Work = Callable[[], object]
+DATA = Path("data")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What some work took, in seconds."""
+
+    wall: float
+    cpu: float  # user and system, of all its processes
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall - other.wall, self.cpu - other.cpu)
+
+
+def ffmpeg(medium: Medium, settings: Params, *options: str) -> Work:
+    film = str(Path(settings.corpus.root) / medium.media)
+    part = ["-ss", str(medium.start), "-t", str(medium.duration)]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-threads", "1", *part, "-i", film]
+    return lambda: subprocess.run([*command, *options, "-f", "null", "-"], check=True, capture_output=True)
+
+
+def pictures(medium: Medium, settings: Params) -> Work:
+    return ffmpeg(medium, settings, "-an")
+
+
+def samples(medium: Medium, settings: Params) -> Work:
+    return ffmpeg(medium, settings, "-vn")
+
+
+def frames(medium: Medium, settings: Params) -> Work:
+    """The same pictures, chosen, scaled and compressed."""
+    rate, side = settings.frames.rate, settings.frames.max_side
+    chosen = f"select='isnan(prev_selected_t)+gt(floor(t*{rate}+0.001),floor(prev_selected_t*{rate}+0.001))'"
+    graph = f"{chosen},scale='min({side},iw)':-2:flags=area+accurate_rnd,format=yuvj420p"
+    return ffmpeg(medium, settings, "-an", "-vf", graph, "-fps_mode", "passthrough", "-c:v", "mjpeg", "-q:v", "3")
+
+
+def audio(medium: Medium, settings: Params) -> Work:
+    """The same samples, resampled and compressed."""
+    return ffmpeg(medium, settings, "-vn", "-ac", "1", "-ar", str(sound.SAMPLE_RATE), "-c:a", "flac")
+
+
+def faces(medium: Medium, settings: Params) -> Work:
+    """One landmarker on every frame."""
+    import mediapipe as mp
+
+    from preprocess import film, landmarks
+    from preprocess.faces import MODEL
+
+    with Shards(DATA / "frames").open(medium.clip_id, film.FILE) as stream:
+        seen = [(round(seconds * 1000), np.ascontiguousarray(picture)) for seconds, picture in film.read(stream)]
+
+    def work() -> None:
+        with landmarks.landmarker(MODEL, settings.faces) as landmarker:
+            for milliseconds, picture in seen:
+                landmarker.detect_for_video(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture), milliseconds)
+
+    return work
+
+
+def transcripts(medium: Medium, settings: Params) -> Work:
+    """The recogniser where the text is unknown, and the aligner."""
+    from preprocess import transcripts as stage
+    from preprocess import whisper
+
+    wave, known = sound.wave(Shards(DATA / "audio"), medium.clip_id), bool(clips.read_texts()[medium.clip_id])
+    said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
+    aligner = stage.ALIGNER if (stage.ALIGNER / "config.json").is_file() else None
+
+    def work() -> None:
+        if not known:
+            list(whisper.transcribe(stage.MODEL, [wave], "cpu", settings.transcripts))
+        stage.align(wave, said, aligner, "cpu")
+
+    return work
+
+
+def encode_text(medium: Medium, settings: Params) -> Work:
+    from preprocess import text_encoder
+    from preprocess.encode_text import MODEL
+
+    said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
+    return lambda: list(text_encoder.encode([said], MODEL, "cpu", settings.encode.text))
+
+
+def encode_audio(medium: Medium, settings: Params) -> Work:
+    from preprocess import sound_encoder
+    from preprocess.encode_audio import MODEL
+
+    wave = sound.wave(Shards(DATA / "audio"), medium.clip_id)
+    return lambda: list(sound_encoder.encode([wave], MODEL, "cpu", settings.encode.audio))
+
+
+def encode_vision(medium: Medium, settings: Params) -> Work:
+    from preprocess import encode_vision as stage
+    from preprocess import faces, film
+
+    tracks = Shards(DATA / "faces")
+    track = faces.read(tracks, medium.clip_id)
+    with tracks.open(medium.clip_id, film.FILE) as stream:
+        crops = [picture for _, picture in film.read(stream)]
+    return lambda: stage.encode(track, iter(crops), settings.encode.vision)
+
+
+WORK = {work.__name__: work for work in (frames, audio, faces, transcripts, encode_text, encode_audio, encode_vision)}
+SEEN = {
+    "faces": "frames"
+}  # whose clips a stage works on, also on those that it then refuses; otherwise it refuses next to none
+DECODING = {"frames": pictures, "audio": samples}
+
+
+def cpu() -> float:
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+
+def measure(works: list[Work]) -> Spent:
+    """What all of them take, after the first one was done once before."""
+    works[0]()
+    wall, used = time.perf_counter(), cpu()
+    for work in works:
+        work()
+    return Spent(time.perf_counter() - wall, cpu() - used)
+
+
+def main() -> None:
+    """Measure a stage's work on clips, named in standard input, of the outputs in this folder; of decoders, decoding too."""
+    stage, clip_ids = sys.argv[1], set(sys.stdin.read().split())
+    settings, done = params.load(), Shards(DATA / SEEN.get(stage, stage)).digests
+    media = [medium for medium in clips.read_media() if medium.clip_id in clip_ids and medium.clip_id in done]
+    kinds = [WORK[stage], *([DECODING[stage]] if stage in DECODING else [])]
+    print(json.dumps([asdict(measure([kind(medium, settings) for medium in media])) for kind in kinds]))

@@ -1,6 +1,8 @@
 """dvc.yaml, the constraints and the package say what the code does."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -22,6 +24,23 @@ def module_of(command: str) -> str:
 def test_a_stage_depends_on_every_source_file_that_it_rests_on(name: str) -> None:
     files = {str(sources.file_of(module).relative_to(ROOT)) for module in sources.modules(module_of(STAGES[name]["cmd"]))}
     assert files | {"constraints.txt"} == {path for path in STAGES[name]["deps"] if path.endswith((".py", "constraints.txt"))}
+
+
+def test_stages_import_nothing_that_only_workers_need() -> None:
+    """A stage that has nothing to do, as in most runs, would wait for it."""
+    modules = [module_of(stage["cmd"]) for stage in STAGES.values() if stage["cmd"].startswith("python -m preprocess ")]
+    program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "transformers", "mediapipe", "cv2", "scipy", "pocketsphinx"}.intersection(loaded)
+
+
+def test_modules_that_stages_name_for_their_workers_are_there() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "preprocess").glob("*.py")]
+    named = {name for text in texts for name in re.findall(r'"(preprocess\.\w+)"', text)}
+    assert {"preprocess.landmarks", "preprocess.whisper"} <= named
+    assert all(sources.file_of(name).is_file() for name in named)
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import params
 from params import ParameterError
-from preprocess import crops, encode_audio, encode_vision, prosody, shards, sound_encoder, text_encoder, whisper
+from preprocess import crops, encode_audio, encode_text, encode_vision, prosody, shards, sound_encoder, text_encoder, whisper
 from preprocess.faces import Track
 from preprocess.networks import device, require_layer
 from preprocess.sound import FILE as FLAC
@@ -187,6 +187,10 @@ def test_a_layer_is_checked_against_the_part_of_a_network_that_sees(network: Net
     require_layer("encode.vision.layer", -3, network("clip"))
     with pytest.raises(ParameterError, match=r"encode\.vision\.layer is 3: .* takes -3 to 2"):
         require_layer("encode.vision.layer", 3, network("clip"))
+    with pytest.raises(ParameterError, match=r"encode\.text\.layer is 9: .* has 2 layers"):
+        encode_text.states_of_several([], [], text(layer=9), network("bert"), "cpu")
+    with pytest.raises(ParameterError, match=r"encode\.audio\.layer is 9: .* has 2 layers"):
+        encode_audio.states_of_several([], [], sound(layer=9), network("whisper"), "cpu")
 
 
 def test_a_network_of_another_kind_is_refused_by_its_role(network: Network, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ Each stage notes which entries its checkout's output was last made of. `prune` d
 back to earlier parameters computes again; it is meant for when disk is scarce.
 """
 
+import shutil
 from pathlib import Path
 
 import params
-from preprocess import store
+from preprocess import shards, store
 from preprocess.store import Store
 
 
@@ -36,7 +37,7 @@ def check(folder: Path) -> str:
 
 
 def prune(folder: Path) -> str:
-    """Remove entries that no checkout's output is made of, and what was left unfinished a day ago."""
+    """Remove entries that no checkout's output is made of, kept shards, and what was left unfinished a day ago."""
     notes = list(folder.glob("*.used"))
     if not notes:
         return "left as it is: no output here notes what it uses"
@@ -45,6 +46,8 @@ def prune(folder: Path) -> str:
     freed = _megabytes(dropped)
     for path in dropped:
         path.unlink()
+    for shelf in folder.glob(f"{shards.SHELF}*"):
+        shutil.rmtree(shelf)
     Store(folder).sweep()
     return f"{len(dropped)} entries dropped, {freed}; {len(entries(folder))} kept"
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import params
-from preprocess import corpus, media, refusals, work
+from preprocess import corpus, media, refusals, sources, store, work
 from preprocess.clips import FOLDER, Medium
 from preprocess.corpus import NOISE, SPLITS, Clip
 from preprocess.media import MediaError, Streams
 from preprocess.progress import track
 from preprocess.refusals import Code, Refused
+
+SETTLED = 2.0  # seconds since a file's last change from which on another one would show in its times
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,50 @@ def probe(name: str, root: Path) -> Probed:
 def deadly(name: str) -> Probed:
     """What is said of a file that ends the process that reads it."""
     return Probed(name, code=Code.WORKER_DIED, detail=f"{name}: the worker that read it died, tried with others and alone")
+
+
+def state(path: Path) -> list[int] | None:
+    """What changes with a file's content, without reading it; None for one that is not there or has only just changed."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if time.time() - found.st_ctime < SETTLED:
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+class Seen:
+    """What was found out about a corpus' files in an earlier run, so that those that are as they were are not read again."""
+
+    def __init__(self, root: Path, kept: Path) -> None:
+        self.root = root
+        self.path = kept / f"{store.place(root)}.json"
+        self.made_by = sources.digest("preprocess.manifest")
+
+    def of(self, states: dict[str, list[int] | None]) -> dict[str, Probed]:
+        """The files of which these are the states, where they are known."""
+        try:
+            noted = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        same = {name: item for name, item in noted["media"].items() if item["state"] == states.get(name, [])}
+        return {name: _probed(**item["probed"]) for name, item in same.items()} if noted["by"] == self.made_by else {}
+
+    def note(self, states: dict[str, list[int] | None], found: dict[str, Probed]) -> None:
+        rows = {
+            name: {"state": states[name], "probed": asdict(probed)}
+            for name, probed in found.items()
+            if states[name] and probed.code != Code.WORKER_DIED
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
+        unfinished.replace(self.path)
+
+
+def _probed(streams: dict[str, Any] | None, **rest: str) -> Probed:
+    return Probed(streams=Streams(**streams) if streams else None, **rest)
 
 
 def medium(clip: Clip, probed: Probed) -> Medium | Refused:
@@ -118,6 +165,18 @@ def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
         table.writerows(rows)
 
 
+def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, Probed], int]:
+    """What each file is, and how many of them were known from an earlier run."""
+    seen = Seen(root, store.root(run.store) / "manifest")
+    states = {name: state(root / name) for name in names}
+    known = seen.of(states)
+    todo = [name for name in names if name not in known]
+    probing = work.each(partial(probe, root=root), todo, work.workers(run.workers), "preprocess.manifest", died=deadly)
+    probed = known | {item.media: item for item in track(probing, "manifest", len(todo))}
+    seen.note(states, probed)
+    return probed, len(known)
+
+
 def main() -> None:
     settings = params.load()
     root = Path(settings.corpus.root)
@@ -127,12 +186,10 @@ def main() -> None:
     for speaker, splits in corpus.leakage(clips).items():
         print(f"leakage: speaker {speaker} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
-    count = work.workers(settings.run.workers)
-    probing = work.each(partial(probe, root=root), names, count, "preprocess.manifest", died=deadly)
-    probed = {item.media: item for item in track(probing, "manifest", len(names))}
+    probed, known = probe_all(names, root, settings.run)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]
     write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
-    print(f"manifest: {len(clips)} clips, {len(refused)} refused")
+    print(f"manifest: {len(clips)} clips, {len(names) - known} media read, {known} known, {len(refused)} refused")
     refusals.announce(refused)
     refusals.require_few(refused, len(clips), settings.corpus.max_refused)

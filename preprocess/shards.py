@@ -6,32 +6,62 @@ archives names every clip with the digest of its content, `refused.csv` those th
 
 import csv
 import hashlib
+import json
+import os
 import shutil
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from preprocess import refusals, store
 
 COUNT = 64
 REFUSED = "refused.json"  # member of an entry that holds a refusal instead of results
+SHELF = "shards-"  # begins the name of a folder of a Shelf
+CONTENTS = "contents.json"  # what a Shelf knows of the entries
 
 
 def shard_of(clip_id: str) -> str:
     return f"{hashlib.sha256(clip_id.encode()).digest()[0] % COUNT:02d}.zip"
 
 
-def write(folder: Path, entries: Mapping[str, Path]) -> None:
+def grouped(clip_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Clips in order of their ids, by shard."""
+    found = defaultdict(list)
+    for clip_id in sorted(clip_ids):
+        found[shard_of(clip_id)].append(clip_id)
+    return dict(found)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is known of an entry of the store."""
+
+    digest: str
+    refusal: dict[str, Any] | None = None  # what REFUSED says, where there are no results
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Shards that an earlier output was made of, and that the next one has again."""
+
+    files: Mapping[str, Path] = field(default_factory=dict)  # by shard
+    contents: Mapping[str, Content] = field(default_factory=dict)  # of all their clips, by id
+
+
+def write(folder: Path, entries: Mapping[str, Path], ready: Ready = Ready()) -> None:
     """Fill an empty folder from the store's entries by clip id; the bytes depend on their content alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    by_shard = defaultdict(list)
-    for clip_id in sorted(entries):
-        by_shard[shard_of(clip_id)].append(clip_id)
     digests = {}
-    for shard, clip_ids in by_shard.items():
+    for shard, clip_ids in grouped(entries).items():
+        if shard in ready.files and _link(ready.files[shard], folder / shard):
+            digests.update({clip_id: ready.contents[clip_id].digest for clip_id in clip_ids})
+            continue
         with zipfile.ZipFile(folder / shard, "w") as target:
             for clip_id in clip_ids:
                 digests[clip_id] = _copy(entries[clip_id], target, clip_id)
@@ -39,6 +69,14 @@ def write(folder: Path, entries: Mapping[str, Path]) -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["clip_id", "digest"])
         table.writerows(sorted(digests.items()))
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Whether another name could be given to a file: its disk may be another one, or allow no links."""
+    with suppress(OSError):
+        os.link(source, target)
+        return True
+    return False
 
 
 def _copy(entry: Path, target: zipfile.ZipFile, clip_id: str) -> str:
@@ -76,6 +114,66 @@ class Shards:
     def extract(self, clip_id: str, name: str, target: Path) -> None:
         with self.open(clip_id, name) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file, store.BLOCK)
+
+
+class Shelf:
+    """The shards of a stage's last output, beside the entries that they were made of.
+
+    They are further names of the output's own files, so they cost no disk, and a shard of which no clip changed is neither
+    written nor, by DVC, read again. A file that was written to since does not count.
+    """
+
+    def __init__(self, stage: store.Store) -> None:
+        self.stage = stage
+        self.folder = stage.folder / f"{SHELF}{store.place(store.root('.'))}"
+
+    def contents(self) -> dict[str, Content]:
+        """What was known of the output's entries, by key."""
+        try:
+            found = json.loads((self.folder / CONTENTS).read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return {key: Content(**content) for key, content in found.items()}
+
+    def ready(self, keys: Mapping[str, str], contents: Mapping[str, Content]) -> Ready:
+        """The shards that can be taken as they are for clips with these keys, where each of their entries is known."""
+        files: dict[str, Path] = {}
+        known: dict[str, Content] = {}
+        for shard, clip_ids in grouped(keys).items():
+            if all(keys[clip_id] in contents for clip_id in clip_ids):
+                own = {clip_id: contents[keys[clip_id]] for clip_id in clip_ids}
+                results = {clip_id: keys[clip_id] for clip_id, content in own.items() if not content.refusal}
+                path = self._find(shard, results)
+                if path or not results:
+                    files.update({shard: path} if path else {})
+                    known.update(own)
+        return Ready(files, known)
+
+    def keep(self, output: Path, keys: Mapping[str, str], contents: Mapping[str, Content]) -> None:
+        """Keep the shards of an output made of the entries with these keys, by clip id, and no others."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept = {CONTENTS}
+        for shard, clip_ids in grouped(keys).items():
+            path = self.folder / _shelved(output / shard, {clip_id: keys[clip_id] for clip_id in clip_ids})
+            if path.exists() or _link(output / shard, path):
+                kept.add(path.name)
+        for path in self.folder.iterdir():
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+        with self.stage.workplace() as workplace:
+            noted = Path(workplace) / CONTENTS
+            noted.write_text(json.dumps({key: asdict(content) for key, content in contents.items()}), encoding="utf-8")
+            noted.replace(self.folder / CONTENTS)
+
+    def _find(self, shard: str, keys: Mapping[str, str]) -> Path | None:
+        found = self.folder.glob(f"{Path(shard).stem}-{store.key(clips=dict(keys))}-*.zip")
+        return next((path for path in found if path.name == _shelved(path, keys, shard)), None)
+
+
+def _shelved(path: Path, keys: Mapping[str, str], shard: str = "") -> str:
+    """The name on the shelf of a shard made of entries with these keys: it says what is in it, and as of when."""
+    state = path.stat()
+    return f"{Path(shard or path).stem}-{store.key(clips=dict(keys))}-{state.st_size}-{state.st_mtime_ns}.zip"
 
 
 def close(folder: Path) -> None:

@@ -15,6 +15,7 @@ import params
 from preprocess import refusals, shards, sources, store, work
 from preprocess.progress import track
 from preprocess.refusals import Code, Refusal, Refused
+from preprocess.shards import Content, Ready, Shelf
 from preprocess.store import Store
 
 SPARE = 64 << 20  # bytes free on the disk below which a failure is the disk's rather than the clip's
@@ -64,21 +65,31 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
     with work.alone(stage.name):
         kept.sweep()
         keys = _keys(stage, tasks)
-        missing = [Missing(task, keys[task.clip_id]) for task in tasks if not _is_done(kept, keys[task.clip_id])]
-        _compute_all(stage, missing, kept, run)
-        refused = _publish(stage, {task.clip_id: kept.path(keys[task.clip_id]) for task in tasks})
+        shelf = Shelf(kept)
+        noted = {key: content for key, content in shelf.contents().items() if kept.path(key).is_file() and _is_final(content)}
+        ready = shelf.ready(keys, noted)
+        found = {keys[clip_id]: content for clip_id, content in ready.contents.items()}
+        found |= {key: content for key in set(keys.values()) - found.keys() if (content := _look(kept, key))}
+        missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in found}
+        _compute_all(stage, list(missing.values()), kept, run)
+        found |= {key: _content(kept.path(key)) for key in missing}
+        refused = _publish(stage, keys, found, kept, ready)
+        shelf.keep(stage.folder, {clip_id: key for clip_id, key in keys.items() if not found[key].refusal}, found)
         kept.use(stage.name, sorted(set(keys.values())))
     reused = len(tasks) - len(missing)
     print(f"{stage.name}: {len(tasks)} clips, {len(missing)} computed, {reused} reused, {len(refused)} refused")
     refusals.announce(refused)
 
 
-def _is_done(kept: Store, key: str) -> bool:
+def _look(kept: Store, key: str) -> Content | None:
+    """What a whole entry holds; None where the clip has to be tried."""
+    content = _content(kept.path(key)) if kept.has(key) else None
+    return content if content and _is_final(content) else None
+
+
+def _is_final(content: Content) -> bool:
     """Whether the clip need not be tried: a worker may have died for want of memory, so that is tried in every run."""
-    if not kept.has(key):
-        return False
-    refusal = _refusal(kept.path(key))
-    return refusal is None or refusal["code"] != Code.WORKER_DIED
+    return content.refusal is None or content.refusal["code"] != Code.WORKER_DIED
 
 
 def _keys(stage: Stage, tasks: list[Task]) -> dict[str, str]:
@@ -139,17 +150,19 @@ def _refuse(item: Missing, kept: Store, refusal: Refusal) -> None:
         kept.add(item.key, folder)
 
 
-def _publish(stage: Stage, entries: dict[str, Path]) -> list[Refused]:
+def _publish(stage: Stage, keys: dict[str, str], found: dict[str, Content], kept: Store, ready: Ready) -> list[Refused]:
     """Write shards, index and table of refusals."""
-    refused = {clip_id: found for clip_id, entry in entries.items() if (found := _refusal(entry))}
     if stage.folder.exists():
         shutil.rmtree(stage.folder)
-    shards.write(stage.folder, {clip_id: entry for clip_id, entry in entries.items() if clip_id not in refused})
-    rows = [Refused(clip_id, stage.name, found["code"], found["detail"]) for clip_id, found in sorted(refused.items())]
+    results = {clip_id: kept.path(key) for clip_id, key in keys.items() if not found[key].refusal}
+    shards.write(stage.folder, results, ready)
+    refused = {clip_id: refusal for clip_id, key in sorted(keys.items()) if (refusal := found[key].refusal)}
+    rows = [Refused(clip_id, stage.name, refusal["code"], refusal["detail"]) for clip_id, refusal in refused.items()]
     refusals.write(stage.folder / "refused.csv", rows)
     return rows
 
 
-def _refusal(entry: Path) -> dict[str, str] | None:
+def _content(entry: Path) -> Content:
     with zipfile.ZipFile(entry) as archive:
-        return json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None
+        refusal = json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None
+        return Content(archive.comment.decode(), refusal)

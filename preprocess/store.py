@@ -28,6 +28,11 @@ def root(store: str) -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve() / store
 
 
+def place(folder: Path) -> str:
+    """A name for what belongs to a checkout."""
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+
+
 def key(**parts: object) -> str:
     """A digest of named parts, which must be plain JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
@@ -63,8 +68,8 @@ class Store:
 
     def use(self, stage: str, keys: list[str]) -> None:
         """Note the entries that this checkout's output is made of, which `python -m preprocess store prune` keeps."""
-        checkout = hashlib.sha256(str(Path.cwd().resolve()).encode()).hexdigest()[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
+        checkout = place(Path.cwd())
         unfinished = self.folder / f"unfinished-{stage}-{checkout}"
         unfinished.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
         unfinished.replace(self.folder / f"{checkout}.used")

@@ -1,0 +1,83 @@
+"""Stages whose work is next to none, so that what is measured is the pipeline around it.
+
+`python -m benchmarks.stubs STAGE` fills the output of a stage as the stage of that name does, from the same inputs, with
+made-up words and states of the real widths instead of those of recognisers and encoders.
+"""
+
+import sys
+import wave
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+import params
+from preprocess import states, words
+from preprocess.clips import read_media, read_texts
+from preprocess.shards import Shards
+from preprocess.stage import Stage, Task, fill
+from preprocess.states import TimedStates, WordStates
+from preprocess.words import Transcript, Word
+
+RATE, WORD, WIDTH = 8000, 0.25, 384  # hertz of the clips, seconds a word, features of a state
+
+
+def rows(count: int, *seed: str) -> np.ndarray:
+    """States (count, WIDTH) that repeat."""
+    number = int.from_bytes(sha256("".join(seed).encode()).digest()[:8])
+    return np.random.default_rng(number).standard_normal((count, WIDTH), np.float32)
+
+
+def audio(task: Task, folder: Path) -> None:
+    with wave.open(task.source) as file:
+        (folder / "flac").write_bytes(file.readframes(file.getnframes()))
+
+
+def transcripts(task: Task, folder: Path) -> None:
+    spoken = words.split(task.content["text"])
+    found = [Word(word, round(i * WORD, 3), round((i + 1) * WORD, 3), 1.0) for i, word in enumerate(spoken)]
+    (folder / words.FILE).write_text(Transcript(task.content["text"], False, found).to_json(), encoding="utf-8")
+
+
+def encode_text(task: Task, folder: Path) -> None:
+    spoken = words.read(Shards(Path(task.source)), task.clip_id).words
+    states.write(folder, WordStates(rows(len(spoken), task.content["words"]), np.arange(len(spoken), dtype=np.int32)))
+
+
+def encode_audio(task: Task, folder: Path) -> None:
+    count = max(1, round(task.seconds / WORD))
+    times = np.arange(count + 1, dtype=np.float32) * WORD
+    found = rows(count, task.content["audio"])
+    states.write(folder, TimedStates(found, np.stack([times[:-1], times[1:]], 1), np.ones(count, bool)))
+
+
+def tasks(stage: str, root: Path) -> list[Task]:
+    """What the stage of this name would do; the clips have no picture."""
+    if stage == "audio":
+        return [item.decoding(root) for item in read_media()]
+    if stage == "transcripts":
+        sounds = Shards(Path("data/audio"))
+        return [Task(clip_id, {"text": text, "sound": sounds.digests[clip_id]}, 0.0) for clip_id, text in read_texts().items()]
+    if stage == "encode_text":
+        spoken = Shards(Path("data/transcripts"))
+        return [Task(clip_id, {"words": digest}, 0.0, str(spoken.folder)) for clip_id, digest in spoken.digests.items()]
+    if stage == "encode_audio":
+        seconds = {item.clip_id: item.duration for item in read_media()}
+        return [Task(k, {"audio": digest}, seconds[k]) for k, digest in Shards(Path("data/audio")).digests.items()]
+    return []
+
+
+WORK: dict[str, Callable[[Task, Path], None]] = {
+    work.__name__: work for work in (audio, transcripts, encode_text, encode_audio)
+}
+
+
+def main(name: str) -> None:
+    settings = params.load()
+    stage = Stage(name, "benchmarks.stubs", WORK.get(name, audio), parameters={})
+    fill(stage, tasks(name, Path(settings.corpus.root)), settings.run)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -51,7 +51,7 @@ def sound(path: Path, seed: int) -> None:
         file.writeframes(samples.tobytes())
 
 
-def prepare(folder: Path, clips: int) -> None:
+def prepare(folder: Path, clips: int, link: str) -> None:
     """A repository with a corpus and the pipeline's own stages, but for their sources and the networks."""
     corpus(folder, clips)
     editor = YAML()
@@ -69,6 +69,7 @@ def prepare(folder: Path, clips: int) -> None:
     shutil.copytree(".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     shutil.copy(".dvcignore", folder)
     processes.run(["git", "init", "--quiet"], folder)
+    processes.run(["dvc", "config", "cache.type", link], folder)
 
 
 def written(folder: Path, before: dict[Path, int]) -> int:
@@ -80,12 +81,12 @@ def shards(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_ino for path in folder.glob("data/*/*.zip")}
 
 
-def measure(clips: int) -> dict[str, Figures]:
+def measure(clips: int, link: str) -> dict[str, Figures]:
     """Every step's figures for a corpus of so many clips."""
     found = {}
     with TemporaryDirectory() as made:
         folder = Path(made)
-        prepare(folder, clips)
+        prepare(folder, clips, link)
         for name in ORDER:
             taken = processes.run(COMMANDS[name].split(), folder)
             found[f"{name}, first"] = taken.figures()
@@ -115,9 +116,10 @@ def require(printed: str, line: str, least: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
     parser.add_argument("--clips", type=int, default=20000)
-    clips = parser.parse_args().clips
-    record = Record("many", f"{clips} clips")
-    few, many = (measure(count) for count in (max(1, clips // 10), clips))
+    parser.add_argument("--link", default="hardlink,copy", help="DVC's cache.type; copy is its own default")
+    clips, link = vars(parser.parse_args()).values()
+    record = Record("many", f"{clips} clips, {link}")
+    few, many = (measure(count, link) for count in (max(1, clips // 10), clips))
     for case, figures in many.items():
         record.add(case, figures | {f"{key}_of_a_tenth": value for key, value in few[case].items()})
     record.write()

@@ -227,7 +227,8 @@ def main() -> None:
 
 
 def write(settings: params.Params, labels: list[Label], pooled: dict[str, dict[str, Rows]]) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be names of those in DVC's cache
+    FOLDER.mkdir(parents=True)
     widths = {
         name: next(found[name].states.shape[1] for found in pooled.values() if name in found)
         for name in MODALITIES
@@ -239,7 +240,7 @@ def write(settings: params.Params, labels: list[Label], pooled: dict[str, dict[s
         write_split(split, found, own, settings.corpus.labels)
         if split == "train":
             save_file(statistics(found, widths), FOLDER / "statistics.safetensors")
-    shutil.copy(MANIFEST / "noise.csv", FOLDER / "noise.csv")
+    shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
 
 
 def summarise(pooled: dict[str, dict[str, Rows]], refused: list[Refused], merged: int) -> None:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import sys
 import time
 from collections import Counter
@@ -144,7 +145,8 @@ def summary(clips: list[Clip], found: list[Medium], refused: list[Refused]) -> d
 
 def write(clips: list[Clip], labels: list[str], found: list[Medium], refused: list[Refused]) -> None:
     """One table for each of the stages' concerns, so that a new label or text leaves the decoders alone."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be names of those in DVC's cache
+    FOLDER.mkdir(parents=True)
     media_rows = [[int(v) if isinstance(v, bool) else v for v in asdict(item).values()] for item in found]
     _table("media.csv", [f.name for f in fields(Medium)], media_rows)
     _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))

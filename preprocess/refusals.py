@@ -56,6 +56,7 @@ class Refused:
 
 
 def write(path: Path, rows: Iterable[Refused]) -> None:
+    path.unlink(missing_ok=True)  # it may be a name of a file in DVC's cache
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, [field.name for field in fields(Refused)], lineterminator="\n")
         table.writeheader()

@@ -12,6 +12,7 @@ import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from configparser import ConfigParser
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -116,11 +117,19 @@ class Shards:
             shutil.copyfileobj(source, file, store.BLOCK)
 
 
+def are_linked(repository: Path = Path()) -> bool:
+    """Whether DVC keeps outputs as the files that were written: where its cache.type begins with hardlink; else it copies."""
+    found = ConfigParser(strict=False, interpolation=None)
+    found.read([repository / ".dvc/config", repository / ".dvc/config.local"])
+    return found.get("cache", "type", fallback="").strip('"').split(",")[0].strip() == "hardlink"
+
+
 class Shelf:
     """The shards of a stage's last output, beside the entries that they were made of.
 
-    They are further names of the output's own files, so they cost no disk, and a shard of which no clip changed is neither
-    written nor, by DVC, read again. A file that was written to since does not count.
+    They are further names of the output's own files, so they cost no disk where DVC's cache is made of such names too, and
+    are kept only there. A shard of which no clip changed is then neither written, read nor copied again. A file that was
+    written to since does not count.
     """
 
     def __init__(self, stage: store.Store) -> None:
@@ -151,6 +160,9 @@ class Shelf:
 
     def keep(self, output: Path, keys: Mapping[str, str], contents: Mapping[str, Content]) -> None:
         """Keep the shards of an output made of the entries with these keys, by clip id, and no others."""
+        if not are_linked():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         kept = {CONTENTS}
         for shard, clip_ids in grouped(keys).items():

@@ -14,7 +14,7 @@ TARGET = Path("data/text_model")
 def main() -> None:
     parameters = params.load()
     shutil.rmtree(TARGET, ignore_errors=True)
-    shutil.copytree(SOURCE, TARGET)
+    shutil.copytree(SOURCE, TARGET, copy_function=shutil.copyfile)  # which may be written to, unlike those of DVC's cache
     if not parameters.tune.text.epochs:
         return
     from preprocess.networks import device  # torch takes seconds to import, which a copy need not wait for

@@ -6,6 +6,7 @@ stages in a repository of its own. manifest and align are the real ones; what re
 
 import argparse
 import csv
+import shlex
 import shutil
 import sys
 import wave
@@ -21,7 +22,7 @@ from benchmarks.records import Figures, Record
 from benchmarks.stubs import RATE, WORD
 
 STUBS = ["frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision"]
-COMMANDS = {name: f"python -m benchmarks.stubs {name}" for name in STUBS} | {
+COMMANDS = {name: f"python -c \"from benchmarks import stubs; stubs.main('{name}')\"" for name in STUBS} | {
     name: f"python -m preprocess {name}" for name in ("manifest", "align")
 }
 ORDER = ["manifest", *STUBS, "align"]
@@ -88,14 +89,14 @@ def measure(clips: int, link: str) -> dict[str, Figures]:
         folder = Path(made)
         prepare(folder, clips, link)
         for name in ORDER:
-            taken = processes.run(COMMANDS[name].split(), folder)
+            taken = processes.run(shlex.split(COMMANDS[name]), folder)
             found[f"{name}, first"] = taken.figures()
         size = sum(path.stat().st_size for path in shards(folder))
         found["outputs"] = {"megabytes": size / 1e6, "shards": len(shards(folder))}
         found["dvc commit"] = processes.run(["dvc", "commit", "--force"], folder).figures()
         found["dvc repro, nothing changed"] = processes.run(["dvc", "repro"], folder).figures()
         for name in ORDER:
-            found[f"{name}, again"] = processes.run(COMMANDS[name].split(), folder).figures()
+            found[f"{name}, again"] = processes.run(shlex.split(COMMANDS[name]), folder).figures()
         before = shards(folder)
         original = (folder / "films" / "000000.wav").read_bytes()
         sound(folder / "films" / "000000.wav", seed=-1 % 2**32)

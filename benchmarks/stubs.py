@@ -1,10 +1,9 @@
 """Stages whose work is next to none, so that what is measured is the pipeline around it.
 
-`python -m benchmarks.stubs STAGE` fills the output of a stage as the stage of that name does, from the same inputs, with
+`main` fills the output of a stage as the stage of that name does, from the same inputs, with
 made-up words and states of the real widths instead of those of recognisers and encoders.
 """
 
-import sys
 import wave
 from collections.abc import Callable
 from hashlib import sha256
@@ -77,7 +76,3 @@ def main(name: str) -> None:
     settings = params.load()
     stage = Stage(name, "benchmarks.stubs", WORK.get(name, audio), parameters={})
     fill(stage, tasks(name, Path(settings.corpus.root)), settings.run)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,7 +1,8 @@
 # make repro   set up, then run every stage that is not up to date; PRESET=<name> first writes presets/<name>.yaml into params.yaml
 # make test    set up, then run the tests
 # make lint    ruff and mypy
-# make bench  set up, then measure; a later run is compared with the last one in logs/benchmarks
+# make bench  set up, then measure; a later run is compared with the last one in logs/benchmarks; what takes longer is started
+#              by name: python -m benchmarks.many, .kills, .hour
 # make clean   remove what the stages made, but for finished clips in the store and the environment; data/corpora stays
 #
 # The system has to have Python 3.11 or 3.12, make, libGL, libEGL and libGLESv2; everything else comes by pip into .venv.
@@ -31,7 +32,7 @@ lint: install
 	mypy
 
 bench: install
-	for file in $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)); do python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	for name in stages training; do python -m benchmarks.$$name || exit 1; done
 
 clean:
 	find data -mindepth 1 -maxdepth 1 ! -name corpora ! -name '.*' -exec rm -rf {} +

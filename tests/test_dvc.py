@@ -58,12 +58,26 @@ def test_an_experiment_runs_with_a_parameter_of_its_own(sample_run: Workspace) -
 
 
 @pytest.mark.slow
-def test_the_frame_rate_runs_no_stage_of_sound(sample_run: Workspace) -> None:
+def test_the_frame_rate_runs_no_stage_of_sound_and_branches_keep_what_was_done(sample_run: Workspace) -> None:
+    def commit(branch: str) -> None:
+        for command in (["switch", "--quiet", "--create", branch], ["add", "--all"]):
+            sample_run.program("git", *command)
+        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        sample_run.program("git", *identity, "commit", "--quiet", "--message", branch)
+
+    commit("ten")
+    before = sample_run.bytes_of(*STAGES, "tensors", "model")
     sample_run.set(**{"frames.rate": 5})
     expected = ["frames", "faces", "encode_vision", "align", "train", "evaluate", "predictor", "report"]
     assert ran(sample_run.program("dvc", "repro")) == expected
+    commit("five")
     sample_run.set(**{"frames.rate": 10})
     assert ran(sample_run.program("dvc", "repro")) == []
+    for branch in ("five", "ten"):
+        sample_run.program("git", "checkout", "--quiet", "--force", branch)
+        sample_run.program("dvc", "checkout")
+        assert ran(sample_run.program("dvc", "repro")) == []
+    assert sample_run.bytes_of(*STAGES, "tensors", "model") == before
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a stage's output is filled with, whatever came before: a stage whose work is next to nothing."""
+"""What is done again, and what is not, whatever came before; with a stage whose work is next to nothing."""
 
 import os
 import shutil
@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 import params
-from preprocess import stage
+from preprocess import manifest, stage
 from preprocess.refusals import Code, Refusal
 from preprocess.stage import Stage, Task
 
 MODULE = "tests.preprocess.test_stage"
+RUN = params.Run(workers=2, device="cpu", store=".store")
 CLIPS = {f"clip{i}": f"says {i}" for i in range(40)}
 
 
@@ -34,7 +37,7 @@ def fill(folder: Path, clips: dict[str, str], workers: int = 2, **parameters: ob
     os.chdir(folder)
     made = Stage("stage", MODULE, partial(work, log=log), parameters=dict(parameters))
     tasks = [Task(clip_id, {"text": text}, 1.0) for clip_id, text in clips.items()]
-    stage.fill(made, tasks, params.Run(workers=workers, device="cpu", store=".store"))
+    stage.fill(made, tasks, RUN.model_copy(update={"workers": workers}))
     computed = log.read_text().split()
     assert len(computed) == len(set(computed))
     return set(computed)
@@ -138,3 +141,23 @@ def test_a_damaged_entry_is_made_again_when_its_shard_is_written(tmp_path: Path)
     path.write_bytes(path.read_bytes()[:50])
     assert len(fill(tmp_path, CLIPS)) == 1
     assert files(tmp_path) == whole
+
+
+def test_media_that_are_as_they_were_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["a.wav", "b.wav"]
+    for name in names:
+        soundfile.write(tmp_path / name, np.zeros(1600), 16000)
+    assert manifest.probe_all(names, tmp_path, RUN)[1] == 0
+    assert manifest.probe_all(names, tmp_path, RUN)[1] == 0  # they have only just been written
+    monkeypatch.setattr(manifest, "SETTLED", 0.0)
+    first, _ = manifest.probe_all(names, tmp_path, RUN)
+    assert manifest.probe_all(names, tmp_path, RUN) == (first, 2)
+    times = (tmp_path / "b.wav").stat()
+    soundfile.write(tmp_path / "b.wav", np.ones(1600) / 2, 16000)
+    os.utime(tmp_path / "b.wav", ns=(times.st_atime_ns, times.st_mtime_ns))  # of the same size and date
+    second, known = manifest.probe_all([*names, "c.wav"], tmp_path, RUN)
+    assert known == 1
+    assert second["a.wav"] == first["a.wav"]
+    assert second["b.wav"].digest != first["b.wav"].digest
+    assert second["c.wav"].code == Code.MEDIA_MISSING

@@ -148,12 +148,15 @@ def test_a_second_run_computes_nothing_and_changes_no_byte(sample_run: Workspace
 
 
 @pytest.mark.slow
-def test_neither_the_number_of_workers_nor_an_empty_store_changes_a_byte(sample_run: Workspace, tmp_path: Path) -> None:
-    """More workers than cores here; a single one in the two checkouts of tests/test_dvc.py."""
-    before = sample_run.bytes_of(*STAGES)
-    sample_run.set(**{"run.workers": 3, "run.store": str(tmp_path / "store")})
-    sample_run.stages(*STAGES[1:])
-    assert sample_run.bytes_of(*STAGES) == before
+def test_neither_workers_nor_order_nor_an_empty_store_change_a_byte(sample_run: Workspace, tmp_path: Path) -> None:
+    """More workers than cores here, and the rows in another order; a single worker in the checkouts of tests/test_dvc.py."""
+    before, table = sample_run.bytes_of(*STAGES, "tensors"), sample_run.folder / "data/sample/clips.csv"
+    whole = table.read_text(encoding="utf-8")
+    table.write_text("".join([whole.splitlines(True)[0], *reversed(whole.splitlines(True)[1:])]), encoding="utf-8")
+    sample_run.set(**{"run.workers": 4, "run.store": str(tmp_path / "store")})
+    sample_run.stages(*STAGES)
+    assert sample_run.bytes_of(*STAGES, "tensors") == before
+    table.write_text(whole, encoding="utf-8")
     sample_run.set(**{"run.workers": 0, "run.store": ".store"})
 
 
@@ -264,16 +267,25 @@ def test_a_segment_lasts_as_long_as_it_says(troubled: Workspace) -> None:
     assert rows(troubled.folder / "data/tensors/other.csv")[0]["duration"] == "1.0"
 
 
-def test_one_clip_changed_is_one_clip_redone(troubled: Workspace) -> None:
+def test_what_changed_of_the_corpus_is_done_again_alone_and_the_way_back_costs_nothing(troubled: Workspace) -> None:
+    """One clip encoded again, one added, one removed, one with another text; then all as it was."""
     films = troubled.folder / "films"
-    original = (films / "wall.mp4").read_bytes()
+    original, table = (films / "wall.mp4").read_bytes(), (films / "clips.csv").read_text(encoding="utf-8")
+    before = troubled.bytes_of(*STAGES, "tensors")
     ffmpeg("-i", films / "good.mp4", "-vf", "hflip", "-af", "volume=0.5", films / "wall.mp4")
+    rows_now = [line for line in table.splitlines() if not line.startswith("vanishes,")] + ["added,good.mp4,0.5,1.4,so it is,,"]
+    rows_now = [line.replace("sound,sound.wav,,,", "sound,sound.wav,,,so ") for line in rows_now]
+    (films / "clips.csv").write_text("\n".join(rows_now) + "\n", encoding="utf-8")
     printed = troubled.stages(*STAGES)
-    for stage, count in {"frames": 9, "audio": 10, "faces": 9, "transcripts": 14, "encode_audio": 10}.items():
-        assert f"{stage}: {count} clips, 1 computed, {count - 1} reused" in printed, printed
+    computed = {"frames": (9, 2), "audio": (10, 2), "faces": (9, 2), "transcripts": (14, 3), "encode_text": (13, 3)}
+    for stage, (clips, count) in (computed | {"encode_audio": (10, 2), "encode_vision": (9, 2)}).items():
+        assert f"{stage}: {clips} clips, {count} computed, {clips - count} reused" in printed, printed
     assert present(troubled, "valid") == {"wall": {"text", "audio", "vision"}}
     (films / "wall.mp4").write_bytes(original)
+    lines = table.splitlines()
+    (films / "clips.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n", encoding="utf-8")  # in any order
     assert troubled.stages(*STAGES).count(" 0 computed") == len(STAGES) - 3
+    assert troubled.bytes_of(*STAGES, "tensors") == before
 
 
 def test_of_two_faces_the_one_whose_mouth_moves_with_the_sound_is_taken(troubled: Workspace) -> None:

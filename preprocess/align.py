@@ -6,16 +6,20 @@ how much of the word's time they cover. With `none`, words stay a row each, and 
 
 import csv
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 from safetensors.numpy import save_file
 
 import params
-from preprocess import refusals, states, words
+from preprocess import refusals, states, tables, words
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.clips import Label, read_labels, read_media
 from preprocess.progress import track
@@ -159,22 +163,73 @@ def pad(clips: list[dict[str, Rows]], modality: str, length: int, width: int) ->
     return {modality: found, f"{modality}_mask": mask, f"{modality}_time": times}
 
 
-def tensors(clips: list[dict[str, Rows]], widths: dict[str, int], mode: str) -> dict[str, np.ndarray]:
-    """All modalities that the corpus has; with `words` they share one length, the longest clip's."""
-    lengths = {name: max((len(clip[name].mask) for clip in clips if name in clip), default=1) for name in widths}
+def lengths(shapes: Iterable[dict[str, tuple[int, int]]], widths: dict[str, int], mode: str) -> dict[str, int]:
+    """Rows that each modality needs for clips of these shapes (L, D); with `words` they share one, the longest clip's."""
+    most = dict.fromkeys(widths, 0)
+    for shape in shapes:
+        most |= {name: max(most[name], rows) for name, (rows, _) in shape.items()}
     if mode == "words":
-        lengths = dict.fromkeys(widths, max(lengths.values(), default=1))
+        most = dict.fromkeys(widths, max(most.values(), default=0))
+    return {name: length or 1 for name, length in most.items()}
+
+
+def tensors(clips: list[dict[str, Rows]], widths: dict[str, int], lengths: dict[str, int]) -> dict[str, np.ndarray]:
+    """All modalities that the corpus has."""
     return {key: value for name in widths for key, value in pad(clips, name, lengths[name], widths[name]).items()}
 
 
-def statistics(train: dict[str, np.ndarray], widths: dict[str, int]) -> dict[str, np.ndarray]:
-    """Mean and deviation of every feature over the rows of the training split; 0 and 1 where it has none."""
-    found = {}
+def statistics(train: Callable[[], Iterator[dict[str, Rows]]], widths: dict[str, int]) -> dict[str, np.ndarray]:
+    """Mean and deviation of every feature over the observed rows of the training split; 0 and 1 where it has none.
+
+    `train` gives the split's clips, which are gone through twice.
+    """
+    count = dict.fromkeys(widths, 0)
+    total, squares = ({name: np.zeros(width) for name, width in widths.items()} for _ in range(2))
+    for clip in train():
+        for name, rows in clip.items():
+            count[name] += int(rows.mask.sum())
+            total[name] = _sum(total[name], rows.states[rows.mask].astype(np.float64))
+    mean = {name: total[name] / max(count[name], 1) for name in widths}
+    for clip in train():
+        for name, rows in clip.items():
+            squares[name] = _sum(squares[name], (rows.states[rows.mask] - mean[name]) ** 2)
+    found: dict[str, np.ndarray] = {}
     for name, width in widths.items():
-        values = train[name][train[f"{name}_mask"]].astype(np.float64)
-        found[f"{name}_mean"] = (values.mean(0) if len(values) else np.zeros(width)).astype(np.float32)
-        found[f"{name}_deviation"] = (values.std(0) if len(values) else np.ones(width)).astype(np.float32)
+        deviation = np.sqrt(squares[name] / count[name]) if count[name] else np.ones(width)
+        found |= {f"{name}_mean": mean[name].astype(np.float32), f"{name}_deviation": deviation.astype(np.float32)}
     return found
+
+
+def _sum(total: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A sum (D,) and further values (n, D)."""
+    return np.add.reduce(np.concatenate([total[None], values]), axis=0)
+
+
+class Spool:
+    """The rows of every clip, on the disk, since those of a large corpus do not fit in memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.shapes: dict[str, dict[str, tuple[int, int]]] = {}  # of the states (L, D) by clip and modality
+        self._places: dict[str, int] = {}  # in the file, by clip
+
+    def add(self, clip_id: str, found: dict[str, Rows]) -> None:
+        self._places[clip_id] = self.file.seek(0, os.SEEK_END)
+        self.shapes[clip_id] = {name: (rows.states.shape[0], rows.states.shape[1]) for name, rows in found.items()}
+        for rows in found.values():
+            for values in (rows.states, rows.times, rows.mask):
+                self.file.write(values.tobytes())
+
+    def read(self, clip_id: str) -> dict[str, Rows]:
+        self.file.seek(self._places[clip_id])
+        found = {}
+        for name, (length, width) in self.shapes[clip_id].items():
+            states, times = self._take(np.float32, length, width), self._take(np.float32, length, 2)
+            found[name] = Rows(states, self._take(bool, length), times)
+        return found
+
+    def _take(self, kind: type, *shape: int) -> np.ndarray:
+        return np.frombuffer(self.file.read(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(shape)
 
 
 def read_clips(labels: list[Label]) -> Iterator[Clip]:
@@ -194,66 +249,72 @@ def read_clips(labels: list[Label]) -> Iterator[Clip]:
         )
 
 
-def write_split(split: str, found: dict[str, np.ndarray], labels: list[Label], names: list[str]) -> None:
+def write_split(split: str, spool: Spool, labels: list[Label], widths: dict[str, int], settings: params.Params) -> None:
     """`<split>.safetensors`, and `<split>.csv` with the clip of each row."""
-    values = np.array([label.values for label in labels], np.float32).reshape(len(labels), len(names))
-    save_file({**found, "labels": values}, FOLDER / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
+    names = settings.corpus.labels
+    length = lengths((spool.shapes[label.clip_id] for label in labels), widths, settings.align.mode)
+    with tables.Writer(FOLDER / f"{split}.safetensors", labels=json.dumps(names)) as table:
+        table.append(tensors([], widths, length) | {"labels": np.zeros((0, len(names)), np.float32)})
+        for label in labels:
+            own = tensors([spool.read(label.clip_id)], widths, length)
+            table.append(own | {"labels": np.array([label.values], np.float32)})
     media = {item.clip_id: item for item in read_media()}
     with (FOLDER / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["clip_id", "start", "end", "duration"])
+        listed = csv.writer(file, lineterminator="\n")
+        listed.writerow(["clip_id", "start", "end", "duration"])
         for label in labels:
             item = media.get(label.clip_id)
-            table.writerow([label.clip_id, *([item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0])])
+            listed.writerow([label.clip_id, *([item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0])])
 
 
 def main() -> None:
     settings = params.load()
-    names = settings.corpus.labels
-    labels = read_labels(names)
-    pooled: dict[str, dict[str, Rows]] = {}
+    labels = read_labels(settings.corpus.labels)
     merged = 0
-    for clip in track(read_clips(labels), "align", len(labels)):
-        pooled[clip.clip_id] = rows(clip, settings.align)
-        merged += len(clip.words) > settings.align.max_rows
-    refused = [row for stage in STAGES for row in refusals.read(Path("data") / stage / "refused.csv")]
-    refused += [
-        Refused(k, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for k, found in pooled.items() if not found
-    ]
-    refusals.require_few(refused, len(labels), settings.corpus.max_refused)
-    write(settings, [label for label in labels if pooled[label.clip_id]], pooled)
+    FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=FOLDER.parent) as file:
+        spool = Spool(file)
+        for clip in track(read_clips(labels), "align", len(labels)):
+            spool.add(clip.clip_id, rows(clip, settings.align))
+            merged += len(clip.words) > settings.align.max_rows
+        refused = [row for stage in STAGES for row in refusals.read(Path("data") / stage / "refused.csv")]
+        empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
+        refused += [Refused(clip_id, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for clip_id in empty]
+        refusals.require_few(refused, len(labels), settings.corpus.max_refused)
+        write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
     refusals.write(Path("data/refused.csv"), refused)
-    summarise(pooled, refused, merged)
+    summarise(spool.shapes, refused, merged)
 
 
-def write(settings: params.Params, labels: list[Label], pooled: dict[str, dict[str, Rows]]) -> None:
+def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be names of those in DVC's cache
     FOLDER.mkdir(parents=True)
-    widths = {
-        name: next(found[name].states.shape[1] for found in pooled.values() if name in found)
-        for name in MODALITIES
-        if any(name in found for found in pooled.values())
-    }
+    known = {name: width for shapes in spool.shapes.values() for name, (_, width) in shapes.items()}
+    widths = {name: known[name] for name in MODALITIES if name in known}
     for split in SPLITS:
         own = [label for label in labels if label.split == split]
-        found = tensors([pooled[label.clip_id] for label in own], widths, settings.align.mode)
-        write_split(split, found, own, settings.corpus.labels)
+        write_split(split, spool, own, widths, settings)
         if split == "train":
-            save_file(statistics(found, widths), FOLDER / "statistics.safetensors")
+            found = statistics(partial(_clips, spool, own), widths)
+            save_file(found, FOLDER / "statistics.safetensors")
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
 
 
-def summarise(pooled: dict[str, dict[str, Rows]], refused: list[Refused], merged: int) -> None:
+def _clips(spool: Spool, labels: list[Label]) -> Iterator[dict[str, Rows]]:
+    return (spool.read(label.clip_id) for label in labels)
+
+
+def summarise(shapes: dict[str, dict[str, tuple[int, int]]], refused: list[Refused], merged: int) -> None:
     """Counts for `dvc metrics`, and the same in words."""
-    present = {name: sum(name in found for found in pooled.values()) for name in MODALITIES}
+    present = {name: sum(name in found for found in shapes.values()) for name in MODALITIES}
     counts = {
-        "clips": sum(bool(found) for found in pooled.values()),
+        "clips": sum(bool(found) for found in shapes.values()),
         **{f"with_{name}": count for name, count in present.items()},
         "merged": merged,
         "refused": {code.value: sum(row.code == code for row in refused) for code in Code},
     }
     (FOLDER / "summary.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     parts = ", ".join(f"{count} with {name}" for name, count in present.items())
-    print(f"align: {counts['clips']} of {len(pooled)} clips have tensors: {parts}; {merged} had neighbouring rows merged")
+    print(f"align: {counts['clips']} of {len(shapes)} clips have tensors: {parts}; {merged} had neighbouring rows merged")
     print(f"{len(refused)} refusals, each with its reason in data/refused.csv" + (":" if refused else ""))
     print(*refusals.in_words(refused), sep="\n")

@@ -23,10 +23,11 @@ Rows = dict[str, np.ndarray]
 
 
 class Writer:
-    """Write a table in pieces; the file appears when the block is left without an error."""
+    """Write a table in pieces; the file appears when the block is left without an error, as safetensors would write it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **metadata: str) -> None:
         self.path = path
+        self.metadata = metadata
         self._columns: dict[str, IO[bytes]] = {}
         self._kinds: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
         self._count = 0
@@ -51,16 +52,18 @@ class Writer:
                 self._assemble()
 
     def _assemble(self) -> None:
-        header, at = {}, 0
-        for name, (kind, shape) in sorted(self._kinds.items(), key=lambda item: (-item[1][0].itemsize, item[0])):
+        header: dict[str, Any] = {"__metadata__": self.metadata} if self.metadata else {}
+        at = 0
+        columns = sorted(self._kinds.items(), key=lambda item: (-item[1][0].itemsize, item[0]))
+        for name, (kind, shape) in columns:
             size = self._count * int(np.prod(shape, dtype=int)) * kind.itemsize
             header[name] = {"dtype": NAMES[kind], "shape": [self._count, *shape], "data_offsets": [at, at + size]}
             at += size
-        text = json.dumps(header).encode()
+        text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         with self.path.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
-            for name in header:
+            for name, _ in columns:
                 self._columns[name].seek(0)
                 shutil.copyfileobj(self._columns[name], file, 1 << 20)
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as some
 
 from params import Align
 from preprocess import align
-from preprocess.align import UNKNOWN, Clip
+from preprocess.align import UNKNOWN, Clip, Rows
 from preprocess.states import TimedStates, WordStates
 from preprocess.words import Word
 
@@ -131,7 +132,9 @@ def test_a_row_may_take_the_highest_state_of_its_time_instead_of_their_mean() ->
 def test_padding_is_zero_masked_and_without_time() -> None:
     long = align.rows(clip(said((0, 1), (1, 2)), text=tokens(0, 1), audio=grid(2, 0.1)), WORDS)
     short = align.rows(clip(said((0, 1)), text=tokens(0)), WORDS)
-    found = align.tensors([long, short], {"text": 1, "audio": 1}, "words")
+    widths = {"text": 1, "audio": 1}
+    length = align.lengths([{"text": (2, 1), "audio": (1, 1)}, {"text": (1, 1)}], widths, "words")
+    found = align.tensors([long, short], widths, length)
     assert found["text_mask"].tolist() == [[True, True], [True, False]]
     assert found["audio_mask"].tolist() == [[True, True], [False, False]]
     assert found["text"][1, 1].tolist() == [0]
@@ -139,7 +142,8 @@ def test_padding_is_zero_masked_and_without_time() -> None:
 
 
 def test_a_split_without_clips_has_tensors_of_its_widths() -> None:
-    found = align.tensors([], {"text": 384, "vision": 58}, "words")
+    widths = {"text": 384, "vision": 58}
+    found = align.tensors([], widths, align.lengths([], widths, "words"))
     assert found["text"].shape == (0, 1, 384)
     assert found["vision_mask"].shape == (0, 1)
 
@@ -147,6 +151,23 @@ def test_a_split_without_clips_has_tensors_of_its_widths() -> None:
 def test_statistics_are_those_of_the_observed_rows_of_the_training_split() -> None:
     values = np.random.default_rng(0).normal(3, 2, (50, 7, 4)).astype(np.float32)
     mask = np.random.default_rng(1).random((50, 7)) < 0.5
-    found = align.statistics({"text": np.where(mask[..., None], values, 0), "text_mask": mask}, {"text": 4})
+    clips = [{"text": Rows(*pair, np.zeros((7, 2), np.float32))} for pair in zip(values, mask, strict=True)]
+    found = align.statistics(lambda: iter(clips), {"text": 4, "audio": 2})
     assert found["text_mean"] == pytest.approx(values[mask].mean(0), abs=1e-5)
     assert found["text_deviation"] == pytest.approx(values[mask].std(0), abs=1e-5)
+    assert found["audio_mean"].tolist() == [0, 0]
+    assert found["audio_deviation"].tolist() == [1, 1]
+
+
+def test_rows_on_the_disk_are_read_as_they_were(tmp_path: Path) -> None:
+    first = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), text=tokens(0, 0, 1), audio=grid(2, 0.02)), WORDS)
+    second = align.rows(clip(said((0, 1)), vision=grid(2, 0.1)), WORDS)
+    with (tmp_path / "spool").open("w+b") as file:
+        spool = align.Spool(file)
+        for clip_id, found in {"a": first, "none": {}, "b": second}.items():
+            spool.add(clip_id, found)
+        assert spool.read("none") == {}
+        for clip_id, expected in {"b": second, "a": first}.items():
+            for name, rows in spool.read(clip_id).items():
+                assert all(np.array_equal(vars(rows)[key], value) for key, value in vars(expected[name]).items())
+    assert spool.shapes == {"a": {"text": (2, 1), "audio": (2, 1)}, "none": {}, "b": {"vision": (1, 1)}}

@@ -33,8 +33,10 @@ def test_a_table_in_pieces_reads_as_a_whole(tmp_path: Path, step: int) -> None:
         assert found[name].dtype == values.dtype
 
 
-def test_the_pieces_do_not_show_in_the_bytes(tmp_path: Path) -> None:
+def test_neither_pieces_nor_the_writer_show_in_the_bytes(tmp_path: Path) -> None:
+    save_file(WHOLE, tmp_path / "whole")
     assert written(tmp_path / "a", 3).read_bytes() == written(tmp_path / "b", 10).read_bytes()
+    assert written(tmp_path / "c", 3).read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 @pytest.mark.parametrize("rows", [1, 4, 100])

@@ -199,7 +199,13 @@ def main() -> None:
     if not MODEL.is_file():
         raise SystemExit(f"{MODEL} is not here: python -m preprocess models fetches it")
     clips = plan(settings.sample)
-    assemble(clips, fill(clips, settings), OUT)
+    work.end_with_parent()
+    try:
+        with work.alone("sample"):
+            assemble(clips, fill(clips, settings), OUT)
+    except KeyboardInterrupt:
+        work.stop()
+        raise SystemExit("sample: stopped; finished clips are kept, run again to go on") from None
 
 
 if __name__ == "__main__":

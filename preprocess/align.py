@@ -19,7 +19,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import params
-from preprocess import refusals, states, tables, words
+from preprocess import refusals, states, tables, words, work
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.clips import Label, read_labels, read_media
 from preprocess.progress import track
@@ -281,9 +281,10 @@ def main() -> None:
         empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
         refused += [Refused(clip_id, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for clip_id in empty]
         refusals.require_few(refused, len(labels), settings.corpus.max_refused)
-        write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
-    refusals.write(Path("data/refused.csv"), refused)
-    summarise(spool.shapes, refused, merged)
+        with work.alone("align"):
+            write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
+            refusals.write(Path("data/refused.csv"), refused)
+            summarise(spool.shapes, refused, merged)
 
 
 def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:

@@ -191,7 +191,8 @@ def main() -> None:
     probed, known = probe_all(names, root, settings.run)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]
-    write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
+    with work.alone("manifest"):
+        write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
     print(f"manifest: {len(clips)} clips, {len(names) - known} media read, {known} known, {len(refused)} refused")
     refusals.announce(refused)
     refusals.require_few(refused, len(clips), settings.corpus.max_refused)

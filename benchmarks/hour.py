@@ -18,19 +18,10 @@ from ruamel.yaml import YAML
 import params
 from benchmarks import processes
 from benchmarks.records import Record
+from preprocess import media
 
-STAGES = [
-    "manifest",
-    "frames",
-    "audio",
-    "faces",
-    "transcripts",
-    "tune_text",
-    "encode_text",
-    "encode_audio",
-    "encode_vision",
-    "align",
-]
+STAGES = ["manifest", "frames", "audio", "faces", "transcripts"]
+STAGES += ["tune_text", "encode_text", "encode_audio", "encode_vision", "align"]
 MOST = 1500  # MB a worker
 PICTURE = "scale=1280:720:force_original_aspect_ratio=decrease,pad=1280:720:-1:-1,fps=25,setsar=1,format=yuv420p"
 FILM = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", "-ar", "48000", "-ac", "2"]
@@ -38,8 +29,6 @@ FILM = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", "-ar", "48000",
 
 def films(corpus: Path) -> list[dict[str, str]]:
     """The rows of a corpus whose media have picture and sound."""
-    from preprocess import media
-
     with (corpus / "clips.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["media"]]
     found = []
@@ -56,8 +45,6 @@ def ffmpeg(*arguments: str | int | Path) -> None:
 
 def loop(corpus: Path, rows: list[dict[str, str]], seconds: float, target: Path) -> int:
     """Write a film of so many seconds in which the corpus' films follow each other; how often each comes."""
-    from preprocess import media
-
     parts = [target.with_name(f"part{i}.mkv") for i in range(len(rows))]
     for row, part in zip(rows, parts, strict=True):
         ffmpeg("-i", corpus / row["media"], "-vf", PICTURE, *FILM, part)

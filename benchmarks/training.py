@@ -6,32 +6,29 @@ process held before its first step.
 """
 
 import argparse
-import json
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import platform
 import resource
 import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from benchmarks.records import Record
 from lddu.batches import Batch, Share
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Step, decay_groups, predict, train_epoch
 from lddu.losses import LDDULoss, LossConfig
 from lddu.model import LDDU, LDDUConfig, LDDUOutput
 
-RESULTS = Path("logs/benchmarks/training.json")
 ROWS = 50
 RELEASED = {"contrast": 1.0, "anchors": "batch+queue", "calibration_form": "released", "ordinality": 0.0}
 PARTS = ("info", "contrast", "calibration", "ordinality")
@@ -128,17 +125,11 @@ def main() -> None:
     }
     cases["step as released, batch 64, queue 8192"] = (step_case, *run, 64, 8192, RELEASED)
     cases["parts, batch 64, queue 8192"] = (parts_case, *run)
-    earlier = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    results: dict = {"machine": f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {run}"}
+    record = Record("training", f"torch {torch.__version__}, {run}")
     for name, (work, *arguments) in cases.items():
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            results[name] = process.submit(work, *arguments).result()
-        print(name)
-        for key, value in results[name].items():
-            before = earlier.get(name, {}).get(key)
-            print(f"  {key:24} {value:10.4f}" + (f"   {value / before:5.2f} times the earlier {before:.4f}" if before else ""))
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+            record.add(name, process.submit(work, *arguments).result())
+    record.write()
 
 
 if __name__ == "__main__":

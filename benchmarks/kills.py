@@ -2,8 +2,8 @@
 
 `python -m benchmarks.kills --kills 20 --clips 24 --seed 1` takes a small sample corpus from nothing to tensors in two clones
 of the last commit with stores and caches of their own. In one of them dvc alone, a stage alone or a worker alone is killed
-(SIGKILL) at random moments, and dvc started again at once; a run that gets to its end before the last kill begins again from
-nothing. Then every output of both is compared.
+(SIGKILL) at random moments, and dvc started again at once. At its end every output is compared with those of the other; a
+run that gets there before the last kill begins again from nothing.
 """
 
 import argparse
@@ -81,8 +81,10 @@ def targets(dvc: psutil.Process, kind: str) -> Iterator[psutil.Process]:
 class Disturbed:
     """A run that is started again whenever it was killed."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, expected: dict[str, str]) -> None:
         self.folder = folder
+        self.expected = expected  # outputs
+        self.differing: set[str] = set()
         self.drawn = random.Random(seed)  # noqa: S311 – no secret
         self.done: list[str] = []
         self.failures: list[str] = []  # what runs that failed without being killed printed last
@@ -117,13 +119,22 @@ class Disturbed:
     def ended(self) -> None:
         """Begin again from nothing where the run came to its end; where it failed by itself, say so and go on."""
         if self.process.returncode == 0:
-            self.wholes += 1
-            print(f"a run came to its end after {len(self.done)} kills", flush=True)
+            self.compare()
             clear(self.folder)
         else:
             self.failures.append("\n".join((self.folder / PRINTED).read_text(errors="replace").splitlines()[-20:]))
             print(f"a run failed by itself:\n{self.failures[-1]}", flush=True)
         self.start()
+
+    def compare(self) -> None:
+        """Note what a run that came to its end left otherwise than expected."""
+        found = outputs(self.folder)
+        names = self.expected.keys() | found.keys()
+        self.differing |= {name for name in names if self.expected.get(name) != found.get(name)}
+        self.wholes += 1
+        print(
+            f"after {len(self.done)} kills a run came to its end; files that ever differed: {len(self.differing)}", flush=True
+        )
 
 
 def main() -> None:
@@ -138,21 +149,21 @@ def main() -> None:
         taken = processes.run(COMMAND, calm)
         record.add("undisturbed", taken.figures())
         start = time.perf_counter()
-        disturbed = Disturbed(killed, asked.seed)
+        disturbed = Disturbed(killed, asked.seed, outputs(calm))
         while len(disturbed.done) < asked.kills and len(disturbed.failures) < MOST_FAILURES:
             disturbed.kill(min(REACH, taken.seconds / 4))
         disturbed.process.wait()
         processes.run(COMMAND, killed)
-        expected, found = outputs(calm), outputs(killed)
+        disturbed.compare()
         kinds = {f"kills_of_{kind}": float(count) for kind, count in sorted(Counter(disturbed.done).items())}
-        figures = {"seconds": time.perf_counter() - start, "files": float(len(found))}
-        failed = len(disturbed.failures)
-        record.add("killed", figures | kinds | {"runs_to_their_end": disturbed.wholes, "runs_that_failed": failed})
+        figures = {"seconds": time.perf_counter() - start, "files": float(len(disturbed.expected))}
+        ends = {"runs_to_their_end": disturbed.wholes, "runs_that_failed": len(disturbed.failures)}
+        record.add("killed", figures | kinds | ends)
         record.write()
-    differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if differing or failed:
-        sys.exit(f"{failed} runs failed by themselves, {len(differing)} files differ: {', '.join(differing[:20])}")
-    print(f"{len(found)} files under data are the same, byte for byte")
+    if disturbed.differing or disturbed.failures:
+        differing = ", ".join(sorted(disturbed.differing)[:20])
+        sys.exit(f"{len(disturbed.failures)} runs failed by themselves, {len(disturbed.differing)} files differ: {differing}")
+    print(f"{len(disturbed.expected)} files under data are the same, byte for byte")
 
 
 if __name__ == "__main__":

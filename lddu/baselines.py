@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lddu.metrics import clipped_cross_entropy
-from lddu.tensors import Split
+from lddu.tensors import Split, pooled
 
 # Inverse strengths of regularisation that are tried; the one with the lowest cross-entropy on valid is kept.
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
@@ -28,16 +28,6 @@ def probabilities(train: Split, splits: dict[str, Split], prior: np.ndarray) -> 
         deviation[~(deviation > 0)] = 1.0
         features = {name: np.nan_to_num((x - mean) / deviation) for name, x in rows.items()}
         yield baseline, probe(features, _present(train), _present(splits["valid"]))
-
-
-def pooled(split: Split, modalities: list[str]) -> np.ndarray:
-    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent."""
-    means = []
-    for m in modalities:
-        mask = split.masks[m][..., None]
-        rows = split.features[m].where(mask, 0).sum(dim=1, dtype=split.features[m].dtype) / mask.sum(dim=1)
-        means.append(rows.double().numpy())
-    return np.concatenate(means, axis=1)
 
 
 def probe(features: dict[str, np.ndarray], train: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:

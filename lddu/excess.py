@@ -13,8 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
-from lddu.baselines import pooled
-from lddu.tensors import Split
+from lddu.tensors import Split, pooled
 
 # Penalties that are tried, of standardised features; the one with the least squared error of clips left out is kept.
 PENALTIES = tuple(10 ** (n / 2) for n in range(13))

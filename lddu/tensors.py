@@ -106,6 +106,16 @@ def read_split(folder: Path, name: str, labels: list[str]) -> Split:
     return split
 
 
+def pooled(split: Split, modalities: list[str]) -> np.ndarray:
+    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent."""
+    means = []
+    for m in modalities:
+        mask = split.masks[m][..., None]
+        rows = split.features[m].where(mask, 0).sum(dim=1, dtype=split.features[m].dtype) / mask.sum(dim=1)
+        means.append(rows.double().numpy())
+    return np.concatenate(means, axis=1)
+
+
 def read_statistics(folder: Path, dims: dict[str, int]) -> dict[str, Statistics]:
     """The training split's statistics for modalities of these widths."""
     path = folder / "statistics.safetensors"

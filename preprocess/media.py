@@ -4,6 +4,8 @@ import re
 import resource
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ LIMITS = {"max_pixels": MAX_PIXELS}
 # LEAD seconds earlier, further than key frames lie apart, and what comes too early is cut away.
 INDEXED = {"mov", "matroska"}
 LEAD = 10.0
+
+# Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
+HDR = {16: "smpte2084", 18: "arib-std-b67"}
 
 # Nothing of the machine, the clock or the number of threads in what is written.
 BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "threads": 1}
@@ -59,32 +64,36 @@ def url(path: Path) -> str:
 
 def probe(path: Path) -> Streams:
     """Read the header of a medium; MediaError where no demuxer takes it."""
+    with _open(path) as container:
+        picture = _picture(container)
+        sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
+        return Streams(
+            duration=_duration(container, [stream for stream in (picture, sound) if stream]),
+            width=picture.width if picture else 0,
+            height=picture.height if picture else 0,
+            frame_rate=float(picture.average_rate or 0) if picture else 0.0,
+            sample_rate=sound.rate or 0 if sound else 0,
+            channels=sound.channels if sound else 0,
+        )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """The container; MediaError where it, or what is asked of it, cannot be read."""
     try:
-        with _open(path) as container:
-            picture = next((s for s in container.streams.video if _is_picture(s)), None)
-            sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
-            return Streams(
-                duration=_duration(container, [stream for stream in (picture, sound) if stream]),
-                width=picture.width if picture else 0,
-                height=picture.height if picture else 0,
-                frame_rate=float(picture.average_rate or 0) if picture else 0.0,
-                sample_rate=sound.rate or 0 if sound else 0,
-                channels=sound.channels if sound else 0,
-            )
+        # The header may name any size; the codecs that look at the first pictures are told not to believe it.
+        with av.open(url(path), options=LOCAL | {name: str(value) for name, value in LIMITS.items()}) as container:
+            yield container
     except av.FFmpegError as error:  # its strerror has no path of this machine in it
         raise MediaError(error.strerror or type(error).__name__) from None
     except ValueError as error:
         raise MediaError(str(error)) from None
 
 
-def _open(path: Path) -> Any:
-    # The header may name any size; the codecs that look at the first pictures are told not to believe it.
-    return av.open(url(path), options=LOCAL | {name: str(value) for name, value in LIMITS.items()})
-
-
-def _is_picture(stream: Any) -> bool:
-    """Whether a video stream is a film that can be decoded, rather than cover art."""
-    return stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic
+def _picture(container: Any) -> Any:
+    """The first video stream that is a film that can be decoded, rather than cover art; None where there is none."""
+    cover = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if s.codec_context is not None and not s.disposition & cover), None)
 
 
 def _duration(container: Any, streams: list[Any]) -> float:
@@ -119,6 +128,7 @@ class Span:
     begin: float  # seconds into the medium: where reading begins
     start: float  # where the part begins
     end: float
+    hdr: str = ""  # the picture's transfer characteristic where it is one of HDR
 
     def cut(self, stream: Any, kind: str) -> Any:
         """The part itself, its clock 0 at its beginning; `kind` is "" for pictures and "a" for sound."""
@@ -129,17 +139,13 @@ class Span:
 
 def span(path: Path, start: float, end: float) -> Span:
     """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it."""
-    begin = max(0.0, start - _lead(path)) if start else 0.0
+    with _open(path) as container:
+        lead = 0.0 if _kind(container) in INDEXED else LEAD
+        picture = _picture(container)
+        hdr = HDR.get(picture.codec_context.color_trc, "") if picture else ""
+    begin = max(0.0, start - lead) if start else 0.0
     seek = {"ss": begin} if begin else {}  # a seek to the beginning may miss it
-    return Span(ffmpeg.input(url(path), **seek, t=end - begin, threads=1, **LOCAL, **LIMITS), begin, start, end)
-
-
-def _lead(path: Path) -> float:
-    try:
-        with _open(path) as container:
-            return 0.0 if _kind(container) in INDEXED else LEAD
-    except av.FFmpegError as error:
-        raise MediaError(error.strerror or type(error).__name__) from None
+    return Span(ffmpeg.input(url(path), **seek, t=end - begin, threads=1, **LOCAL, **LIMITS), begin, start, end, hdr)
 
 
 def _kind(container: Any) -> str:

@@ -179,6 +179,9 @@ ODD: dict[str, tuple[str, Callable[[Path, Path], None], Outcome]] = {
     "interlaced": ("a.mp4", made(*picture(f"{GREY},interlace"), *X264, "-flags", "+ilme+ildct"), (20, None)),
     "10 bit": ("a.mp4", made(*picture(), *X264[:-1], "yuv420p10le"), (20, None)),
     "HDR": ("a.mkv", made(*picture(), "-c:v", "ffv1", "-pix_fmt", "yuv420p10le", *HDR), (20, None)),
+    "HDR that does not name its colours": (
+        "a.mkv", made(*picture("testsrc=s=33x1:d=1"), "-c:v", "ffv1", "-pix_fmt", "gray10le", *HDR[2:4]), (10, None),
+    ),
     "one frame": ("a.mp4", made(*picture(), *X264, "-frames:v", "1"), (1, None)),
     "120 frames a second": ("a.mp4", made(*picture("color=gray:s=160x120:r=120:d=1"), *X264), (10, None)),
     "a clock that starts at an hour": ("a.mkv", from_good("-c copy -output_ts_offset 3600"), (20, 2.0)),

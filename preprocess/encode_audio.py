@@ -26,11 +26,21 @@ def is_whisper(folder: Path) -> bool:
 
 
 def encode(
-    clips: list[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
+    clips: list[np.ndarray],
+    folder: Path,
+    device: str,
+    settings: params.EncodeAudio,
+    together: int = 1,
+    described: list[TimedStates] | None = None,
 ) -> list[TimedStates]:
-    """States of waves (n,) float32 at 16 kHz, in windows of 30 s, several of them read at once."""
-    if settings.features == "prosody":
-        return [prosody.encode(wave) for wave in clips]
+    """States of waves (n,) float32 at 16 kHz, in windows of 30 s, several of them read at once.
+
+    Prosody, where it is wanted, is `described` if that is given, else that of each wave by itself.
+    """
+    if described is None and settings.features != "network":
+        described = [prosody.encode(wave) for wave in clips]
+    if described and settings.features == "prosody":
+        return described
     longest = int(whisper.WINDOW * SAMPLE_RATE)
     windows = [(i, begin) for i, wave in enumerate(clips) for begin in range(0, max(len(wave), 1), longest)]
     waves = [clips[i][begin : begin + longest] for i, begin in windows]
@@ -39,8 +49,8 @@ def encode(
     for (i, begin), wave, hidden in zip(windows, waves, read(waves, folder, device, settings, together), strict=True):
         parts[i].append(_timed(hidden, begin / SAMPLE_RATE, len(wave) / SAMPLE_RATE))
     found = [states.joined(of_clip) for of_clip in parts]
-    if settings.features == "both":
-        return [prosody.beside(own, prosody.encode(wave)) for own, wave in zip(found, clips, strict=True)]
+    if described:
+        return [prosody.beside(own, melody) for own, melody in zip(found, described, strict=True)]
     return found
 
 
@@ -73,12 +83,16 @@ def _other(
 
 def states_of(task: Task, folder: Path, settings: params.EncodeAudio, model: Path, device: str) -> None:
     """One clip's states of sound."""
-    begin = 0.0
+    blocks = partial(sound.blocks, Shards(Path(task.source)), task.clip_id, whisper.WINDOW)
+    rows = None if settings.features == "network" else prosody.describe(blocks())
+    begin = 0  # samples
     with tables.Writer(folder / states.FILE) as table:
-        for block in sound.blocks(Shards(Path(task.source)), task.clip_id, whisper.WINDOW):
-            (found,) = encode([block], model, device, settings)
-            table.append(vars(states.later(found, begin)))
-            begin += len(block) / SAMPLE_RATE
+        for block in blocks():
+            own = rows[begin // prosody.HOP :][: -(-len(block) // prosody.HOP)] if rows is not None else None
+            described = [prosody.timed(own, len(block))] if own is not None else None
+            (found,) = encode([block], model, device, settings, described=described)
+            table.append(vars(states.later(found, begin / SAMPLE_RATE)))
+            begin += len(block)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import params
 from preprocess import media
 from preprocess.clips import read_media
 from preprocess.film import FILE
-from preprocess.media import DecoderStoppedError, MediaError
+from preprocess.media import DecoderKilledError, DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal
 from preprocess.stage import Stage, Task, fill
 
@@ -87,6 +87,8 @@ def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params
         empty = media.probe(target).width == 0
     except DecoderStoppedError as error:
         raise Refusal(Code.DECODER_STOPPED, str(error)) from None
+    except DecoderKilledError as error:
+        raise Refusal(Code.WORKER_DIED, str(error)) from None
     except MediaError as error:
         raise Refusal(Code.NO_FRAMES, str(error)) from None
     if empty:

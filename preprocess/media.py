@@ -1,13 +1,17 @@
 """Reading media that nobody here made: local files only, in known containers, by one pinned decoder."""
 
+import errno
+import os
 import re
 import resource
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import av
@@ -33,6 +37,10 @@ LEAD = 10.0
 # Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 HDR = {16: "smpte2084", 18: "arib-std-b67"}
 
+GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # signals that ask a process to end
+INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the system does not permit something
+MAX_ERRORS = 1 << 16  # bytes that are read of what it wrote
+
 # Nothing of the machine, the clock or the number of threads in what is written.
 BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "threads": 1}
 
@@ -43,6 +51,10 @@ class MediaError(Exception):
 
 class DecoderStoppedError(MediaError):
     """A decoder wanted more time, memory or disk than the parameters allow."""
+
+
+class DecoderKilledError(MediaError):
+    """A decoder was ended from outside, twice."""
 
 
 @dataclass(frozen=True)
@@ -153,40 +165,85 @@ def _kind(container: Any) -> str:
 
 
 def run(graph: Any, decoder: params.Decoder) -> None:
-    """Run an ffmpeg graph to its end, within the limits.
+    """Run an ffmpeg graph to its end, within the limits; once more where something else ended it.
 
-    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much.
+    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much, DecoderKilledError
+    where it is ended from outside twice.
     """
     options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1", "-copyts", "-start_at_zero"]
     command = ffmpeg.compile(graph.global_args(*options), cmd=binary(decoder.ffmpeg), overwrite_output=True)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        _limit(process.pid, decoder)
-        try:  # a decoder that waits, rather than works, is given the same time again
-            errors = process.communicate(timeout=2 * decoder.max_seconds)[1]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise DecoderStoppedError(f"still running after {2 * decoder.max_seconds} s") from None
+    ended = _run(command, decoder)
+    if ended.killed(decoder):
+        ended = _run(command, decoder)
+    if ended.killed(decoder):
+        raise DecoderKilledError("something ended its decoder, and again when it was tried once more")
+    if ended.waited:
+        raise DecoderStoppedError(f"still running after {2 * decoder.max_seconds} s")
+    if ended.status == -signal.SIGKILL:  # ffmpeg would take the gentler SIGXCPU as an order to end well
+        raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
+    if ended.status == -signal.SIGXFSZ:
+        raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
+    if ended.status and "Cannot allocate memory" in ended.errors:
+        raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
+    if ended.status < 0:
+        raise MediaError(f"the decoder crashed ({signal.Signals(-ended.status).name})")
+    if ended.status:
+        raise MediaError(_tail(ended.errors) or f"ffmpeg ended with status {ended.status}")
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a decoder's process ended."""
+
+    status: int  # negative: the signal that ended it
+    seconds: float  # of processor time that it used
+    waited: bool  # whether it was ended here, for it ran longer than even a waiting one may
+    errors: str  # what it wrote
+
+    def killed(self, decoder: params.Decoder) -> bool:
+        """Whether it was ended by something else than itself and its limits, as when the machine is out of memory."""
+        limit = 0.9 * decoder.max_seconds  # the kernel counts somewhat differently
+        by_force = self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
+        gently = self.status == INTERRUPTED and os.strerror(errno.EPERM) not in self.errors
+        return by_force or gently or -self.status in GENTLE
+
+
+def _run(command: list[str], decoder: params.Decoder) -> _Ended:
+    late = threading.Event()
+
+    def stop(process: subprocess.Popen) -> None:
+        late.set()
+        process.kill()
+
+    with TemporaryFile() as errors, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
+        # A decoder that waits, rather than works, is given the same time again.
+        timer = threading.Timer(2 * decoder.max_seconds, stop, [process])
+        timer.daemon = True
+        try:
+            _limit(process.pid, decoder)
+            timer.start()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
             process.kill()
             raise
-    if process.returncode == -signal.SIGKILL:  # ffmpeg would take the gentler SIGXCPU as an order to end well
-        raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
-    if process.returncode == -signal.SIGXFSZ:
-        raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
-    if process.returncode and "Cannot allocate memory" in errors:
-        raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
-    if process.returncode:
-        raise MediaError(_tail(errors) or f"ffmpeg ended with status {process.returncode}")
+        finally:
+            timer.cancel()
+        errors.seek(-min(errors.tell(), MAX_ERRORS), os.SEEK_CUR)
+        text = errors.read().decode(errors="replace")
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), text)
 
 
 def _limit(process: int, decoder: params.Decoder) -> None:
-    """Have the kernel stop a process that takes more than it may."""
+    """Have the kernel stop a process that takes more than it may, or less where this process may take less."""
     limits = {
         resource.RLIMIT_CPU: decoder.max_seconds,
         resource.RLIMIT_FSIZE: decoder.max_output * 1_000_000,
         resource.RLIMIT_AS: decoder.max_memory * 1_000_000,
     }
     for kind, value in limits.items():
+        most = resource.prlimit(process, kind)[1]
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.prlimit(process, kind, (value, value))
 
 

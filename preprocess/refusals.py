@@ -26,7 +26,10 @@ class Code(StrEnum):
     NO_FRAMES = "no_frames", "a picture stream of which no frame decodes"
     NO_SAMPLES = "no_samples", "a sound stream of which no sample decodes"
     DECODER_STOPPED = "decoder_stopped", "its decoder took more time, memory or disk than decoder.* allows"
-    WORKER_DIED = "worker_died", "its worker process died twice, the second time with this clip alone"
+    WORKER_DIED = (
+        "worker_died",
+        "its worker process died twice, the second time with this clip alone, or its decoder was killed twice",
+    )
     NO_FACE = "no_face", "no face in any frame"
     NO_SPEECH = "no_speech", "nothing was heard where words had to be transcribed"
     NOTHING_LEFT = "nothing_left", "no modality remains"

@@ -1,7 +1,9 @@
 """What becomes of broken, odd and hostile media: each case names the code of its refusal, or what is kept of it."""
 
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -257,6 +259,34 @@ def test_a_decoder_that_works_too_long_is_stopped(tmp_path: Path) -> None:
     ffmpeg(*picture("color=gray:s=1920x1080:r=25:d=1"), *X264, tmp_path / "short.mp4")
     ffmpeg("-stream_loop", "200", "-i", tmp_path / "short.mp4", "-c", "copy", tmp_path / "a.mp4")
     assert outcome(tmp_path / "a.mp4", max_seconds=1) == (Code.DECODER_STOPPED, None)
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1, (20, None)), (9, (Code.WORKER_DIED, None))])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_decoder_that_something_kills_is_tried_once_more(
+    good: Path, tmp_path: Path, times: int, expected: Outcome, number: int
+) -> None:
+    ffmpeg("-i", good / "good.mp4", "-an", "-vf", "scale=1280:720", *X264, tmp_path / "a.mp4")
+    killing = threading.Thread(target=kill_decoders, args=(times, number), daemon=True)
+    killing.start()
+    assert outcome(tmp_path / "a.mp4") == expected
+    ENOUGH.set()
+    killing.join()
+
+
+ENOUGH = threading.Event()
+
+
+def kill_decoders(times: int, number: int) -> None:
+    """Send a signal to so many decoders of this process as they come, until it is enough."""
+    ENOUGH.clear()
+    killed: set[str] = set()
+    while len(killed) < times and not ENOUGH.wait(0.01):
+        children = [child for task in Path("/proc/self/task").glob("*/children") for child in task.read_text().split()]
+        for child in set(children) - killed:
+            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(media.binary("bundled").encode()):
+                os.kill(int(child), number)
+                killed.add(child)
 
 
 def test_a_header_that_asks_for_too_much_memory_is_not_believed(tmp_path: Path) -> None:

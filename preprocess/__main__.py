@@ -27,6 +27,8 @@ STAGES = (
     "align",
 )
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota on it, the size that a file may have
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
@@ -45,11 +47,10 @@ def main() -> None:
         sys.exit(f"{stage}: {error}")
     except OSError as error:
         work.stop()
-        if error.errno != errno.ENOSPC:
+        if error.errno not in FULL:
             raise
-        sys.exit(
-            f"{stage}: the disk is full ({error.filename or 'unnamed file'}); finished clips are kept, free some and run again"
-        )
+        where = f"{error.filename or 'unnamed file'}: {error.strerror}"
+        sys.exit(f"{stage}: the disk is full ({where}); finished clips are kept, free some and run again")
     except KeyboardInterrupt:
         work.stop()
         print(f"{stage}: stopped; finished clips are kept, run again to go on", file=sys.stderr)

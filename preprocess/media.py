@@ -28,6 +28,7 @@ CONTAINERS = (
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is not believed
 LIMITS = {"max_pixels": MAX_PIXELS}
+PATIENCE = 600.0  # seconds in which a header has to be read
 
 # Containers whose index leads to the frame that is asked for. Elsewhere a seek lands on any key frame nearby, so it aims
 # LEAD seconds earlier, further than key frames lie apart, and what comes too early is cut away.
@@ -94,7 +95,8 @@ def _open(path: Path) -> Iterator[Any]:
     """The container; MediaError where it, or what is asked of it, cannot be read."""
     try:
         # The header may name any size; the codecs that look at the first pictures are told not to believe it.
-        with av.open(url(path), options=LOCAL | {name: str(value) for name, value in LIMITS.items()}) as container:
+        options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
+        with av.open(url(path), options=options, timeout=PATIENCE) as container:
             yield container
     except av.FFmpegError as error:  # its strerror has no path of this machine in it
         raise MediaError(error.strerror or type(error).__name__) from None

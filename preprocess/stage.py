@@ -1,8 +1,6 @@
 """What every stage over clips does: fill its output from the store, computing only what is missing."""
 
-import errno
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -16,8 +14,6 @@ from preprocess import refusals, shards, sources, store, work
 from preprocess.progress import track
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.store import Store
-
-SPARE = 64 << 20  # bytes free on the disk below which a failure is the disk's rather than the clip's
 
 
 @dataclass(frozen=True)
@@ -117,8 +113,7 @@ def _compute(item: Missing, work: Callable[[Task, Path], None], kept: Store) -> 
         try:
             work(item.task, folder)
         except Refusal as refusal:
-            if shutil.disk_usage(folder).free < SPARE:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept.folder)) from refusal
+            kept.require_space()  # else the failure was the disk's
             _refuse(item, kept, refusal)
         else:
             kept.add(item.key, folder)

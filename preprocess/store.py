@@ -13,10 +13,11 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
 
 BLOCK = 1 << 20  # bytes copied at a time
+SPARE = 64 << 20  # bytes without which what a clip needs may not have fitted either
 STALE = 24 * 3600  # seconds after which unfinished work belongs to nobody
 
 
@@ -79,6 +80,14 @@ class Store:
         """A folder on the store's own file system in which an entry's files are made."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return TemporaryDirectory(dir=self.folder, prefix="unfinished-")
+
+    def require_space(self) -> None:
+        """OSError where the disk, or a quota on it, has no room for SPARE bytes."""
+        try:
+            with TemporaryFile(dir=self.folder) as file:
+                os.posix_fallocate(file.fileno(), 0, SPARE)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.folder)) from None
 
     def add(self, key: str, files: Path) -> None:
         """Make an entry of the files in a folder of `workplace`; their names become the members' names."""

@@ -98,6 +98,8 @@ def _open(path: Path) -> Iterator[Any]:
         options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
         with av.open(url(path), options=options, timeout=PATIENCE) as container:
             yield container
+    except av.error.ExitError:
+        raise MediaError(f"its header could not be read in {PATIENCE:g} s") from None
     except av.FFmpegError as error:  # its strerror has no path of this machine in it
         raise MediaError(error.strerror or type(error).__name__) from None
     except ValueError as error:

@@ -64,11 +64,13 @@ class Store:
 
     def use(self, stage: str, keys: list[str]) -> None:
         """Note the entries that this checkout's output is made of, which `python -m preprocess store prune` keeps."""
-        checkout = hashlib.sha256(str(Path.cwd().resolve()).encode()).hexdigest()[:16]
+        checkout = str(Path.cwd().resolve())
+        name = hashlib.sha256(checkout.encode()).hexdigest()[:16]
+        note = {"checkout": checkout, "machine": os.uname().nodename, "keys": keys}
         self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"unfinished-{stage}-{checkout}"
-        unfinished.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
-        unfinished.replace(self.folder / f"{checkout}.used")
+        unfinished = self.folder / f"unfinished-{stage}-{name}"
+        unfinished.write_text(json.dumps(note, indent=0), encoding="utf-8")
+        unfinished.replace(self.folder / f"{name}.used")
 
     def sweep(self) -> None:
         """Remove what killed processes left unfinished a day ago or longer."""

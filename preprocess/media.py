@@ -28,6 +28,7 @@ CONTAINERS = (
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is not believed
 LIMITS = {"max_pixels": MAX_PIXELS}
+SPARSE = 250  # bytes a second, below which the duration that a header says is measured instead
 PATIENCE = 600.0  # seconds in which a header has to be read
 
 # Containers whose index leads to the frame that is asked for. Elsewhere a seek lands on any key frame nearby, so it aims
@@ -41,6 +42,10 @@ HDR = {16: "smpte2084", 18: "arib-std-b67"}
 GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # signals that ask a process to end
 INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the system does not permit something
 MAX_ERRORS = 1 << 16  # bytes that are read of what it wrote
+CONSEQUENCE = re.compile(  # lines that follow the one which names a cause
+    "Nothing was written|Terminating thread|Task finished|Could not open encoder|Conversion failed"
+    "|Error (re|opening|sending)|Failed to (configure|inject)"
+)
 
 # Nothing of the machine, the clock or the number of threads in what is written.
 BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "threads": 1}
@@ -113,11 +118,24 @@ def _picture(container: Any) -> Any:
 
 
 def _duration(container: Any, streams: list[Any]) -> float:
-    """Seconds from the container's header, or from the longest stream's; 0 where nothing says."""
+    """Seconds from the container's header, or from the longest stream's; where they say none, or cannot be true, measured."""
+    said = max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
     if container.duration:
         late = (container.start_time or 0) if _kind(container) == "matroska" else 0  # there, the end on a clock from 0
-        return (container.duration - late) / av.time_base
-    return max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
+        said = (container.duration - late) / av.time_base
+    return said if 0 < said * SPARSE <= container.size else _measured(container, streams)
+
+
+def _measured(container: Any, streams: list[Any]) -> float:
+    """Seconds to the end of the last packet, as far as packets can be read."""
+    end = begin = (container.start_time or 0) / av.time_base
+    try:
+        for packet in container.demux(streams):
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    except av.FFmpegError:
+        pass  # what follows is broken
+    return end - begin
 
 
 def binary(chosen: str) -> str:
@@ -252,6 +270,7 @@ def _limit(process: int, decoder: params.Decoder) -> None:
 
 
 def _tail(text: str) -> str:
-    """The last line of what the program wrote, which names the cause, without paths or addresses of this machine."""
+    """The last line of what the program wrote that names a cause, without paths or addresses of this machine."""
     lines = [re.sub(r"\[[^]]* @ 0x[0-9a-f]+\] |file:\S*/", "", line).strip() for line in text.splitlines()]
-    return next((line for line in reversed(lines) if line), "")
+    written = [line for line in reversed(lines) if line]
+    return next((line for line in written if not CONSEQUENCE.match(line)), written[0] if written else "")

@@ -175,13 +175,22 @@ READERS: list[Callable[[Path, Path], object]] = [
 
 
 @pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("kind", ["playlist", "concat", "text", "empty"])
+@pytest.mark.parametrize("kind", ["playlist", "remote", "dash", "sdp", "asx", "concat", "text", "empty"])
 def test_what_is_no_recording_is_refused_and_nothing_it_names_is_read(
     clock: Path, tmp_path: Path, kind: str, read: Callable[[Path, Path], object]
 ) -> None:
     source = tmp_path / "a.mp4"
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{clock}\n#EXT-X-ENDLIST\n"
-    content = {"playlist": playlist, "concat": f"ffconcat version 1.0\nfile {clock}\n", "text": "no film", "empty": ""}
+    content = {
+        "playlist": playlist,
+        "remote": "#EXTM3U\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n",
+        "dash": f"<?xml version='1.0'?><MPD><Period><BaseURL>{clock}</BaseURL></Period></MPD>",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+        "asx": f"[Reference]\nRef1={clock}\n",
+        "concat": f"ffconcat version 1.0\nfile {clock}\n",
+        "text": "no film",
+        "empty": "",
+    }
     source.write_text(content[kind], encoding="utf-8")
     with pytest.raises(MediaError) as error:
         read(source, tmp_path / "a.mkv")

@@ -8,7 +8,7 @@ import sys
 from params import ParameterError
 from preprocess import inventory, work
 from preprocess.corpus import CorpusError
-from preprocess.media import MediaError
+from preprocess.media import MediaError, MediumGoneError
 from preprocess.models import ModelError
 from preprocess.refusals import TooManyError
 from preprocess.work import WorkerDiedError
@@ -28,6 +28,7 @@ STAGES = (
 )
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota on it, the size that a file may have
+FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError, TooManyError, WorkerDiedError)
 
 
 def main() -> None:
@@ -43,7 +44,8 @@ def main() -> None:
         if stage == "store":
             return inventory.main(asked.command)
         importlib.import_module(f"preprocess.{stage}").main()
-    except (ParameterError, CorpusError, MediaError, ModelError, TooManyError, WorkerDiedError) as error:
+    except FAILURES as error:
+        work.stop()
         sys.exit(f"{stage}: {error}")
     except OSError as error:
         work.stop()

@@ -55,6 +55,10 @@ class MediaError(Exception):
     """A medium cannot be read; the message is the decoder's own."""
 
 
+class MediumGoneError(RuntimeError):
+    """A medium that was there is no file any more: its folder may be gone with it, which is no fact about the medium."""
+
+
 class DecoderStoppedError(MediaError):
     """A decoder wanted more time, memory or disk than the parameters allow."""
 
@@ -172,7 +176,14 @@ class Span:
 
 
 def span(path: Path, start: float, end: float) -> Span:
-    """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it."""
+    """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it.
+
+    MediumGoneError where it is no file.
+    """
+    if not path.is_file():
+        raise MediumGoneError(
+            f"{path} was a file when the run began, and is none now; bring it back, or run from the manifest on"
+        )
     with _open(path) as container:
         lead = 0.0 if _kind(container) in INDEXED else LEAD
         picture = _picture(container)

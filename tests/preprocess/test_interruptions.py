@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,13 +20,13 @@ from tests.conftest import ROOT, Workspace
 SMALL, LARGE = "color=gray:s=64x64:r=1:d=3", "nullsrc=s=320x240:r=10:d=2,geq=random(1)*255:128:128"
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two films, the shorter of which makes a file of more than a megabyte, in the manifest of a workspace."""
-    made = Workspace(tmp_path)
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    made = Workspace(tmp_path_factory.mktemp("prepared"))
+    (made.folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     made.set(**{"corpus.root": "films", "corpus.labels": ["happy"], "run.workers": 1})
-    films = tmp_path / "films"
+    films = made.folder / "films"
     films.mkdir()
     for name, picture in {"small": SMALL, "large": LARGE}.items():
         lossless = ["-f", "lavfi", "-i", picture, "-c:v", "ffv1", films / f"{name}.mkv"]
@@ -33,6 +34,12 @@ def workspace(tmp_path: Path) -> Workspace:
     (films / "clips.csv").write_text("clip_id,media,happy\nsmall,small.mkv,1\nlarge,large.mkv,0\n", encoding="utf-8")
     made.stages("manifest")
     return made
+
+
+@pytest.fixture
+def workspace(prepared: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(prepared.folder, tmp_path, dirs_exist_ok=True)
+    return Workspace(tmp_path)
 
 
 def start(workspace: Workspace, stage: str, most: int = resource.RLIM_INFINITY) -> subprocess.Popen:
@@ -56,6 +63,20 @@ def test_a_full_disk_is_no_refusal_and_keeps_what_was_finished(workspace: Worksp
     assert stopped.returncode == 1
     assert "frames: the disk is full" in printed
     assert "Traceback" not in printed
+    assert "frames: 2 clips, 1 computed, 1 reused, 0 refused" in workspace.stages("frames")
+
+
+def test_a_medium_that_goes_away_meanwhile_is_no_refusal(workspace: Workspace) -> None:
+    """As those on a disk that is pulled out do; nor is one waited for that becomes a pipe."""
+    medium = workspace.folder / "films/large.mkv"
+    content = medium.read_bytes()
+    medium.unlink()
+    os.mkfifo(medium)
+    printed = workspace.run("preprocess", "frames", fails=True)
+    assert "films/large.mkv was a file when the run began" in printed
+    assert "Traceback" not in printed
+    medium.unlink()
+    medium.write_bytes(content)
     assert "frames: 2 clips, 1 computed, 1 reused, 0 refused" in workspace.stages("frames")
 
 

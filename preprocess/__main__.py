@@ -8,7 +8,7 @@ import sys
 from params import ParameterError
 from preprocess import inventory, work
 from preprocess.corpus import CorpusError
-from preprocess.media import MediaError
+from preprocess.media import MediaError, MediumGoneError
 from preprocess.models import ModelError
 from preprocess.refusals import TooManyError
 from preprocess.work import WorkerDiedError
@@ -27,6 +27,9 @@ STAGES = (
     "align",
 )
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota on it, the size that a file may have
+FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError, TooManyError, WorkerDiedError)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
@@ -41,15 +44,15 @@ def main() -> None:
         if stage == "store":
             return inventory.main(asked.command)
         importlib.import_module(f"preprocess.{stage}").main()
-    except (ParameterError, CorpusError, MediaError, ModelError, TooManyError, WorkerDiedError) as error:
+    except FAILURES as error:
+        work.stop()
         sys.exit(f"{stage}: {error}")
     except OSError as error:
         work.stop()
-        if error.errno != errno.ENOSPC:
+        if error.errno not in FULL:
             raise
-        sys.exit(
-            f"{stage}: the disk is full ({error.filename or 'unnamed file'}); finished clips are kept, free some and run again"
-        )
+        where = f"{error.filename or 'unnamed file'}: {error.strerror}"
+        sys.exit(f"{stage}: the disk is full ({where}); finished clips are kept, free some and run again")
     except KeyboardInterrupt:
         work.stop()
         print(f"{stage}: stopped; finished clips are kept, run again to go on", file=sys.stderr)

@@ -19,8 +19,10 @@ from preprocess.sound import SAMPLE_RATE
 from preprocess.words import INTERPOLATED, OPEN, STRICT, Word
 
 FRAME = 0.01  # seconds, the grid of the times
-# A search without beams keeps every state of every word at all times, about 20 kB for a word and a second.
-OPEN_LIMIT = 30_000  # words times seconds
+# Time and memory of a search grow with words times seconds: about 25 us and 0.15 kB, and without beams, where every state
+# of every word is kept at all times, 20 kB. A text beyond the limits gets no search.
+STRICT_LIMIT = 3_000_000  # words times seconds: twenty minutes of fluent speech
+OPEN_LIMIT = 30_000
 OPEN_BEAMS = {"beam": 0.0, "pbeam": 0.0, "wbeam": 0.0}
 
 # Phoneme letters of the G2P against the phones of the acoustic model; two-letter symbols first.
@@ -54,10 +56,14 @@ def pronunciation(word: str) -> str:
 
 
 def align(wave: np.ndarray, words: list[str]) -> list[Word]:
-    """Times of the words in a wave (n,) float32 at 16 kHz; every word gets some, its confidence says how good."""
+    """Times of the words in a wave (n,) float32 at 16 kHz; every word gets some, its confidence says how good.
+
+    Where no search finds them, or would take too much, they share the time evenly.
+    """
     sound = b"".join((np.clip(part, -1, 1) * 32767).astype("<i2").tobytes() for part in _parts(wave))
-    confidence, spans = STRICT, _search(sound, words, {})
-    if spans is None and len(words) * len(wave) / SAMPLE_RATE <= OPEN_LIMIT:
+    cost = len(words) * len(wave) / SAMPLE_RATE
+    confidence, spans = STRICT, _search(sound, words, {}) if cost <= STRICT_LIMIT else None
+    if spans is None and cost <= OPEN_LIMIT:
         confidence, spans = OPEN, _search(sound, words, OPEN_BEAMS)
     spans = spans or [None] * len(words)
     times = interpolate(spans, len(wave) / SAMPLE_RATE)

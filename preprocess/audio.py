@@ -6,7 +6,7 @@ from pathlib import Path
 import params
 from preprocess import media
 from preprocess.clips import read_media
-from preprocess.media import DecoderStoppedError, MediaError
+from preprocess.media import DecoderKilledError, DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal
 from preprocess.sound import FILE, SAMPLE_RATE
 from preprocess.stage import Stage, Task, fill
@@ -32,6 +32,8 @@ def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
         empty = media.probe(target).duration == 0
     except DecoderStoppedError as error:
         raise Refusal(Code.DECODER_STOPPED, str(error)) from None
+    except DecoderKilledError as error:
+        raise Refusal(Code.WORKER_DIED, str(error)) from None
     except MediaError as error:
         raise Refusal(Code.NO_SAMPLES, str(error)) from None
     if empty:

@@ -5,7 +5,7 @@ which it has nothing – digits and symbols, in most – has no sound here and g
 """
 
 import unicodedata
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from preprocess.whisper import WINDOW, windows
 from preprocess.words import INTERPOLATED, OPEN, STRICT, Word, is_ideograph
 
 LIKELY = 0.25  # mean probability of a word's tokens below which the text may not be what is said
+LIMIT = 200_000_000  # tokens times frames, for each of which the search for the best path keeps two bytes
 REACH = 0.1  # seconds; the network marks a letter where it is surest, and a word goes on at most this far on either side
 
 
@@ -88,7 +89,8 @@ def place(
 ) -> list[tuple[int, int, float] | None]:
     """First frame, frame behind the last, and mean probability of each word on the best path through all of them.
 
-    None for a word without tokens, and for all words where there are more tokens than frames to say them in.
+    None for a word without tokens, and for all words where there are more tokens than frames to say them in, or more of both
+    than LIMIT.
     """
     owners, tokens = list[int](), list[int]()
     for i, word in enumerate(spelled):
@@ -96,14 +98,14 @@ def place(
         tokens += [token for token in gap if token is not None] + word
         owners += [-1] * len(gap) + [i] * len(word)
     repeats = sum(a == b for a, b in pairwise(tokens))
-    if not tokens or len(tokens) + repeats > len(log_probs):
+    if not tokens or len(tokens) + repeats > len(log_probs) or len(tokens) * len(log_probs) > LIMIT:
         return [None] * len(spelled)
     path, scores = audio.forced_align(log_probs[None], torch.tensor([tokens], dtype=torch.int32), blank=blank)
     spans = audio.merge_tokens(path[0], scores[0].exp(), blank)
     found: list[tuple[int, int, float] | None] = [None] * len(spelled)
-    for i, word in enumerate(spelled):
-        own = [span for span, owner in zip(spans, owners, strict=True) if owner == i]
-        if word:
+    for i, owned in groupby(zip(spans, owners, strict=True), key=lambda pair: pair[1]):
+        own = [span for span, _ in owned]
+        if i >= 0:
             found[i] = (own[0].start, own[-1].end, float(np.mean([span.score for span in own])))
     return found
 

@@ -5,7 +5,7 @@ from itertools import groupby, tee
 from pathlib import Path
 
 import params
-from preprocess import sound, states, tables
+from preprocess import states, tables
 from preprocess.clips import durations
 from preprocess.networks import device as resolve
 from preprocess.networks import require_layer
@@ -28,12 +28,12 @@ def states_of_several(
 
     if settings.features != "prosody":
         require_layer("encode.audio.layer", settings.layer, model)
-    sounds = (sound.blocks(Shards(Path(task.source)), task.clip_id, sound_encoder.WINDOW) for task in tasks)
-    windows, given = tee((folder, wave) for folder, waves in zip(folders, sounds, strict=True) for wave in waves)
-    found = sound_encoder.encode((wave for _, wave in given), model, device, settings, together)
-    for folder, of_clip in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0][0]):
+    clips = (sound_encoder.windows(Shards(Path(task.source)), task.clip_id, settings) for task in tasks)
+    windows, given = tee((folder, window) for folder, of_clip in zip(folders, clips, strict=True) for window in of_clip)
+    found = sound_encoder.encode_described((window for _, window in given), model, device, settings, together)
+    for folder, of_folder in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0][0]):
         with tables.Writer(folder / states.FILE) as table:
-            for k, (_, own) in enumerate(of_clip):
+            for k, (_, own) in enumerate(of_folder):
                 table.append(vars(states.later(own, k * sound_encoder.WINDOW)))
 
 

@@ -12,16 +12,22 @@ import params
 from preprocess import media
 from preprocess.clips import read_media
 from preprocess.film import FILE
-from preprocess.media import DecoderStoppedError, MediaError
+from preprocess.media import DecoderKilledError, DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal
 from preprocess.stage import Stage, Task, fill
 
 JPEG_QUALITY = 3  # ffmpeg's scale, 2 (best) to 31
 
+# Of pictures in HDR (ITU-R BT.2408): the white of paper, which becomes that of ordinary pictures, and the brightest that is
+# told from white.
+WHITE, PEAK = 203, 1000  # candela a square metre
+KNEE = 0.6  # of white; what is darker, as skin is, keeps its brightness, what is lighter is compressed
 
-def graph(picture: Any, settings: params.Frames) -> Any:
+
+def graph(picture: Any, settings: params.Frames, matrix: str = "bt601") -> Any:
     """The first frame of every 1 / rate seconds, upright, with square pixels, at most max_side on its longer side.
 
+    `matrix` makes luminance and colour differences of red, green and blue; JPEG's is that of BT.601.
     Frames are chosen, never doubled or moved: a film with fewer than `rate` a second keeps those that it has.
     """
     bin_of = f"floor({{}}*{settings.rate}+0.001)"  # a frame that is due at a boundary, rounded down by its clock, is in time
@@ -38,17 +44,30 @@ def graph(picture: Any, settings: params.Frames) -> Any:
             f"max(2,trunc({square}*{shrink}/2+0.5)*2)",
             f"max(2,trunc(ih*{shrink}/2+0.5)*2)",
             flags="area+accurate_rnd+full_chroma_int",
+            out_color_matrix=matrix,
         )
         .filter("setsar", 1)
-        .filter("format", "yuvj420p")
     )
+
+
+def hdr_graph(picture: Any, settings: params.Frames, transfer: str) -> Any:
+    """The same of a picture in HDR, in the colours and the brightness of ordinary ones.
+
+    PQ and HLG come in the colours of ITU-R BT.2020 (so BT.2100), whatever else the medium says or leaves out.
+    """
+    named = picture.filter("setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=transfer)
+    small = graph(named, settings, "bt2020").filter("format", "yuv420p10")
+    light = small.filter("zscale", t="linear", npl=WHITE).filter("format", "gbrpf32le").filter("zscale", p="709")
+    mapped = light.filter("tonemap", "mobius", param=KNEE, peak=PEAK / WHITE, desat=0)
+    return mapped.filter("zscale", t="709", m="470bg", r="full").filter("format", "yuv420p")
 
 
 def write(source: Path, start: float, end: float, settings: params.Frames, decoder: params.Decoder, target: Path) -> None:
     """Write the pictures of a medium from start to end (seconds); MediaError where it cannot be decoded."""
     span = media.span(source, start, end)
-    picture = graph(span.cut(span.source["V:0"], ""), settings)
-    output = picture.output(
+    picture = span.cut(span.source["V:0"], "")
+    chosen = hdr_graph(picture, settings, span.hdr) if span.hdr else graph(picture, settings)
+    output = chosen.filter("format", "yuvj420p").output(
         str(target),
         format="matroska",
         vcodec="mjpeg",
@@ -68,6 +87,8 @@ def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params
         empty = media.probe(target).width == 0
     except DecoderStoppedError as error:
         raise Refusal(Code.DECODER_STOPPED, str(error)) from None
+    except DecoderKilledError as error:
+        raise Refusal(Code.WORKER_DIED, str(error)) from None
     except MediaError as error:
         raise Refusal(Code.NO_FRAMES, str(error)) from None
     if empty:

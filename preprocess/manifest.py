@@ -38,15 +38,19 @@ class Probed:
 def probe(name: str, root: Path) -> Probed:
     path = root / name
     if not path.is_file():
-        return Probed(name, code=Code.MEDIA_MISSING, detail=f"{name} is not in the corpus folder")
+        found = "is no file" if path.exists() else "is not in the corpus folder"
+        return Probed(name, code=Code.MEDIA_MISSING, detail=f"{name} {found}")
     try:
         streams = media.probe(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except MediaError as error:
         return Probed(name, code=Code.MEDIA_UNREADABLE, detail=f"{name}: {error}")
+    except OSError as error:  # a disk that fails
+        return Probed(name, code=Code.MEDIA_UNREADABLE, detail=f"{name}: {error.strerror}")
     if not streams.width and not streams.sample_rate:
         return Probed(name, code=Code.NO_STREAM, detail=f"{name} has neither picture nor sound")
-    with path.open("rb") as file:
-        return Probed(name, hashlib.file_digest(file, "sha256").hexdigest(), streams)
+    return Probed(name, digest, streams)
 
 
 def deadly(name: str) -> Probed:

@@ -1,11 +1,17 @@
 """Reading media that nobody here made: local files only, in known containers, by one pinned decoder."""
 
+import errno
+import os
 import re
 import resource
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import av
@@ -22,11 +28,24 @@ CONTAINERS = (
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is not believed
 LIMITS = {"max_pixels": MAX_PIXELS}
+SPARSE = 250  # bytes a second, below which the duration that a header says is measured instead
+PATIENCE = 600.0  # seconds in which a header has to be read
 
 # Containers whose index leads to the frame that is asked for. Elsewhere a seek lands on any key frame nearby, so it aims
 # LEAD seconds earlier, further than key frames lie apart, and what comes too early is cut away.
 INDEXED = {"mov", "matroska"}
 LEAD = 10.0
+
+# Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
+HDR = {16: "smpte2084", 18: "arib-std-b67"}
+
+GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # signals that ask a process to end
+INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the system does not permit something
+MAX_ERRORS = 1 << 16  # bytes that are read of what it wrote
+CONSEQUENCE = re.compile(  # lines that follow the one which names a cause
+    "Nothing was written|Terminating thread|Task finished|Could not open encoder|Conversion failed"
+    "|Error (re|opening|sending)|Failed to (configure|inject)"
+)
 
 # Nothing of the machine, the clock or the number of threads in what is written.
 BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "threads": 1}
@@ -36,8 +55,16 @@ class MediaError(Exception):
     """A medium cannot be read; the message is the decoder's own."""
 
 
+class MediumGoneError(RuntimeError):
+    """A medium that was there is no file any more: its folder may be gone with it, which is no fact about the medium."""
+
+
 class DecoderStoppedError(MediaError):
     """A decoder wanted more time, memory or disk than the parameters allow."""
+
+
+class DecoderKilledError(MediaError):
+    """A decoder was ended from outside, twice."""
 
 
 @dataclass(frozen=True)
@@ -59,40 +86,60 @@ def url(path: Path) -> str:
 
 def probe(path: Path) -> Streams:
     """Read the header of a medium; MediaError where no demuxer takes it."""
+    with _open(path) as container:
+        picture = _picture(container)
+        sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
+        return Streams(
+            duration=_duration(container, [stream for stream in (picture, sound) if stream]),
+            width=picture.width if picture else 0,
+            height=picture.height if picture else 0,
+            frame_rate=float(picture.average_rate or 0) if picture else 0.0,
+            sample_rate=sound.rate or 0 if sound else 0,
+            channels=sound.channels if sound else 0,
+        )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """The container; MediaError where it, or what is asked of it, cannot be read."""
     try:
-        with _open(path) as container:
-            picture = next((s for s in container.streams.video if _is_picture(s)), None)
-            sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
-            return Streams(
-                duration=_duration(container, [stream for stream in (picture, sound) if stream]),
-                width=picture.width if picture else 0,
-                height=picture.height if picture else 0,
-                frame_rate=float(picture.average_rate or 0) if picture else 0.0,
-                sample_rate=sound.rate or 0 if sound else 0,
-                channels=sound.channels if sound else 0,
-            )
+        # The header may name any size; the codecs that look at the first pictures are told not to believe it.
+        options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
+        with av.open(url(path), options=options, timeout=PATIENCE) as container:
+            yield container
+    except av.error.ExitError:
+        raise MediaError(f"its header could not be read in {PATIENCE:g} s") from None
     except av.FFmpegError as error:  # its strerror has no path of this machine in it
         raise MediaError(error.strerror or type(error).__name__) from None
     except ValueError as error:
         raise MediaError(str(error)) from None
 
 
-def _open(path: Path) -> Any:
-    # The header may name any size; the codecs that look at the first pictures are told not to believe it.
-    return av.open(url(path), options=LOCAL | {name: str(value) for name, value in LIMITS.items()})
-
-
-def _is_picture(stream: Any) -> bool:
-    """Whether a video stream is a film that can be decoded, rather than cover art."""
-    return stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic
+def _picture(container: Any) -> Any:
+    """The first video stream that is a film that can be decoded, rather than cover art; None where there is none."""
+    cover = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if s.codec_context is not None and not s.disposition & cover), None)
 
 
 def _duration(container: Any, streams: list[Any]) -> float:
-    """Seconds from the container's header, or from the longest stream's; 0 where nothing says."""
+    """Seconds from the container's header, or from the longest stream's; where they say none, or cannot be true, measured."""
+    said = max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
     if container.duration:
         late = (container.start_time or 0) if _kind(container) == "matroska" else 0  # there, the end on a clock from 0
-        return (container.duration - late) / av.time_base
-    return max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
+        said = (container.duration - late) / av.time_base
+    return said if 0 < said * SPARSE <= container.size else _measured(container, streams)
+
+
+def _measured(container: Any, streams: list[Any]) -> float:
+    """Seconds to the end of the last packet, as far as packets can be read."""
+    end = begin = (container.start_time or 0) / av.time_base
+    try:
+        for packet in container.demux(streams):
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    except av.FFmpegError:
+        pass  # what follows is broken
+    return end - begin
 
 
 def binary(chosen: str) -> str:
@@ -119,6 +166,7 @@ class Span:
     begin: float  # seconds into the medium: where reading begins
     start: float  # where the part begins
     end: float
+    hdr: str = ""  # the picture's transfer characteristic where it is one of HDR
 
     def cut(self, stream: Any, kind: str) -> Any:
         """The part itself, its clock 0 at its beginning; `kind` is "" for pictures and "a" for sound."""
@@ -128,18 +176,21 @@ class Span:
 
 
 def span(path: Path, start: float, end: float) -> Span:
-    """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it."""
-    begin = max(0.0, start - _lead(path)) if start else 0.0
+    """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it.
+
+    MediumGoneError where it is no file.
+    """
+    if not path.is_file():
+        raise MediumGoneError(
+            f"{path} was a file when the run began, and is none now; bring it back, or run from the manifest on"
+        )
+    with _open(path) as container:
+        lead = 0.0 if _kind(container) in INDEXED else LEAD
+        picture = _picture(container)
+        hdr = HDR.get(picture.codec_context.color_trc, "") if picture else ""
+    begin = max(0.0, start - lead) if start else 0.0
     seek = {"ss": begin} if begin else {}  # a seek to the beginning may miss it
-    return Span(ffmpeg.input(url(path), **seek, t=end - begin, threads=1, **LOCAL, **LIMITS), begin, start, end)
-
-
-def _lead(path: Path) -> float:
-    try:
-        with _open(path) as container:
-            return 0.0 if _kind(container) in INDEXED else LEAD
-    except av.FFmpegError as error:
-        raise MediaError(error.strerror or type(error).__name__) from None
+    return Span(ffmpeg.input(url(path), **seek, t=end - begin, threads=1, **LOCAL, **LIMITS), begin, start, end, hdr)
 
 
 def _kind(container: Any) -> str:
@@ -147,30 +198,73 @@ def _kind(container: Any) -> str:
 
 
 def run(graph: Any, decoder: params.Decoder) -> None:
-    """Run an ffmpeg graph to its end, within the limits.
+    """Run an ffmpeg graph to its end, within the limits; once more where something else ended it.
 
-    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much.
+    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much, DecoderKilledError
+    where it is ended from outside twice.
     """
     options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1", "-copyts", "-start_at_zero"]
     command = ffmpeg.compile(graph.global_args(*options), cmd=binary(decoder.ffmpeg), overwrite_output=True)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        _limit(process.pid, decoder)
-        try:  # a decoder that waits, rather than works, is given the same time again
-            errors = process.communicate(timeout=2 * decoder.max_seconds)[1]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise DecoderStoppedError(f"still running after {2 * decoder.max_seconds} s") from None
+    ended = _run(command, decoder)
+    if ended.killed(decoder):
+        ended = _run(command, decoder)
+    if ended.killed(decoder):
+        raise DecoderKilledError("something ended its decoder, and again when it was tried once more")
+    if ended.waited:
+        raise DecoderStoppedError(f"still running after {2 * decoder.max_seconds} s")
+    if ended.status == -signal.SIGKILL:  # ffmpeg would take the gentler SIGXCPU as an order to end well
+        raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
+    if ended.status == -signal.SIGXFSZ:
+        raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
+    if ended.status and "Cannot allocate memory" in ended.errors:
+        raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
+    if ended.status < 0:
+        raise MediaError(f"the decoder crashed ({signal.Signals(-ended.status).name})")
+    if ended.status:
+        raise MediaError(_tail(ended.errors) or f"ffmpeg ended with status {ended.status}")
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a decoder's process ended."""
+
+    status: int  # negative: the signal that ended it
+    seconds: float  # of processor time that it used
+    waited: bool  # whether it was ended here, for it ran longer than even a waiting one may
+    errors: str  # what it wrote
+
+    def killed(self, decoder: params.Decoder) -> bool:
+        """Whether it was ended by something else than itself and its limits, as when the machine is out of memory."""
+        limit = 0.9 * decoder.max_seconds  # the kernel counts somewhat differently
+        by_force = self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
+        gently = self.status == INTERRUPTED and os.strerror(errno.EPERM) not in self.errors
+        return by_force or gently or -self.status in GENTLE
+
+
+def _run(command: list[str], decoder: params.Decoder) -> _Ended:
+    late = threading.Event()
+
+    def stop(process: subprocess.Popen) -> None:
+        late.set()
+        process.kill()
+
+    with TemporaryFile() as errors, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
+        # A decoder that waits, rather than works, is given the same time again.
+        timer = threading.Timer(2 * decoder.max_seconds, stop, [process])
+        timer.daemon = True
+        try:
+            _limit(process.pid, decoder)
+            timer.start()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
             process.kill()
             raise
-    if process.returncode == -signal.SIGKILL:  # ffmpeg would take the gentler SIGXCPU as an order to end well
-        raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
-    if process.returncode == -signal.SIGXFSZ:
-        raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
-    if process.returncode and "Cannot allocate memory" in errors:
-        raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
-    if process.returncode:
-        raise MediaError(_tail(errors) or f"ffmpeg ended with status {process.returncode}")
+        finally:
+            timer.cancel()
+        errors.seek(-min(errors.tell(), MAX_ERRORS), os.SEEK_CUR)
+        text = errors.read().decode(errors="replace")
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), text)
 
 
 def limits(decoder: params.Decoder) -> dict[str, int]:
@@ -179,17 +273,20 @@ def limits(decoder: params.Decoder) -> dict[str, int]:
 
 
 def _limit(process: int, decoder: params.Decoder) -> None:
-    """Have the kernel stop a process that takes more than it may."""
+    """Have the kernel stop a process that takes more than it may, or less where this process may take less."""
     limits = {
         resource.RLIMIT_CPU: decoder.max_seconds,
         resource.RLIMIT_FSIZE: decoder.max_output * 1_000_000,
         resource.RLIMIT_AS: decoder.max_memory * 1_000_000,
     }
     for kind, value in limits.items():
+        most = resource.prlimit(process, kind)[1]
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.prlimit(process, kind, (value, value))
 
 
 def _tail(text: str) -> str:
-    """The last line of what the program wrote, which names the cause, without paths or addresses of this machine."""
+    """The last line of what the program wrote that names a cause, without paths or addresses of this machine."""
     lines = [re.sub(r"\[[^]]* @ 0x[0-9a-f]+\] |file:\S*/", "", line).strip() for line in text.splitlines()]
-    return next((line for line in reversed(lines) if line), "")
+    written = [line for line in reversed(lines) if line]
+    return next((line for line in written if not CONSEQUENCE.match(line)), written[0] if written else "")

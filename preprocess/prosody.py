@@ -5,7 +5,8 @@ formants and what is measured from one period of the voice to the next (jitter, 
 transform are torchaudio's; its detect_pitch_frequency takes half a second for a second of sound and errs by octaves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ HOP = 160  # samples: 10 ms
 WINDOW, FFT = 400, 512  # samples: 25 ms, and with zeros
 PITCH = (65, 500)  # hertz, of speech
 PITCH_WINDOW, PITCH_FFT = 736, 2048  # samples: three of the longest periods, and with zeros
+HALO = 8 * HOP  # samples: what a frame, and the one before it, look at beyond themselves, and somewhat more
+BLOCK = 3000 * HOP  # samples measured at a time
 OCTAVE = 0.02  # that a lag has to be better than one of half its length
 REFERENCE = 27.5  # hertz
 VOICED = 0.5  # least voicing of a voiced frame
@@ -44,32 +47,66 @@ BANDS = 26
 
 def encode(wave: np.ndarray) -> TimedStates:
     """Descriptors (T, 16) of a wave (n,) float32 at 16 kHz; T = n / 160, rounded up."""
-    count = max(1, -(-len(wave) // HOP))
-    x = torch.from_numpy(np.pad(wave, (0, count * HOP - len(wave))))
+    return timed(describe(wave[begin : begin + BLOCK] for begin in range(0, len(wave), BLOCK)), len(wave))
+
+
+def describe(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Descriptors (T, 16) float32 of a wave that comes in pieces, as of the whole.
+
+    All pieces but the last are of one length, a multiple of 160 samples and at least HALO. A frame's own descriptors are
+    taken piece by piece, with HALO samples of the neighbours; what looks at the whole clip follows, at 6 kB a second.
+    """
+    ahead = iter(blocks)
+    nothing = np.zeros(0, np.float32)
+    before = np.zeros(HALO, np.float32)
+    parts = []
+    for block, after in pairwise(chain([next(ahead, nothing)], ahead, [nothing])):
+        count = max(1, -(-len(block) // HOP))
+        x = np.concatenate([before, block, after[:HALO]])
+        parts.append(frames(torch.from_numpy(np.pad(x, (0, 2 * HALO + count * HOP - len(x)))), count))
+        before = block[-HALO:]
+    rows = torch.cat(parts)
+    energy, voicing = (rows[:, NAMES.index(name)] for name in ("energy", "voicing"))
+    voiced = (voicing >= VOICED) & (energy >= energy.max() - SILENT)
+    pitch = carried(rows[:, NAMES.index("pitch")], voiced)
+    for name, values in {"pitch": pitch, "pitch_change": change(pitch), "energy_change": change(energy)}.items():
+        rows[:, NAMES.index(name)] = values
+    rows[0, NAMES.index("flux")] = 0
+    return rows.numpy()
+
+
+def timed(rows: np.ndarray, samples: int) -> TimedStates:
+    """Descriptors (T, 16) with the times that they cover, from 0 to the end of so many samples."""
+    edges = np.minimum(np.arange(len(rows) + 1) * HOP, max(samples, 1)) / SAMPLE_RATE
+    return TimedStates(rows, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(rows), bool))
+
+
+def frames(x: Tensor, count: int) -> Tensor:
+    """Descriptors (T, 16) of `count` frames, of which x has HALO samples more on either side.
+
+    The columns of pitch are its semitones, voiced or not, and 0 for its change; that of the energy's change is 0 too.
+    """
     window = torch.hann_window(WINDOW)
-    power = spectrum(x, count, window, FFT) * 2 / (window.square().sum() * FFT)  # sums to the frame's mean square
+    power = spectrum(x, count + 1, window, FFT) * 2 / (window.square().sum() * FFT)  # sums to the frame's mean square
+    change_of_shape, power = flux(power)[1:], power[1:]
     energy = decibel(power.sum(1))
     pitch, voicing = melody(x, count, energy)
-    rows = torch.stack(
-        [
-            pitch,
-            change(pitch),
-            voicing,
-            decibel(voicing.clamp(0.01, 0.99) / (1 - voicing.clamp(0.01, 0.99))),
-            energy,
-            change(energy),
-            ratio(power, (50, 1000), (1000, 5000), torch.sum),
-            ratio(power, (0, 2000), (2000, 5000), torch.amax),
-            slope(power, (0, 500)),
-            slope(power, (500, 1500)),
-            flux(power),
-            (power * frequencies()).sum(1) / (power.sum(1) + QUIET) / 1000,
-            *cepstrum(power).T,
-        ],
-        dim=1,
-    )
-    edges = np.minimum(np.arange(count + 1) * HOP, max(len(wave), 1)) / SAMPLE_RATE
-    return TimedStates(rows.numpy(), np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(count, bool))
+    rows = [
+        pitch,
+        torch.zeros(count),
+        voicing,
+        decibel(voicing.clamp(0.01, 0.99) / (1 - voicing.clamp(0.01, 0.99))),
+        energy,
+        torch.zeros(count),
+        ratio(power, (50, 1000), (1000, 5000), torch.sum),
+        ratio(power, (0, 2000), (2000, 5000), torch.amax),
+        slope(power, (0, 500)),
+        slope(power, (500, 1500)),
+        change_of_shape,
+        (power * frequencies()).sum(1) / (power.sum(1) + QUIET) / 1000,
+        *cepstrum(power).T,
+    ]
+    return torch.stack(rows, dim=1)
 
 
 def beside(states: TimedStates, prosody: TimedStates) -> TimedStates:
@@ -82,10 +119,10 @@ def beside(states: TimedStates, prosody: TimedStates) -> TimedStates:
 
 
 def spectrum(x: Tensor, count: int, window: Tensor, size: int) -> Tensor:
-    """Power (T, size / 2 + 1) around the middle of each of `count` frames, through a window that is shorter than `size`."""
-    before = (size - HOP) // 2
-    padded = torch.nn.functional.pad(x, (before, size - HOP - before))
-    return audio.spectrogram(padded, 0, window, size, HOP, len(window), power=2.0, normalized=False, center=False).T[:count]
+    """Power (T, size / 2 + 1) around the middle of each of the last `count` frames, through a window no longer than `size`."""
+    begin = len(x) - HALO - count * HOP - (size - HOP) // 2
+    heard = x[begin : begin + (count - 1) * HOP + size]
+    return audio.spectrogram(heard, 0, window, size, HOP, len(window), power=2.0, normalized=False, center=False).T
 
 
 def frequencies() -> Tensor:
@@ -102,7 +139,7 @@ def change(x: Tensor) -> Tensor:
 
 
 def melody(x: Tensor, count: int, energy: Tensor) -> tuple[Tensor, Tensor]:
-    """Pitch in semitones and voicing, (T,) each: the lag at which a frame is most like itself (Boersma, 1993).
+    """Semitones and voicing, (T,) each: the lag at which a frame is most like itself (Boersma, 1993).
 
     A frame's autocorrelation, the inverse transform of its power, is divided by that of its window. Of lags that are
     nearly as good, which multiples of a period are, the shortest is taken.
@@ -122,11 +159,16 @@ def melody(x: Tensor, count: int, energy: Tensor) -> tuple[Tensor, Tensor]:
     best = (height - OCTAVE * torch.log2(lags / first)).argmax(1, keepdim=True)
     semitones = 12 * torch.log2(SAMPLE_RATE / lags.gather(1, best)[:, 0] / REFERENCE)
     voicing = torch.where(energy > decibel(torch.tensor(QUIET)), height.gather(1, best)[:, 0], 0)
-    voiced = ((voicing >= VOICED) & (energy >= energy.max() - SILENT)).numpy()
-    if not voiced.any():
-        return torch.zeros(count), voicing
-    places = np.arange(count)
-    return torch.from_numpy(np.interp(places, places[voiced], semitones.numpy()[voiced]).astype(np.float32)), voicing
+    return semitones, voicing
+
+
+def carried(pitch: Tensor, voiced: Tensor) -> Tensor:
+    """Pitch (T,) that between voiced frames runs straight from one to the next; 0 where none is voiced."""
+    places = np.arange(len(pitch))
+    known = voiced.numpy()
+    if not known.any():
+        return torch.zeros(len(pitch))
+    return torch.from_numpy(np.interp(places, places[known], pitch.numpy()[known]).astype(np.float32))
 
 
 def _band(power: Tensor, band: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """States of waves by a pretrained sound encoder, Whisper's or one of wav2vec 2.0's kin; their prosody instead or beside."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import tee
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,53 @@ import numpy as np
 from transformers import AutoConfig, AutoModel
 
 import params
-from preprocess import prosody, wav2vec, whisper
+from preprocess import prosody, sound, wav2vec, whisper
 from preprocess.networks import batches, preparer
+from preprocess.shards import Shards
 from preprocess.sound import SAMPLE_RATE
 from preprocess.states import TimedStates
 from preprocess.whisper import WINDOW
+
+# A wave (n,) and its prosody, where that is wanted.
+Window = tuple[np.ndarray, TimedStates | None]
 
 
 def is_whisper(folder: Path) -> bool:
     return preparer(AutoConfig, folder).model_type == "whisper"
 
 
+def windows(shards: Shards, clip_id: str, settings: params.EncodeAudio) -> Iterator[Window]:
+    """A clip's waves of 30 s, the last one shorter, each with its part of the clip's prosody."""
+    blocks = partial(sound.blocks, shards, clip_id, WINDOW)
+    rows = None if settings.features == "network" else prosody.describe(blocks())
+    begin = 0
+    for wave in blocks():
+        count = max(1, -(-len(wave) // prosody.HOP))
+        yield wave, None if rows is None else prosody.timed(rows[begin : begin + count], len(wave))
+        begin += count
+
+
 def encode(
     waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
 ) -> Iterator[TimedStates]:
     """States of waves (n,) float32 at 16 kHz of at most 30 s, several of them read at once."""
+    alone = ((wave, None if settings.features == "network" else prosody.encode(wave)) for wave in waves)
+    return encode_described(alone, folder, device, settings, together)
+
+
+def encode_described(
+    windows: Iterable[Window], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
+) -> Iterator[TimedStates]:
+    """The same of waves whose prosody was found already."""
     if settings.features == "prosody":
-        yield from map(prosody.encode, waves)
+        yield from (told for _, told in windows if told)
         return
-    waves, given = tee(waves)
+    windows, given = tee(windows)
     read = _whisper if is_whisper(folder) else _other
-    for wave, hidden in zip(waves, read(given, folder, device, settings, together), strict=True):
-        found = _timed(hidden, len(wave) / SAMPLE_RATE)
-        yield prosody.beside(found, prosody.encode(wave)) if settings.features == "both" else found
+    hidden = read((wave for wave, _ in given), folder, device, settings, together)
+    for (wave, told), own in zip(windows, hidden, strict=True):
+        found = _timed(own, len(wave) / SAMPLE_RATE)
+        yield prosody.beside(found, told) if told else found
 
 
 def _timed(hidden: np.ndarray, duration: float) -> TimedStates:

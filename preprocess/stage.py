@@ -1,8 +1,6 @@
 """What every stage over clips does: fill its output from the store, computing only what is missing."""
 
-import errno
 import json
-import os
 import shutil
 import traceback
 import zipfile
@@ -19,8 +17,6 @@ from preprocess.progress import track
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.shards import Content, Ready, Shelf
 from preprocess.store import Store
-
-SPARE = 64 << 20  # bytes free on the disk below which a failure is the disk's rather than the clip's
 
 
 @dataclass(frozen=True)
@@ -185,8 +181,7 @@ def _compute_alone(item: Missing, stage: Stage, kept: Store) -> None:
         try:
             stage.work(item.task, folder)
         except Refusal as refusal:
-            if shutil.disk_usage(folder).free < SPARE:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept.folder)) from refusal
+            kept.require_space()  # else the failure was the disk's
             _refuse(item, stage, kept, refusal)
         else:
             kept.add(item.key, folder)

@@ -13,10 +13,11 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
 
 BLOCK = 1 << 20  # bytes copied at a time
+SPARE = 64 << 20  # bytes without which what a clip needs may not have fitted either
 STALE = 24 * 3600  # seconds after which unfinished work belongs to nobody
 
 
@@ -68,11 +69,12 @@ class Store:
 
     def use(self, stage: str, keys: list[str]) -> None:
         """Note the entries that this checkout's output is made of, which `python -m preprocess store prune` keeps."""
+        checkout = Path.cwd().resolve()
+        note = {"checkout": str(checkout), "machine": os.uname().nodename, "keys": keys}
         self.folder.mkdir(parents=True, exist_ok=True)
-        checkout = place(Path.cwd())
-        unfinished = self.folder / f"unfinished-{stage}-{checkout}"
-        unfinished.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
-        unfinished.replace(self.folder / f"{checkout}.used")
+        unfinished = self.folder / f"unfinished-{stage}-{place(checkout)}"
+        unfinished.write_text(json.dumps(note, indent=0), encoding="utf-8")
+        unfinished.replace(self.folder / f"{place(checkout)}.used")
 
     def sweep(self) -> None:
         """Remove what killed processes left unfinished a day ago or longer."""
@@ -84,6 +86,14 @@ class Store:
         """A folder on the store's own file system in which an entry's files are made."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return TemporaryDirectory(dir=self.folder, prefix="unfinished-")
+
+    def require_space(self) -> None:
+        """OSError where the disk, or a quota on it, has no room for SPARE bytes."""
+        try:
+            with TemporaryFile(dir=self.folder) as file:
+                os.posix_fallocate(file.fileno(), 0, SPARE)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.folder)) from None
 
     def add(self, key: str, files: Path) -> None:
         """Make an entry of the files in a folder of `workplace`; their names become the members' names."""

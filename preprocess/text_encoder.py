@@ -19,12 +19,14 @@ from preprocess.states import WordStates
 
 def join(spoken: list[str]) -> tuple[str, list[int]]:
     """Words as one text, with spaces but between ideographs, and the word that each character belongs to (-1: none)."""
-    text, owner = "", list[int]()
+    parts, owner = list[str](), list[int]()
     for i, word in enumerate(spoken):
-        if text and not (words.is_ideograph(text[-1]) and words.is_ideograph(word[0])):
-            text, owner = text + " ", [*owner, -1]
-        text, owner = text + word, owner + [i] * len(word)
-    return text, owner
+        if i and not (words.is_ideograph(spoken[i - 1][-1]) and words.is_ideograph(word[0])):
+            parts.append(" ")
+            owner.append(-1)
+        parts.append(word)
+        owner += [i] * len(word)
+    return "".join(parts), owner
 
 
 def encode(

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 import params
-from preprocess import sound
+from preprocess import refusals, sound
 from preprocess.clips import durations, read_texts
 from preprocess.networks import device as resolve
-from preprocess.refusals import Code, Refusal
+from preprocess.refusals import Code, Refusal, Refused
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
-from preprocess.words import FILE, INTERPOLATED, Transcript, Word, split
+from preprocess.words import FILE, INTERPOLATED, Transcript, Word, read, split
 
 MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
 
@@ -76,6 +76,26 @@ def transcript_of(
     (folder / FILE).write_text(found.to_json(), encoding="utf-8")
 
 
+def unplaced(clip_id: str, seconds: float, found: Transcript) -> Refused | None:
+    """What there is to say of a text, given with a sound of so many seconds, of whose words none was found in it."""
+    if found.transcribed or any(word.confidence > INTERPOLATED or word.start is None for word in found.words):
+        return None
+    detail = (
+        f"{len(found.words)} words in {seconds:.1f} s of sound: too many, other ones, or in a language unknown to the aligner"
+    )
+    return Refused(clip_id, "transcripts", Code.TEXT_UNPLACED, detail)
+
+
+def note_unplaced(shards: Shards, clips: list[str], seconds: dict[str, float]) -> None:
+    """Add a row to the stage's table for each of these clips whose text was not found in its sound."""
+    found = [unplaced(clip_id, seconds[clip_id], read(shards, clip_id)) for clip_id in clips if clip_id in shards.digests]
+    rows = [row for row in found if row]
+    refusals.write(shards.folder / "refused.csv", [*shards.refused, *rows])
+    if rows:
+        print(f"transcripts: {len(rows)} texts were not found in their sound")
+        refusals.announce(rows)
+
+
 def main() -> None:
     settings = params.load()
     device = resolve(settings.run.device)
@@ -99,3 +119,5 @@ def main() -> None:
         if text or clip_id in sounds.digests
     ]
     fill(stage, todo, settings.run)
+    given = [task.clip_id for task in todo if task.content["text"] and task.content["sound"]]
+    note_unplaced(Shards(stage.folder), given, seconds)

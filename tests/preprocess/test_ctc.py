@@ -109,6 +109,11 @@ def test_every_word_of_any_text_has_a_place_in_order_within_the_clip(folder: Pat
     assert all(before.end <= after.start + 1e-3 for before, after in pairwise(found))
 
 
+def test_a_text_whose_search_would_take_too_much_memory_is_not_sought() -> None:
+    long = torch.full((30_000, 3), -1.0)
+    assert ctc.place(long, [[H]] * 7_000, [None] * 7_000, BLANK) == [None] * 7_000
+
+
 def test_digits_and_symbols_are_marked_as_interpolated_and_chinese_is_not(folder: Path) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)
     found = {word.word: word.confidence for word in ctc.align(wave, split("我很 5 高兴 🙂 %"), folder, "cpu")}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import networks
 import numpy as np
@@ -14,8 +15,10 @@ from safetensors.numpy import load_file
 import params
 from params import ParameterError
 from preprocess import crops, encode_audio, encode_text, encode_vision, prosody, shards, sound_encoder, text_encoder, whisper
+from preprocess import sound as sounds
 from preprocess.faces import Track
 from preprocess.networks import device, require_layer
+from preprocess.shards import Shards
 from preprocess.sound import FILE as FLAC
 from preprocess.stage import Task
 from preprocess.states import FILE, TimedStates, WordStates
@@ -278,6 +281,29 @@ def test_silence_of_any_length_has_finite_descriptors_that_cover_it(samples: int
     assert np.isfinite(found.states).all()
     assert found.states.shape == (max(1, -(-samples // 160)), len(prosody.NAMES))
     assert found.times[-1, 1] == pytest.approx(max(samples, 1) / 16000)
+
+
+@pytest.mark.parametrize("features", ["prosody", "both"])
+def test_the_prosody_of_a_long_clip_is_that_of_one_pass_through_it(network: Network, tmp_path: Path, features: str) -> None:
+    """The stage reads 30 s at a time; the loudest voice, and pitch on both sides of a pause, may lie in other pieces."""
+    quiet, loud = voice(np.array(120.0), 32) / 80, voice(np.linspace(150, 250, 16000 * 6), 6)
+    wave = np.concatenate([quiet, np.zeros(16000 * 25, np.float32), loud])
+    with TemporaryDirectory(dir=tmp_path) as made:
+        soundfile.write(Path(made) / FLAC, wave, 16000, format="FLAC")
+        kept = Store(tmp_path / "store")
+        kept.add("long", Path(made))
+    shards.write(tmp_path / "audio", {"long": kept.path("long")})
+    (heard,) = sounds.blocks(Shards(tmp_path / "audio"), "long", 63)
+    one_pass = prosody.describe([heard])
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    task = Task("long", {}, 63, str(tmp_path / "audio"))
+    encode_audio.states_of(task, entry, sound(features=features), network("whisper"), "cpu")
+    found = load_file(entry / "safetensors")
+    assert found["times"][-1, 1] == pytest.approx(63)
+    if features == "both":
+        one_pass = one_pass.reshape(len(found["states"]), 2, -1).mean(1)
+    assert found["states"][:, -len(prosody.NAMES) :] == pytest.approx(one_pass, abs=0.01)
 
 
 def test_prosody_stands_behind_a_networks_states_as_the_mean_over_their_time(network: Network) -> None:

@@ -1,8 +1,13 @@
 """What becomes of broken, odd and hostile media: each case names the code of its refusal, or what is kept of it."""
 
+import math
 import os
 import shutil
+import signal
+import socket
+import struct
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,8 +127,8 @@ def test_flipped_bytes_cost_the_frames_that_they_hit(good: Path, tmp_path: Path,
     assert seconds == pytest.approx(2, abs=0.1)
 
 
-def from_good(arguments: str) -> Callable[[Path, Path], None]:
-    return lambda good, target: ffmpeg("-i", good / "good.mp4", *arguments.split(), target)
+def from_good(arguments: str, before: str = "") -> Callable[[Path, Path], None]:
+    return lambda good, target: ffmpeg(*before.split(), "-i", good / "good.mp4", *arguments.split(), target)
 
 
 def made(*arguments: str) -> Callable[[Path, Path], None]:
@@ -160,6 +165,46 @@ def subtitles_alone(good: Path, target: Path) -> None:
     ffmpeg("-i", target.with_suffix(".srt"), target)
 
 
+def attached(good: Path, target: Path) -> None:
+    note = target.with_suffix(".txt")
+    note.write_text("not a film", encoding="utf-8")
+    named = ["-metadata:s:t", "mimetype=text/plain", "-metadata:s:t", "filename=../attached.txt"]
+    ffmpeg("-i", good / "good.mp4", "-c", "copy", "-attach", note, *named, target)
+
+
+def grows(good: Path, target: Path) -> None:
+    larger = target.with_name("larger.ts")
+    ffmpeg("-i", good / "good.mp4", "-an", "-vf", "scale=640:480", "-output_ts_offset", "2", *X264, larger)
+    target.write_bytes((good / "good.ts").read_bytes() + larger.read_bytes())
+
+
+def lasting(seconds: float) -> Callable[[Path, Path], None]:
+    def make(good: Path, target: Path) -> None:
+        data = bytearray((good / "good.mkv").read_bytes())
+        at = data.index(b"\x44\x89\x88") + 3  # Matroska's Duration, of eight bytes
+        data[at : at + 8] = struct.pack(">d", seconds * 1000)
+        target.write_bytes(data)
+
+    return make
+
+
+def endless(good: Path, target: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2:r=8000", "-bitexact", target)
+    data = bytearray(target.read_bytes())
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"  # of the file and of the samples, 4 GB
+    target.write_bytes(data)
+
+
+def many_channels(good: Path, target: Path) -> None:
+    soundfile.write(target, np.full((32000, 32), 0.1), 16000)
+
+
+def enciphered(good: Path, target: Path) -> None:
+    key, name = "76a6c65c5ea762046bd749a2e632ccbb", "a7e61c373e219033c21091fa607bf3b8"
+    cipher = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", key, "-encryption_kid", name]
+    ffmpeg("-i", good / "good.mp4", "-c", "copy", *cipher, target)
+
+
 HDR = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
 JUMP = r"setts=ts='TS+if(gt(N\,24)\,10/TB\,0)'"
 BACK = r"setts=ts='TS-if(gt(N\,24)\,0.5/TB\,0)'"
@@ -181,6 +226,9 @@ ODD: dict[str, tuple[str, Callable[[Path, Path], None], Outcome]] = {
     "interlaced": ("a.mp4", made(*picture(f"{GREY},interlace"), *X264, "-flags", "+ilme+ildct"), (20, None)),
     "10 bit": ("a.mp4", made(*picture(), *X264[:-1], "yuv420p10le"), (20, None)),
     "HDR": ("a.mkv", made(*picture(), "-c:v", "ffv1", "-pix_fmt", "yuv420p10le", *HDR), (20, None)),
+    "HDR that does not name its colours": (
+        "a.mkv", made(*picture("testsrc=s=33x1:d=1"), "-c:v", "ffv1", "-pix_fmt", "gray10le", *HDR[2:4]), (10, None),
+    ),
     "one frame": ("a.mp4", made(*picture(), *X264, "-frames:v", "1"), (1, None)),
     "120 frames a second": ("a.mp4", made(*picture("color=gray:s=160x120:r=120:d=1"), *X264), (10, None)),
     "a clock that starts at an hour": ("a.mkv", from_good("-c copy -output_ts_offset 3600"), (20, 2.0)),
@@ -195,6 +243,20 @@ ODD: dict[str, tuple[str, Callable[[Path, Path], None], Outcome]] = {
     ),
     "subtitles": ("a.mp4", subtitled, (20, 2.0)),
     "cover art": ("a.mp4", covered, (20, 2.0)),
+    "an attachment with a path": ("a.mkv", attached, (20, 2.0)),
+    "a size that changes half-way": ("a.ts", grows, (40, 2.0)),
+    "an edit list": ("a.mp4", from_good("-c copy", "-ss 0.9"), (11, 1.1)),
+    "a duration that is no number": ("a.mkv", lasting(math.nan), (20, 2.0)),
+    "a duration below zero": ("a.mkv", lasting(-5), (20, 2.0)),
+    "a duration of thirty years": ("a.mkv", lasting(1e9), (20, 2.0)),
+    "no duration and no index, as browsers record": ("a.mkv", from_good("-c copy -live 1"), (20, 2.0)),
+    "a length of four gigabytes": ("a.wav", endless, (None, 2.0)),
+    "32 channels, no one says which": ("a.wav", many_channels, (None, Code.NO_SAMPLES)),
+    "a sound of no samples": (
+        "a.mkv", made(*picture(), "-f", "lavfi", "-i", "anullsrc,atrim=end_sample=0", *X264), (20, Code.NO_SAMPLES),
+    ),
+    "thousands of tiny frames": ("a.mkv", made(*picture("color=gray:s=16x16:r=2000:d=2"), "-c:v", "ffv1"), (20, None)),
+    "a cipher": ("a.mp4", enciphered, (Code.NO_FRAMES, Code.NO_SAMPLES)),
 }  # fmt: skip
 
 
@@ -226,13 +288,13 @@ def test_a_span_of_nothing_is_refused(good: Path, start: float, end: float | Non
     assert outcome(good / "good.mp4", start, end) == (Code.EMPTY_SPAN, Code.EMPTY_SPAN)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mpg", "a.flv", "late.ts", "late.mkv"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mpg", "a.flv", "live.mkv", "late.ts", "late.mkv"])
 def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, name: str) -> None:
     """Sought, not decoded from the beginning: what a seek finds too early or too late must not show."""
     codecs = ["-c:v", "mpeg2video", "-c:a", "mp2"] if name == "a.mpg" else [*X264, "-bf", "2", "-c:a", "aac"]
     beep = "sine=f=440:r=48000:d=5,volume='between(t,2,3)':eval=frame"
-    late = ["-output_ts_offset", "3600"] if name.startswith("late") else []
-    ffmpeg(*picture(CLOCK), *picture(beep), *codecs, "-g", "50", *late, tmp_path / name)
+    muxer = {"late": ["-output_ts_offset", "3600"], "live": ["-live", "1"]}.get(Path(name).stem, [])
+    ffmpeg(*picture(CLOCK), *picture(beep), *codecs, "-g", "50", *muxer, tmp_path / name)
     pictures, sound = tmp_path / "pictures.mkv", tmp_path / "sound.flac"
     frames.write(tmp_path / name, 1.3, 3.7, SETTINGS.frames, SETTINGS.decoder, pictures)
     with pictures.open("rb") as file:
@@ -282,6 +344,34 @@ def test_other_limits_try_what_was_stopped_again_and_keep_what_was_finished(
     assert stage(**{"decoder.max_output": 1}) == "audio: 2 clips, 0 computed, 2 reused, 0 refused\n"
 
 
+@pytest.mark.parametrize(("times", "expected"), [(1, (20, None)), (9, (Code.WORKER_DIED, None))])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_decoder_that_something_kills_is_tried_once_more(
+    good: Path, tmp_path: Path, times: int, expected: Outcome, number: int
+) -> None:
+    ffmpeg("-i", good / "good.mp4", "-an", "-vf", "scale=1280:720", *X264, tmp_path / "a.mp4")
+    killing = threading.Thread(target=kill_decoders, args=(times, number), daemon=True)
+    killing.start()
+    assert outcome(tmp_path / "a.mp4") == expected
+    ENOUGH.set()
+    killing.join()
+
+
+ENOUGH = threading.Event()
+
+
+def kill_decoders(times: int, number: int) -> None:
+    """Send a signal to so many decoders of this process as they come, until it is enough."""
+    ENOUGH.clear()
+    killed: set[str] = set()
+    while len(killed) < times and not ENOUGH.wait(0.01):
+        children = [child for task in Path("/proc/self/task").glob("*/children") for child in task.read_text().split()]
+        for child in set(children) - killed:
+            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(media.binary("bundled").encode()):
+                os.kill(int(child), number)
+                killed.add(child)
+
+
 def test_a_header_that_asks_for_too_much_memory_is_not_believed(tmp_path: Path) -> None:
     """Nine thousand pixels square, one colour, in a few kilobytes."""
     ffmpeg(*picture("color=black:s=9000x9000:d=0.04"), "-c:v", "png", "-frames:v", "1", tmp_path / "a.mkv")
@@ -317,5 +407,8 @@ def test_a_path_out_of_the_corpus_stops_before_any_work(tmp_path: Path, media: s
 def test_what_is_no_file_is_missing(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     os.mkfifo(tmp_path / "pipe.mp4")
-    for name in ("folder.mp4", "pipe.mp4", "gone.mp4"):
+    (tmp_path / "device.mp4").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(str(tmp_path / "socket.mp4"))
+    for name in ("folder.mp4", "pipe.mp4", "device.mp4", "socket.mp4", "gone.mp4"):
         assert outcome(tmp_path / name) == (Code.MEDIA_MISSING, Code.MEDIA_MISSING)

@@ -91,6 +91,19 @@ def test_a_film_on_its_side_is_turned_upright(tmp_path: Path) -> None:
     assert pictures(tmp_path / "turned.mp4", 0, 1, tmp_path / "a.mkv")[0][1].shape == (320, 240, 3)
 
 
+@pytest.mark.parametrize("transfer", ["bt709", "smpte2084", "arib-std-b67"])
+def test_skin_has_its_colour_in_films_of_high_definition_and_of_high_dynamic_range(tmp_path: Path, transfer: str) -> None:
+    light, dark = (190, 130, 105), (90, 60, 45)
+    patches = ",".join(f"drawbox=x={x}:y=0:w=64:h=64:t=fill:color=0x{bytes(rgb).hex()}" for x, rgb in ((0, light), (64, dark)))
+    named = "scale=out_color_matrix=bt709,format=yuv444p,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+    bright = f",zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=2020:m=2020_ncl:r=limited:t={transfer}:npl=203"
+    source = f"color=black:s=128x64:r=10:d=0.2,{patches},{named}{'' if transfer == 'bt709' else bright},format=yuv420p10"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "ffv1", tmp_path / "a.mkv")
+    shown = pictures(tmp_path / "a.mkv", 0, 1, tmp_path / "b.mkv")[-1][1]
+    assert shown[8:56, 8:56].mean((0, 1)) == pytest.approx(light, abs=3 if transfer == "bt709" else 10)
+    assert shown[8:56, 72:120].mean((0, 1)) == pytest.approx(dark, abs=4)
+
+
 def test_the_same_film_gives_the_same_bytes(clock: Path, tmp_path: Path) -> None:
     for name in ("a.mkv", "b.mkv"):
         frames.write(clock, 0.3, 4, SETTINGS, DECODER, tmp_path / name)
@@ -162,13 +175,22 @@ READERS: list[Callable[[Path, Path], object]] = [
 
 
 @pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("kind", ["playlist", "concat", "text", "empty"])
+@pytest.mark.parametrize("kind", ["playlist", "remote", "dash", "sdp", "asx", "concat", "text", "empty"])
 def test_what_is_no_recording_is_refused_and_nothing_it_names_is_read(
     clock: Path, tmp_path: Path, kind: str, read: Callable[[Path, Path], object]
 ) -> None:
     source = tmp_path / "a.mp4"
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{clock}\n#EXT-X-ENDLIST\n"
-    content = {"playlist": playlist, "concat": f"ffconcat version 1.0\nfile {clock}\n", "text": "no film", "empty": ""}
+    content = {
+        "playlist": playlist,
+        "remote": "#EXTM3U\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n",
+        "dash": f"<?xml version='1.0'?><MPD><Period><BaseURL>{clock}</BaseURL></Period></MPD>",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+        "asx": f"[Reference]\nRef1={clock}\n",
+        "concat": f"ffconcat version 1.0\nfile {clock}\n",
+        "text": "no film",
+        "empty": "",
+    }
     source.write_text(content[kind], encoding="utf-8")
     with pytest.raises(MediaError) as error:
         read(source, tmp_path / "a.mkv")

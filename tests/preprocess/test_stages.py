@@ -279,6 +279,7 @@ def test_every_refusal_is_listed_with_its_stage_and_reason(troubled: Workspace) 
         ("text_file", "align"): "nothing_left",
         ("text_file", "manifest"): "media_unreadable",
         ("wall", "faces"): "no_face",
+        ("wordy", "transcripts"): "text_unplaced",
     }
     assert json.loads((troubled.folder / "data/tensors/summary.json").read_text())["refused"]["no_face"] == 1
 

@@ -1,5 +1,9 @@
+import os
+import shutil
 import zipfile
+from contextlib import chdir
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -91,16 +95,47 @@ def test_archives_hold_no_dates(tmp_path: Path) -> None:
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
+def use(kept: Store, checkout: Path, *keys: str) -> None:
+    """Have the output of a checkout be made of some entries."""
+    checkout.mkdir(exist_ok=True)
+    (checkout / "params.yaml").touch()
+    with chdir(checkout):
+        kept.use("frames", list(keys))
+
+
 def test_pruning_keeps_what_an_output_is_made_of_and_drops_the_rest(tmp_path: Path) -> None:
-    kept = Store(tmp_path)
+    kept = Store(tmp_path / "store")
     for key in ("aa", "bb"):
         entry(kept, key, json=b"{}")
-    assert "left as it is" in inventory.prune(tmp_path)
-    kept.use("frames", ["aa"])
-    assert inventory.prune(tmp_path).startswith("1 entries dropped")
+    assert "left as it is" in inventory.prune(kept.folder)
+    use(kept, tmp_path / "mine", "aa")
+    said = inventory.prune(kept.folder)
+    assert said.startswith("1 entries dropped")
+    assert f"1 kept for {tmp_path / 'mine'}" in said
     assert kept.has("aa")
     assert not kept.has("bb")
-    assert inventory.size(tmp_path).startswith("1 entries")
+    assert inventory.size(kept.folder).startswith("1 entries")
+
+
+def test_pruning_forgets_checkouts_that_are_gone_from_this_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Store(tmp_path / "store")
+    for key in ("aa", "bb", "cc", "dd", "ee"):
+        entry(kept, key, json=b"{}")
+    use(kept, tmp_path / "mine", "aa")
+    use(kept, tmp_path / "gone", "bb", "aa")
+    (kept.folder / "0123456789abcdef.used").write_text("dd\n", encoding="utf-8")  # as notes were once written
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(os, "uname", lambda: SimpleNamespace(nodename="elsewhere"))
+        use(kept, tmp_path / "theirs", "cc")
+    for name in ("gone", "theirs"):
+        shutil.rmtree(tmp_path / name)
+    said = inventory.prune(kept.folder)
+    assert f"{tmp_path / 'gone'} is gone" in said
+    assert f"1 kept for {tmp_path / 'theirs'} on elsewhere" in said
+    assert [key for key in ("aa", "bb", "cc", "dd", "ee") if kept.has(key)] == ["aa", "cc", "dd"]
+    assert "gone" not in inventory.prune(kept.folder)
 
 
 def test_checking_removes_damaged_entries_and_names_them(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preprocess import alignment, text_encoder, words
+from preprocess import alignment, refusals, text_encoder, transcripts, words
+from preprocess.refusals import Code
 from preprocess.words import INTERPOLATED, OPEN, STRICT, Transcript, Word
 
 RATE = 16000
@@ -108,6 +109,22 @@ def test_more_words_than_fit_are_all_kept() -> None:
     found = alignment.align(np.zeros(2 * RATE, np.float32), ["word"] * 300)
     assert len(found) == 300
     assert all(0 <= word.start <= word.end <= 2 for word in found)
+
+
+def test_a_text_too_long_to_be_sought_in_its_sound_shares_the_time_evenly() -> None:
+    found = alignment.align(np.zeros(600 * RATE, np.float32), ["word"] * 30_000)
+    assert {word.confidence for word in found} == {INTERPOLATED}
+    assert [word.start for word in found[::50]] == pytest.approx(range(600))
+
+
+def test_a_text_that_is_found_nowhere_in_its_sound_is_noted_and_nothing_of_it_missing() -> None:
+    words = [Word("one", 0.0, 0.5, INTERPOLATED), Word("two", 0.5, 1.0, INTERPOLATED)]
+    noted = transcripts.unplaced("clip", 1.0, Transcript("one two", False, words))
+    assert noted
+    assert noted.code == Code.TEXT_UNPLACED
+    refusals.require_few([noted], clips=1, most=0.0)
+    for place in (Word("one", 0.0, 0.5, OPEN), Word("one", None, None, INTERPOLATED)):
+        assert transcripts.unplaced("clip", 1.0, Transcript("one two", False, [place, words[1]])) is None
 
 
 def test_a_transcript_reads_back_as_written(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ HDR = {16: "smpte2084", 18: "arib-std-b67"}
 
 GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # signals that ask a process to end
 INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the system does not permit something
+UNOPENED = "Error opening input"  # what it writes, with a status of 0, where one of them comes while it opens its input
 MAX_ERRORS = 1 << 16  # bytes that are read of what it wrote
 CONSEQUENCE = re.compile(  # lines that follow the one which names a cause
     "Nothing was written|Terminating thread|Task finished|Could not open encoder|Conversion failed"
@@ -238,7 +239,8 @@ class _Ended:
         limit = 0.9 * decoder.max_seconds  # the kernel counts somewhat differently
         by_force = self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
         gently = self.status == INTERRUPTED and os.strerror(errno.EPERM) not in self.errors
-        return by_force or gently or -self.status in GENTLE
+        early = self.status == 0 and UNOPENED in self.errors
+        return by_force or gently or early or -self.status in GENTLE
 
 
 def _run(command: list[str], decoder: params.Decoder) -> _Ended:

@@ -88,6 +88,7 @@ def checkout(folder: Path, **values: object) -> Workspace:
     return made
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several processes, one has all tests of the shared run, and has them first; the others' files stay whole."""
     shared = [item for item in items if "sample_run" in getattr(item, "fixturenames", ())]

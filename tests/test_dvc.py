@@ -75,7 +75,7 @@ def test_the_frame_rate_runs_no_stage_of_sound_and_branches_keep_what_was_done(s
     assert ran(sample_run.program("dvc", "repro")) == []
     for branch in ("five", "ten"):
         sample_run.program("git", "checkout", "--quiet", "--force", branch)
-        sample_run.program("dvc", "checkout")
+        sample_run.program("dvc", "checkout", "--allow-missing")  # published features were never made here
         assert ran(sample_run.program("dvc", "repro")) == []
     assert sample_run.bytes_of(*STAGES, "tensors", "model") == before
 

@@ -303,12 +303,14 @@ def test_what_changed_of_the_corpus_is_done_again_alone_and_the_way_back_costs_n
     films = troubled.folder / "films"
     original, table = (films / "wall.mp4").read_bytes(), (films / "clips.csv").read_text(encoding="utf-8")
     before = troubled.bytes_of(*STAGES, "tensors")
+    known = set(troubled.shards("transcripts").digests.values())
     ffmpeg("-i", films / "good.mp4", "-vf", "hflip", "-af", "volume=0.5", films / "wall.mp4")
     rows_now = [line for line in table.splitlines() if not line.startswith("vanishes,")] + ["added,good.mp4,0.5,1.4,so it is,,"]
     rows_now = [line.replace('sound,sound.wav,,,"', 'sound,sound.wav,,,"so ') for line in rows_now]
     (films / "clips.csv").write_text("\n".join(rows_now) + "\n", encoding="utf-8")
     printed = troubled.stages(*STAGES)
-    computed = {"frames": (9, 2), "audio": (10, 2), "faces": (9, 2), "transcripts": (14, 3), "encode_text": (13, 2)}
+    other_words = len(set(troubled.shards("transcripts").digests.values()) - known)  # a louder voice may keep its times
+    computed = {"frames": (9, 2), "audio": (10, 2), "faces": (9, 2), "transcripts": (14, 3), "encode_text": (13, other_words)}
     for stage, (clips, count) in (computed | {"encode_audio": (10, 2), "encode_vision": (9, 2)}).items():
         assert f"{stage}: {clips} clips, {count} computed, {clips - count} reused" in printed, printed
     assert present(troubled, "valid") == {"wall": {"text", "audio", "vision"}}

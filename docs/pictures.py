@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import params
-from preprocess import faces, film, sound, words
+from preprocess import faces, film, landmarks, sound, words
 from preprocess.shards import Shards
 
 DATA = Path("data")
@@ -109,11 +109,11 @@ def marked(frame: np.ndarray, track: faces.Track, i: int) -> tuple[np.ndarray, n
     settings = params.load().faces.model_copy(update={"crop_size": CROP})
     large = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     if not track.present[i]:
-        return large, faces.crop(large, None, settings)
-    face = faces.Face(2 * track.landmarks[i], track.blendshapes[i], track.pose[i])
+        return large, landmarks.crop(large, None, settings)
+    face = landmarks.Face(2 * track.landmarks[i], track.blendshapes[i], track.pose[i])
     for x, y in face.landmarks[:, :2]:
         cv2.circle(large, (round(float(x)), round(float(y))), 2, DOT, -1, cv2.LINE_AA)
-    return large, faces.crop(large, face, settings)
+    return large, landmarks.crop(large, face, settings)
 
 
 def draw_words() -> None:

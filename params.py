@@ -207,6 +207,7 @@ class Network(Section):
     rows: Literal["all", "mean"]
     projections: Literal[1, 2]
     activation: Literal["relu", "gelu"]
+    info: Literal["shared", "per_label"]
     fusion: Literal["gate", "mean", "mu"]
     modality_dropout: Annotated[float, Field(ge=0, lt=1)]
 

@@ -35,7 +35,7 @@ class Clips:
 
     def __init__(self, split: Split, device: torch.device, excess: Tensor | None = None) -> None:
         clips, labels = split.labels.shape
-        self.device = device
+        self.split, self.device = split, device
         self.rows = {m: _rows(mask) for m, mask in split.masks.items()}
         held = device if _fits(split, device) else torch.device("cpu")
         self.features = {m: x.to(held) for m, x in split.features.items()}

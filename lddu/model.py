@@ -46,6 +46,7 @@ class LDDUConfig:
     rows: str = "all"  # or "mean": a clip's observed rows are averaged before the network sees them
     projections: int = 1  # of the mapping: one for keys and values (code), or one each (figure): 2
     activation: str = "relu"  # of the distribution: "relu" (code), or "gelu" with dropout (figure)
+    info: str = "shared"  # one info classifier for all labels; or "per_label", each its own, as the other readings have
     fusion: str = "gate"  # p is the gate's mixture; or "mean" of the three readings; or "mu": the centre's alone
     modality_dropout: float = 0.0  # chance of each modality of each clip to be left out in training; one always stays
 
@@ -291,9 +292,9 @@ class StandIn(nn.Module):
 class LabelClassifiers(nn.Module):
     """A two-layer classifier a label, each with its own weights: (B, C, n) to logits (B, C), in one product for all labels."""
 
-    def __init__(self, config: LDDUConfig) -> None:
+    def __init__(self, config: LDDUConfig, inputs: int) -> None:
         super().__init__()
-        labels, inputs, hidden = config.labels, len(config.dims) * config.latent, config.width // 2
+        labels, hidden = config.labels, config.width // 2
         reach = 1 / math.sqrt(inputs), 1 / math.sqrt(hidden)  # as nn.Linear's own first weights
         self.hidden_weight = nn.Parameter(torch.empty(labels, inputs, hidden).uniform_(-reach[0], reach[0]))
         self.hidden_bias = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[0], reach[0]))
@@ -310,10 +311,10 @@ class LabelClassifiers(nn.Module):
 class SharedClassifier(nn.Module):
     """One two-layer classifier for all labels: (B, C, n) to logits (B, C)."""
 
-    def __init__(self, config: LDDUConfig) -> None:
+    def __init__(self, config: LDDUConfig, inputs: int) -> None:
         super().__init__()
         hidden = config.width // 2
-        self.hidden = nn.Linear(len(config.dims) * config.width, hidden)
+        self.hidden = nn.Linear(inputs, hidden)
         self.output = nn.Linear(hidden, 1)
         self.dropout = Dropout(config.head_dropout)
 
@@ -364,9 +365,10 @@ class LDDU(nn.Module):
         self.mapping = nn.ModuleDict({m: Mapping(config) for m in config.dims})
         self.distribution = nn.ModuleDict({m: Distribution(config) for m in config.dims})
         self.stand_in = nn.ModuleDict({m: StandIn(config) for m in config.dims})
-        self.centre = LabelClassifiers(config)
-        self.uncertainty = LabelClassifiers(config)
-        self.info = SharedClassifier(config)
+        of_gaussians, of_mapped = len(config.dims) * config.latent, len(config.dims) * config.width
+        self.centre = LabelClassifiers(config, of_gaussians)
+        self.uncertainty = LabelClassifiers(config, of_gaussians)
+        self.info = (SharedClassifier if config.info == "shared" else LabelClassifiers)(config, of_mapped)
         self.register_buffer("prior", torch.full((config.labels,), 0.5))  # of a clip of which nothing is there
 
     def forward(self, features: dict[str, Tensor], masks: dict[str, Tensor]) -> LDDUOutput:

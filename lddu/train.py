@@ -114,14 +114,11 @@ def label_prior(labels: Tensor) -> Tensor:
 
 
 def fit(
-    training: Training, train: Split, valid: Split, settings: params.Train, accelerator: Accelerator, folder: Path, desc: str
+    training: Training, train: Clips, valid: Clips, settings: params.Train, accelerator: Accelerator, folder: Path, desc: str
 ) -> None:
     """Train to the last epoch, from where `training` stands; a checkpoint is left in `folder` after each."""
-    by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
-    of_train, of_valid = excess_errors(train, valid) if by_excess else (None, None)
-    clips, held_out = Clips(train, accelerator.device, of_train), Clips(valid, accelerator.device, of_valid)
     order = Shuffled(
-        clips, settings.batch_size, settings.seed, settings.accumulate, accelerator.process_index, accelerator.num_processes
+        train, settings.batch_size, settings.seed, settings.accumulate, accelerator.process_index, accelerator.num_processes
     )
     rates = learning_rates(settings.epochs * len(order), settings.warmup, settings.lr)
     kinds = settings.loss.noise if settings.loss.ordinality else []
@@ -130,7 +127,7 @@ def fit(
         while not training.is_over(settings):
             epoch = len(training.curves) + 1
             rates_now = rates[(epoch - 1) * len(order) : epoch * len(order)]
-            steps = steps_of(settings.seed, epoch, len(order), list(train.dims), kinds, settings.loss.noised)
+            steps = steps_of(settings.seed, epoch, len(order), list(train.split.dims), kinds, settings.loss.noised)
             learned = train_epoch(
                 training.model, training.loss, order.epoch(epoch), steps, rates_now,
                 training.optimizer, accelerator, settings.gradient_norm,
@@ -138,12 +135,12 @@ def fit(
             if not all(map(math.isfinite, learned.values())):
                 raise TrainingError(f"the loss of epoch {epoch} is {learned}: lower train.lr (now {settings.lr})")
             moments = Moments(training.scored)
-            row = _named("train", assess(training, clips, train, settings, accelerator, [moments.watch]))
+            row = _named("train", assess(training, train, settings, accelerator, [moments.watch]))
             moments.become_stand_ins()
             if accelerator.num_processes > 1:  # rounding may differ between devices
                 broadcast(list(training.scored.buffers()))
             training.model.load_state_dict(dict(training.scored.named_buffers()), strict=False)
-            row |= _named("valid", assess(training, held_out, valid, settings, accelerator))
+            row |= _named("valid", assess(training, valid, settings, accelerator))
             (row,) = broadcast_object_list([row])  # or processes might stop after different epochs
             keep_the_best(training, {"epoch": epoch, **row}, settings.choose)
             if accelerator.is_main_process:
@@ -157,7 +154,6 @@ def fit(
 def assess(
     training: Training,
     clips: Clips,
-    split: Split,
     settings: params.Train,
     accelerator: Accelerator,
     watchers: list[Watcher] | None = None,
@@ -167,8 +163,9 @@ def assess(
     means = Means(training.loss)
     batches = in_order(clips, settings.batch_size)
     found = predict(training.scored, batches, accelerator, [means.watch, *(watchers or [])])
-    known = ~split.labels.isnan().numpy()
-    true, probs = (split.labels > 0).numpy()[known], found.probs[known]
+    labels = clips.split.labels
+    known = ~labels.isnan().numpy()
+    true, probs = (labels > 0).numpy()[known], found.probs[known]
     return means.result() | {"micro_ap": average_precision(true, probs), "micro_f1": best_micro_f1(true, probs)}
 
 
@@ -243,10 +240,13 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
     accelerator = accelerator_on(parameters.run.device, settings.threads, settings.precision)
     if accelerator.is_main_process:
         shutil.rmtree(MODEL, ignore_errors=True)  # networks of an earlier run would be scored with ours
+    by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
+    of_train, of_valid = excess_errors(learning, held_out) if by_excess else (None, None)
+    clips, others = Clips(learning, accelerator.device, of_train), Clips(held_out, accelerator.device, of_valid)
     for name, run in runs_of(settings).items():
         training = begin(run, learning, statistics, accelerator.device)
         training.resume(checkpoints / name)
-        fit(training, learning, held_out, run, accelerator, checkpoints / name, f"train {name}".strip())
+        fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip())
         if accelerator.is_main_process:
             write(training, parameters.corpus.labels, checkpoints / name, name)
     accelerator.wait_for_everyone()

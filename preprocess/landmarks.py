@@ -5,6 +5,7 @@ clip: the same clip then gives the same numbers, whatever was seen before it. It
 one face, so several are looked for only where a glance every second finds them.
 """
 
+import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -24,40 +25,45 @@ from preprocess.refusals import Code, Refusal
 from preprocess.shards import Shards
 from preprocess.stage import Task
 
+TASK = "face_landmarker.task"
 GLANCE = 1.0  # seconds between glances for further faces
 ROW = np.dtype([("landmarks", "<f4", (LANDMARKS, 3)), ("blendshapes", "<f4", BLENDSHAPES), ("pose", "<f4", (4, 4))])
 
 
-def landmarker(model: Path, settings: params.Faces, faces: int = 1, video: bool = True) -> vision.FaceLandmarker:
-    """A landmarker for so many faces, of the frames of one film or, with less to tell, of single pictures."""
+def landmarker(model: Path, settings: params.Faces, faces: int = 1) -> vision.FaceLandmarker:
+    """A landmarker for so many faces, of the frames of one film."""
     return vision.FaceLandmarker.create_from_options(
         vision.FaceLandmarkerOptions(
-            base_options=tasks.BaseOptions(model_asset_path=str(model / "face_landmarker.task")),
-            running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
+            base_options=tasks.BaseOptions(model_asset_path=str(model / TASK)),
+            running_mode=vision.RunningMode.VIDEO,
             num_faces=faces,
             min_face_detection_confidence=settings.min_confidence,
             min_face_presence_confidence=settings.min_confidence,
             min_tracking_confidence=settings.min_confidence,
-            output_face_blendshapes=video,
-            output_facial_transformation_matrixes=video,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
         )
     )
 
 
 @cache
-def glancer(model: Path, settings: params.Faces) -> vision.FaceLandmarker:
-    """A landmarker of single pictures, which remembers nothing and serves all clips."""
-    return landmarker(model, settings, settings.max_faces, video=False)
+def detector(model: Path, min_confidence: float) -> vision.FaceDetector:
+    """The landmarker's own detector of faces in single pictures, which remembers nothing and serves all clips."""
+    with zipfile.ZipFile(model / TASK) as networks:
+        network = networks.read("face_detector.tflite")
+    return vision.FaceDetector.create_from_options(
+        vision.FaceDetectorOptions(
+            base_options=tasks.BaseOptions(model_asset_buffer=network),
+            running_mode=vision.RunningMode.IMAGE,
+            min_detection_confidence=min_confidence,
+        )
+    )
 
 
-def glance(frames: IO[bytes], model: Path, settings: params.Faces) -> int:
-    """How many faces there are at once, at most, in a film's frames a second apart."""
-    most, detector = 1, glancer(model, settings)
-    for _, picture in film.read(frames, GLANCE):
-        most = max(most, len(detector.detect(_image(picture)).face_landmarks))
-        if most == settings.max_faces:
-            break
-    return most
+def several(frames: IO[bytes], model: Path, settings: params.Faces) -> bool:
+    """Is there more than one face at once in any of a film's frames a second apart?"""
+    glance = detector(model, settings.min_confidence).detect
+    return any(len(glance(_image(picture)).detections) > 1 for _, picture in film.read(frames, GLANCE))
 
 
 def _image(picture: np.ndarray) -> mp.Image:
@@ -160,9 +166,9 @@ def find(
     """See a clip's faces, choose the speaker's, and write the film of its crops; Refusal where there is none."""
     cv2.setNumThreads(1)
     with frames.open(task.clip_id, film.FILE) as pictures:
-        several = settings.max_faces > 1 and glance(pictures, model, settings) > 1
-    seen = watch(frames, task.clip_id, sightings, settings, model, settings.max_faces if several else 1)
-    if several:
+        crowd = settings.max_faces > 1 and several(pictures, model, settings)
+    seen = watch(frames, task.clip_id, sightings, settings, model, settings.max_faces if crowd else 1)
+    if crowd:
         deque(seen, maxlen=0)
     else:
         film.write(target, seen, settings.crop_size)
@@ -171,6 +177,6 @@ def find(
         raise Refusal(Code.NO_FACE, f"none in {len(sightings.times)} frames")
     energy = sound.level(sounds, task.clip_id, np.array(sightings.times)) if task.content["sound"] else None
     chosen = speaker.choose(sightings.tracks, energy)
-    if several:
+    if crowd:
         film.write(target, crops(frames, task.clip_id, sightings.of(chosen.track), settings), settings.crop_size)
     return chosen

@@ -50,7 +50,8 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"projections": 2}, {"activation": "gelu"}, {"rows": "mean"}, {"layers": 0}, {"fusion": "mean"}]
+    "change",
+    [{"projections": 2}, {"activation": "gelu"}, {"rows": "mean"}, {"layers": 0}, {"fusion": "mean"}, {"info": "per_label"}],
 )
 def test_every_option_changes_the_output_and_lets_every_parameter_learn(change: dict) -> None:
     features, masks, _ = random_batch(6, ROWS, seed=1)
@@ -63,6 +64,14 @@ def test_every_option_changes_the_output_and_lets_every_parameter_learn(change: 
     # The mean row has nothing to attend to but itself.
     assert not {name for name in idle if change != {"rows": "mean"} or ("mapping" not in name and "query_key_value" not in name
                 and "positions" not in name and name != "labels")}  # fmt: skip
+
+
+def test_the_info_reading_of_a_mean_row_tells_labels_apart_only_with_a_classifier_each() -> None:
+    features, masks, _ = random_batch(6, ROWS, seed=1)
+    with torch.no_grad():
+        shared, per_label = (small(rows="mean", info=info)(features, masks).logits_info for info in ("shared", "per_label"))
+    torch.testing.assert_close(shared, shared[:, :1].expand_as(shared))
+    assert (per_label - per_label[:, :1])[:, 1:].abs().min() > 0
 
 
 def test_the_centre_alone_neither_reads_sigma_nor_the_mapped_vectors() -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import params
 from lddu import checkpoint, processes, weights
 from lddu import train as stage
+from lddu.batches import Clips
 from lddu.device import DeviceError
 from lddu.device import accelerator as accelerator_on
 from lddu.model import LDDUConfig
@@ -157,7 +158,8 @@ def train_by_different_scores(parameters: params.Params, folder: Path) -> None:
     rank = accelerator.process_index
     of_rank = replace(held_out, labels=held_out.labels if rank == 0 else 1 - held_out.labels)
     training = stage.begin(parameters.train, learning, statistics, accelerator.device)
-    stage.fit(training, learning, of_rank, parameters.train, accelerator, folder / "checkpoint", "")
+    clips, others = (Clips(split, accelerator.device) for split in (learning, of_rank))
+    stage.fit(training, clips, others, parameters.train, accelerator, folder / "checkpoint", "")
     (folder / f"{rank}.json").write_text(json.dumps([training.best_epoch, len(training.curves)]), encoding="utf-8")
 
 
@@ -255,7 +257,7 @@ def test_a_label_that_no_clip_has_is_learned_as_rare(parameters: Parameters) -> 
         tensors["labels"][:, 1] = 0
 
     small_corpus.write(Path("data/tensors"), spoil={"train": never_sad, "valid": never_sad})
-    train(parameters(epochs=10, choose="bce"))
+    train(parameters(epochs=20, choose="bce"))
     model, card = weights.load(Path("data/model"))
     assert card.prior[1] == pytest.approx(1 / 98)
     tensors = load_file("data/tensors/valid.safetensors")

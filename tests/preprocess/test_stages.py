@@ -309,7 +309,8 @@ def test_what_changed_of_the_corpus_is_done_again_alone_and_the_way_back_costs_n
     rows_now = [line.replace('sound,sound.wav,,,"', 'sound,sound.wav,,,"so ') for line in rows_now]
     (films / "clips.csv").write_text("\n".join(rows_now) + "\n", encoding="utf-8")
     printed = troubled.stages(*STAGES)
-    other_words = len(set(troubled.shards("transcripts").digests.values()) - known)  # a louder voice may keep its times
+    other_words = len(set(troubled.shards("transcripts").digests.values()) - known)
+    assert other_words in (2, 3)  # another voice may keep its times
     computed = {"frames": (9, 2), "audio": (10, 2), "faces": (9, 2), "transcripts": (14, 3), "encode_text": (13, other_words)}
     for stage, (clips, count) in (computed | {"encode_audio": (10, 2), "encode_vision": (9, 2)}).items():
         assert f"{stage}: {clips} clips, {count} computed, {clips - count} reused" in printed, printed

@@ -4,7 +4,10 @@ import re
 
 import pytest
 
-from tests.conftest import SMALL, STAGES, Workspace, checkout
+import params
+from tests.conftest import ROOT, SMALL, STAGES, Workspace, checkout
+
+RATE = params.load(ROOT / "params.yaml").train.lr
 
 
 def ran(printed: str) -> list[str]:
@@ -31,7 +34,7 @@ def test_the_commands_of_the_readme_work(sample_run: Workspace) -> None:
     assert "evaluate" in sample_run.program("dvc", "dag")
     sample_run.set(**{"train.lr": 0.0005})
     assert "train.lr" in sample_run.program("dvc", "params", "diff")
-    sample_run.set(**{"train.lr": 0.0003})
+    sample_run.set(**{"train.lr": RATE})
 
 
 def test_nothing_that_git_would_have_to_keep_is_left_over(sample_run: Workspace) -> None:
@@ -46,7 +49,7 @@ def test_a_parameter_of_training_runs_training_and_what_follows_alone(sample_run
     sample_run.set(**{"train.lr": 0.0005})
     assert ran(sample_run.program("dvc", "repro")) == ["train", "evaluate", "predictor", "report"]
     assert "metrics/test.json" in sample_run.program("dvc", "metrics", "diff", "--all")
-    sample_run.set(**{"train.lr": 0.0003})
+    sample_run.set(**{"train.lr": RATE})
     assert ran(sample_run.program("dvc", "repro")) == []  # DVC remembers the first run
 
 

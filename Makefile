@@ -21,6 +21,7 @@ repro: install
 ifdef PRESET
 	python -m params presets/$(PRESET).yaml
 endif
+	python mend_lock.py
 	dvc repro
 
 test: install

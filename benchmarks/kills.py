@@ -2,8 +2,8 @@
 
 `python -m benchmarks.kills --kills 20 --clips 24 --seed 1` takes a small sample corpus from nothing to tensors in two clones
 of the last commit with stores and caches of their own. In one of them dvc alone, a stage alone or a worker alone is killed
-(SIGKILL) at random moments, and dvc started again at once. At its end every output is compared with those of the other; a
-run that gets there before the last kill begins again from nothing.
+(SIGKILL) at random moments, and dvc started again at once, after its lock was mended as `make repro` does it. At its end
+every output is compared with those of the other; a run that gets there before the last kill begins again from nothing.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 import psutil
 from ruamel.yaml import YAML
 
+import mend_lock
 from benchmarks import processes
 from benchmarks.records import Record
 
@@ -89,9 +90,11 @@ class Disturbed:
         self.done: list[str] = []
         self.failures: list[str] = []  # what runs that failed without being killed printed last
         self.wholes = 0  # runs that came to their end
+        self.mended = 0  # locks that a killed dvc left broken
         self.start()
 
     def start(self) -> None:
+        self.mended += len(mend_lock.main(self.folder))
         with (self.folder / PRINTED).open("a") as printed:
             self.process = subprocess.Popen(
                 COMMAND, cwd=self.folder, env=processes.environment(), stdout=printed, stderr=subprocess.STDOUT
@@ -157,7 +160,11 @@ def main() -> None:
         disturbed.compare()
         kinds = {f"kills_of_{kind}": float(count) for kind, count in sorted(Counter(disturbed.done).items())}
         figures = {"seconds": time.perf_counter() - start, "files": float(len(disturbed.expected))}
-        ends = {"runs_to_their_end": disturbed.wholes, "runs_that_failed": len(disturbed.failures)}
+        ends = {
+            "runs_to_their_end": disturbed.wholes,
+            "runs_that_failed": len(disturbed.failures),
+            "locks_mended": disturbed.mended,
+        }
         record.add("killed", figures | kinds | ends)
         record.write()
     if disturbed.differing or disturbed.failures:

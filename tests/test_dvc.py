@@ -1,9 +1,12 @@
 """The pipeline as users drive it, with DVC, in a checkout of its own."""
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
+import mend_lock
 import params
 from tests.conftest import ROOT, SMALL, STAGES, Workspace, checkout
 
@@ -23,6 +26,25 @@ def test_a_second_run_runs_nothing(sample_run: Workspace) -> None:
     printed = sample_run.program("dvc", "repro")
     assert ran(printed) == []
     assert "up to date" in printed
+
+
+def test_a_lock_that_dvc_left_half_written_costs_nothing(sample_run: Workspace) -> None:
+    locks = [sample_run.folder / name for name in ("dvc.lock", "sample/dvc.lock")]
+    whole = [yaml.safe_load(lock.read_text()) for lock in locks]
+    locks[0].write_text(locks[0].read_text().partition("size: ")[0] + "si")
+    locks[1].write_text("")
+    sample_run.program("dvc", "repro", fails=True)
+    printed = sample_run.program("python", "mend_lock.py")
+    assert all(f"{name} was broken" in printed for name in ("dvc.lock", "sample/dvc.lock"))
+    assert ran(sample_run.program("dvc", "repro")) == []
+    assert [yaml.safe_load(lock.read_text()) for lock in locks] == whole
+    assert sample_run.program("python", "mend_lock.py") == ""
+
+
+def test_a_lock_that_two_branches_changed_is_left_to_git(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD\nschema: '2.0'\n=======\n>>>>>>> other\n")
+    assert mend_lock.main(tmp_path) == []
+    assert (tmp_path / "dvc.lock").exists()
 
 
 def test_the_commands_of_the_readme_work(sample_run: Workspace) -> None:

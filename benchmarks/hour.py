@@ -73,7 +73,7 @@ def prepare(folder: Path, corpus: Path, seconds: float, rate: float) -> None:
     (folder / "data" / "models").symlink_to(Path("data/models").resolve())
     editor = YAML()
     tree = editor.load(Path("params.yaml"))
-    tree["corpus"].update(root="films", labels=["happy"], max_refused=1.0)
+    tree["corpus"].update(root="films", labels=["happy"])
     tree["frames"]["rate"] = rate
     tree["run"]["store"] = ".store"
     editor.dump(tree, folder / "params.yaml")

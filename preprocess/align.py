@@ -61,11 +61,12 @@ def spans(clip: Clip, settings: params.Align) -> tuple[np.ndarray, list[np.ndarr
     """The rows of a clip: their times (L, 2), and for each the indices of its words.
 
     More than max_rows words are merged with their neighbours into max_rows rows of nearly equal counts; a clip without
-    words is one row over its whole length. A text without sound but with picture is spread evenly over the clip.
+    words is one row over its whole length. Of a text without sound nobody knows when it was said: over a picture its words
+    are spread evenly, so that the face's rows have times.
     """
     if not clip.words:
         return np.array([[0, clip.duration]], np.float32), [np.array([], int)]
-    groups = np.array_split(np.arange(len(clip.words)), min(len(clip.words), settings.max_rows))
+    groups = _merged(len(clip.words), settings)
     if clip.words[0].start is not None:
         times = [[clip.words[group[0]].start, clip.words[group[-1]].end] for group in groups]
     elif clip.duration:
@@ -133,18 +134,34 @@ def _rows(weights: np.ndarray, found: np.ndarray, times: np.ndarray) -> Rows:
 
 
 def hops(clip: Clip, settings: params.Align) -> np.ndarray:
-    """Times (L, 2) of a row every hop, of at most max_rows rows."""
-    count = min(max(1, int(np.ceil(clip.duration / settings.hop - 1e-6))), settings.max_rows)
-    edges = np.linspace(0, clip.duration, count + 1) if count == settings.max_rows else np.arange(count + 1) * settings.hop
-    return np.stack([edges[:-1], np.minimum(edges[1:], clip.duration)], 1).astype(np.float32)
+    """Times (L, 2) of a row every hop; more than max_rows are merged with their neighbours, as words are in `spans`."""
+    groups = _merged(hops_in(clip, settings), settings)
+    edges = [*(group[0] * settings.hop for group in groups), clip.duration]
+    return np.stack([edges[:-1], edges[1:]], 1).astype(np.float32)
+
+
+def hops_in(clip: Clip, settings: params.Align) -> int:
+    return max(1, int(np.ceil(clip.duration / settings.hop - 1e-6)))
+
+
+def _merged(count: int, settings: params.Align) -> list[np.ndarray]:
+    """What of `count` words or hops each row gets."""
+    return np.array_split(np.arange(count), min(count, settings.max_rows))
+
+
+def is_merged(clip: Clip, settings: params.Align) -> bool:
+    """Has a row of the clip more than one word, or more than one hop?"""
+    timed = settings.mode == "none" and (clip.audio is not None or clip.vision is not None)
+    return max(len(clip.words), hops_in(clip, settings) if timed else 0) > settings.max_rows
 
 
 def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
     """Every modality of a clip that is there."""
     times, groups = spans(clip, settings)
     other = times if settings.mode == "words" else hops(clip, settings)
+    said = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN)
     found = {
-        "text": pool_words(clip.text, groups, times),
+        "text": pool_words(clip.text, groups, said),
         "audio": pool_times(clip.audio, other, settings.pooling),
         "vision": pool_times(clip.vision, other, settings.pooling),
     }
@@ -276,11 +293,11 @@ def main() -> None:
         spool = Spool(file)
         for clip in track(read_clips(labels), "align", len(labels)):
             spool.add(clip.clip_id, rows(clip, settings.align))
-            merged += len(clip.words) > settings.align.max_rows
+            merged += is_merged(clip, settings.align)
         refused = [row for stage in STAGES for row in refusals.read(Path("data") / stage / "refused.csv")]
         empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
         refused += [Refused(clip_id, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for clip_id in empty]
-        refusals.require_few(refused, len(labels), settings.corpus.max_refused)
+        refusals.require_few(refused, len(empty), len(labels), settings.corpus.max_refused)
         with work.alone("align"):
             write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
             refusals.write(Path("data/refused.csv"), refused)

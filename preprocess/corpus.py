@@ -11,7 +11,8 @@ from pathlib import Path
 CLIP_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 SPLITS = ("train", "valid", "test")
 NOISE = ("noise_text", "noise_audio", "noise_vision")
-MAX_SHOWN = 50  # problems listed in full; the rest are counted
+COLUMNS = ("clip_id", "media", "start", "end", "text", "split", "speaker", *NOISE)
+SOURCES = ("speaker", "media")  # columns of what clips have in common: a split that shares one with another leaks
 
 
 class CorpusError(ValueError):
@@ -82,9 +83,7 @@ def check(path: Path, root: Path, labels: list[str]) -> list[Clip]:
         raise CorpusError(f"{path} is no CSV table in UTF-8: {error}") from None
     problems += _whole_table(clips)
     if problems:
-        shown = [f"  {problem}" for problem in problems[:MAX_SHOWN]]
-        rest = [f"  … and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
-        raise CorpusError("\n".join([f"{path} has {len(problems)} problem(s):", *shown, *rest]))
+        raise CorpusError("\n".join([f"{path} has {len(problems)} problem(s):", *(f"  {problem}" for problem in problems)]))
     return sorted(clips, key=lambda clip: clip.clip_id)
 
 
@@ -93,7 +92,10 @@ def _rows(path: Path, labels: list[str], problems: list[str]) -> Iterator[_Row]:
         table = csv.DictReader(file)
         columns = table.fieldnames or []
         problems += [f"row 1: there is no column {name!r}" for name in ["clip_id", *labels] if name not in columns]
-        problems += [f"row 1: column {name!r} is there {n} times" for name, n in Counter(columns).items() if n > 1]
+        read = {*COLUMNS, *labels}
+        problems += [
+            f"row 1: column {name!r} is there {n} times" for name, n in Counter(columns).items() if n > 1 and name in read
+        ]
         for cells in table:
             if None in cells or None in cells.values():
                 found = sum(len(value) if key is None else value is not None for key, value in cells.items())
@@ -180,10 +182,10 @@ def folded(clips: list[Clip], folds: int, fold: int) -> list[Clip]:
     return [replace(clip, split=names.get(group[clip.speaker], "train") if clip.labels else "") for clip in clips]
 
 
-def leakage(clips: list[Clip]) -> dict[str, list[str]]:
-    """Speakers whose clips are in more than one split, with those splits."""
+def leakage(clips: list[Clip], column: str) -> dict[str, list[str]]:
+    """Speakers, or media, of which clips are in more than one split, with those splits."""
     splits: dict[str, set[str]] = {}
     for clip in clips:
-        if clip.speaker and clip.split:
-            splits.setdefault(clip.speaker, set()).add(clip.split)
-    return {speaker: sorted(found) for speaker, found in sorted(splits.items()) if len(found) > 1}
+        if clip.split and (source := getattr(clip, column)):
+            splits.setdefault(source, set()).add(clip.split)
+    return {source: sorted(found) for source, found in sorted(splits.items()) if len(found) > 1}

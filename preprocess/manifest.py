@@ -142,7 +142,8 @@ def summary(clips: list[Clip], found: list[Medium], refused: list[Refused]) -> d
         "labelled": len(labelled),
         "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
         "notes": sum(bool(clip.note) for clip in clips),
-        "speakers_in_two_splits": len(corpus.leakage(clips)),
+        "speakers_in_two_splits": len(corpus.leakage(clips, "speaker")),
+        "media_in_two_splits": len(corpus.leakage(clips, "media")),
         "refused": dict(sorted(Counter(row.code for row in refused).items())),
     }
 
@@ -189,8 +190,9 @@ def main() -> None:
     clips = corpus.read(root, settings.corpus.labels)
     if settings.corpus.folds:
         clips = corpus.folded(clips, settings.corpus.folds, settings.corpus.fold)
-    for speaker, splits in corpus.leakage(clips).items():
-        print(f"leakage: speaker {speaker} is in the splits {', '.join(splits)}", file=sys.stderr)
+    for column in corpus.SOURCES:
+        for name, splits in corpus.leakage(clips, column).items():
+            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
     probed, known = probe_all(names, root, settings.run)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
@@ -199,4 +201,6 @@ def main() -> None:
         write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
     print(f"manifest: {len(clips)} clips, {len(names) - known} media read, {known} known, {len(refused)} refused")
     refusals.announce(refused)
-    refusals.require_few(refused, len(clips), settings.corpus.max_refused)
+    texts = {clip.clip_id for clip in clips if clip.text}
+    lost = sum(row.clip_id not in texts for row in refused)
+    refusals.require_few(refused, lost, len(clips), settings.corpus.max_refused)

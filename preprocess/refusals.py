@@ -36,9 +36,6 @@ class Code(StrEnum):
     NOTHING_LEFT = "nothing_left", "no modality remains"
 
 
-NOTES = {Code.TEXT_UNPLACED}  # that say what is uncertain of a clip of which nothing is missing
-
-
 class TooManyError(RuntimeError):
     """More clips were refused than corpus.max_refused allows; the message is the table."""
 
@@ -95,14 +92,13 @@ def in_words(rows: Iterable[Refused]) -> list[str]:
     ]
 
 
-def require_few(rows: list[Refused], clips: int, most: float) -> None:
-    """TooManyError where more than a share `most` of the clips has a row in the table."""
-    refused = len({row.clip_id for row in rows if row.code not in NOTES})
+def require_few(rows: list[Refused], refused: int, clips: int, most: float) -> None:
+    """TooManyError, with the table's rows, where more than a share `most` of the clips was refused: nothing of it is left."""
     if refused > most * clips:
         shown = [f"  {row.clip_id}: {row.stage}: {row.code}: {row.detail}" for row in sorted(rows)[:MAX_SHOWN]]
         rest = [f"  … and {len(rows) - MAX_SHOWN} more"] if len(rows) > MAX_SHOWN else []
         lines = [
-            f"{refused} of {clips} clips were refused, in whole or in part: more than corpus.max_refused ({most:g}) allows",
+            f"{refused} of {clips} clips were refused: more than corpus.max_refused ({most:g}) allows",
             *in_words(rows),
             "One by one:",
             *shown,

@@ -116,7 +116,7 @@ def summary(found: Found, where: Path) -> str:
 
 def leakage(clips: list[Clip]) -> dict[str, list[str]]:
     """Speakers, or source videos, in more than one split."""
-    return corpus.leakage([corpus.Clip(clip.clip_id, split=clip.split, speaker=clip.speaker) for clip in clips])
+    return corpus.leakage([corpus.Clip(clip.clip_id, split=clip.split, speaker=clip.speaker) for clip in clips], "speaker")
 
 
 def _grid(found: Found) -> list[str]:

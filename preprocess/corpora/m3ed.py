@@ -19,7 +19,7 @@ from typing import Any
 from preprocess.corpora import tables
 from preprocess.corpora.films import Films, place
 from preprocess.corpora.found import Clip, Found
-from preprocess.corpus import MAX_SHOWN, CorpusError
+from preprocess.corpus import CorpusError
 
 LABELS = ("happy", "neutral", "sad", "disgust", "anger", "fear", "surprise")
 FRAME_RATE = 25  # of the FF in times
@@ -124,8 +124,7 @@ def read_annotation(tree: dict[str, Any]) -> list[Clip]:
                 except ValueError as error:
                     problems.append(f"{utterance}: {error}")
     if problems:
-        more = f"\n  … and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
-        raise CorpusError(f"the annotation has mistakes; expected {SHAPE}:\n  " + "\n  ".join(problems[:MAX_SHOWN]) + more)
+        raise CorpusError(f"the annotation has mistakes; expected {SHAPE}:\n  " + "\n  ".join(problems))
     return clips
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.corpus import MAX_SHOWN, CorpusError
+from preprocess.corpus import CorpusError
 
 # A marked encoding needs no naming.
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
@@ -114,8 +114,7 @@ def each(rows: Iterator[Row], one: Callable[[Row], None]) -> None:
                 raise
             problems.append(str(error))
     if problems:
-        more = f"\n  … and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
-        raise CorpusError("the table has mistakes:\n  " + "\n  ".join(problems[:MAX_SHOWN]) + more)
+        raise CorpusError("the table has mistakes:\n  " + "\n  ".join(problems))
 
 
 SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test", "": ""}

@@ -88,7 +88,8 @@ def test_text_without_sound_has_unknown_times() -> None:
 
 def test_text_over_a_silent_film_is_spread_evenly() -> None:
     rows = align.rows(clip(said((None, None), (None, None)), text=tokens(0, 1), vision=grid(2, 0.1)), WORDS)
-    assert rows["text"].times.tolist() == [[0, 1], [1, 2]]
+    assert rows["text"].times.tolist() == [[align.UNKNOWN, align.UNKNOWN]] * 2  # nobody knows when it was said
+    assert rows["vision"].times.tolist() == [[0, 1], [1, 2]]
     assert rows["vision"].states[:, 0] == pytest.approx([0.5, 1.5], abs=1e-4)
 
 
@@ -109,9 +110,20 @@ def test_a_long_clip_is_merged_evenly_and_never_cut(count: int, max_rows: int) -
 def test_without_alignment_the_hops_cover_the_clip(duration: float, hop: float) -> None:
     times = align.hops(clip([], duration=duration), Align(mode="none", max_rows=64, hop=hop, pooling="mean"))
     assert len(times) <= 64
+    assert len(times) == 64 or (times[:-1, 1] - times[:-1, 0]) == pytest.approx(hop, abs=1e-4)
     assert times[0, 0] == 0
     assert times[-1, 1] == pytest.approx(duration, rel=1e-5)
     assert times[1:, 0] == pytest.approx(times[:-1, 1])
+
+
+def test_hops_that_do_not_fit_are_merged_whole_and_counted() -> None:
+    hopped = Align(mode="none", max_rows=64, hop=0.1, pooling="mean")
+    fitting, longer, silent = clip([], 6.35, audio=grid(6, 0.1)), clip([], 10.0, audio=grid(10, 0.1)), clip([], 10.0)
+    assert align.hops(fitting, hopped)[:, 0] == pytest.approx(0.1 * np.arange(64), abs=1e-6)
+    steps = np.diff(align.hops(longer, hopped), axis=1)
+    assert sorted({round(float(step), 3) for step in steps[:, 0]}) == [0.1, 0.2]
+    assert [align.is_merged(one, hopped) for one in (fitting, longer, silent)] == [False, True, False]
+    assert not align.is_merged(longer, WORDS)
 
 
 def test_without_alignment_each_modality_keeps_its_own_pace() -> None:

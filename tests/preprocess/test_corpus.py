@@ -103,7 +103,26 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
 
 def test_a_speaker_in_two_splits_is_leakage(tmp_path: Path) -> None:
     rows = ["a,,,,hi,train,Ann,,,,,", "b,,,,hi,test,Ann,,,,,", "c,,,,hi,train,Bob,,,,,", "d,,,,hi,,Bob,,,,,"]
-    assert corpus.leakage(corpus.read(table(tmp_path, *rows), LABELS)) == {"Ann": ["test", "train"]}
+    assert corpus.leakage(corpus.read(table(tmp_path, *rows), LABELS), "speaker") == {"Ann": ["test", "train"]}
+
+
+def test_a_medium_in_two_splits_is_leakage(tmp_path: Path) -> None:
+    rows = ["a,film.mp4,0,1,,train,,,,,,", "b,film.mp4,1,2,,test,,,,,,", "c,other.mp4,,,,test,,,,,,"]
+    assert corpus.leakage(corpus.read(table(tmp_path, *rows), LABELS), "media") == {"film.mp4": ["test", "train"]}
+
+
+def test_every_problem_of_a_long_table_is_listed(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError) as caught:
+        corpus.read(table(tmp_path, *(f"a b{i},,,,hi,,,,,,," for i in range(80))), LABELS)
+    assert all(f"'a b{i}'" in str(caught.value) for i in range(80))
+
+
+def test_columns_that_nobody_reads_may_be_there_twice(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("clip_id,text,happy,sad,note,note,,\na,hi,1,0,x,y,,\n")
+    assert [clip.clip_id for clip in corpus.read(tmp_path, ["happy", "sad"])] == ["a"]
+    (tmp_path / "clips.csv").write_text("clip_id,text,happy,happy\na,hi,1,0\n")
+    with pytest.raises(CorpusError, match="column 'happy' is there 2 times"):
+        corpus.read(tmp_path, ["happy"])
 
 
 def spoken(speakers: int, clips: int = 3) -> list[Clip]:
@@ -118,7 +137,7 @@ def test_every_speaker_is_tested_once_and_never_in_two_splits(speakers: int, fol
     tested: list[str] = []
     for fold in range(min(folds, speakers)):
         found = folded(spoken(speakers), folds, fold)
-        assert not leakage(found)
+        assert not leakage(found, "speaker")
         assert {clip.split for clip in found if clip.labels} == {"train", "valid", "test"}
         assert [clip.split for clip in found if not clip.labels] == [""]
         tested += sorted({clip.speaker for clip in found if clip.split == "test"})

@@ -136,7 +136,7 @@ class Positions(nn.Module):
         last = ((index + 1) * mask).amax(dim=1, keepdim=True) - 1  # (B, 1): of the clip itself, whatever its neighbours
         place = (index * ((entries - 1) / last.clamp(min=1)).clamp(max=1)).clamp(max=entries - 1)  # (B, L)
         below = place.long()
-        part = (place - below)[..., None]
+        part = (place - below)[..., None].to(self.table.dtype)
         return self.table[below] * (1 - part) + self.table[(below + 1).clamp(max=entries - 1)] * part  # (B, L, d)
 
 

@@ -53,7 +53,7 @@ def load(kind: Any, folder: Path, device: str, precision: Precision = "float32")
     logging.set_verbosity_error()
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False  # where float32 is asked for, convolutions too
-    return _from(kind, folder, dtype=getattr(torch, precision)).to(device).eval()
+    return _from(kind, folder, dtype=getattr(torch, precision), use_safetensors=True).to(device).eval()
 
 
 @cache

@@ -106,6 +106,6 @@ def tuned(source: Path, parameters: params.Params, device: str) -> PreTrainedMod
         raise params.ParameterError("tune.text.epochs is above 0, but no clip of train has words and all its labels")
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
-    encoder = AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=True)
+    encoder = AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=True, use_safetensors=True)
     tune(encoder, ids, targets, settings, device)
     return encoder

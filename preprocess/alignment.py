@@ -51,8 +51,12 @@ def pronouncer() -> G2P:
 
 
 def pronunciation(word: str) -> str:
-    """Phones of a word as it is written, digits and symbols spoken out; "" where nothing is said."""
-    return " ".join(PHONES[symbol] for symbol in PHONE.findall(pronouncer()(word) or ""))
+    """Phones of a word as it is written, digits and symbols spoken out; "" where nothing is said, or the G2P knows no way."""
+    try:
+        spoken = pronouncer()(word) or ""
+    except Exception:  # of numbers beyond its names for them, raised digits, and more
+        return ""
+    return " ".join(PHONES[symbol] for symbol in PHONE.findall(spoken))
 
 
 def align(wave: np.ndarray, words: list[str]) -> list[Word]:

@@ -5,7 +5,7 @@ which it has nothing – digits and symbols, in most – has no sound here and g
 """
 
 import unicodedata
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,13 @@ REACH = 0.1  # seconds; the network marks a letter where it is surest, and a wor
 def align(wave: np.ndarray, words: list[str], folder: Path, device: str) -> list[Word]:
     """Times of the words in a wave (n,) float32 at 16 kHz; every word gets some, its confidence says how good."""
     tokenizer = preparer(AutoTokenizer, folder)
-    log_probs, edges = emissions(wave, folder, device)
     delimiter = getattr(tokenizer, "word_delimiter_token_id", None)
-    found = place(log_probs, spell(words, tokenizer), gaps(words, delimiter), tokenizer.pad_token_id)
+    spelled, before, blank = spell(words, tokenizer), gaps(words, delimiter), tokenizer.pad_token_id
+    used = sorted({blank, *chain(*spelled), *(token for token in before if token is not None)})
+    log_probs, edges = emissions(wave, folder, device, used)
+    column = {token: i for i, token in enumerate(used)}
+    spelled = [[column[token] for token in word] for word in spelled]
+    found = place(log_probs, spelled, [None if token is None else column[token] for token in before], column[blank])
     duration = len(wave) / SAMPLE_RATE
     spans: list[Span | None] = [(float(edges[word[0]]), float(edges[word[1]])) if word else None for word in found]
     times = interpolate(widen(spans, duration), duration)
@@ -48,13 +52,19 @@ def confidence(found: tuple[int, int, float] | None) -> float:
     return STRICT if found[2] >= LIKELY else OPEN
 
 
-def emissions(wave: np.ndarray, folder: Path, device: str) -> tuple[Tensor, np.ndarray]:
-    """Log-probabilities (T, V) of the vocabulary, and the edges (T + 1,) of their frames in seconds."""
+def emissions(wave: np.ndarray, folder: Path, device: str, tokens: list[int]) -> tuple[Tensor, np.ndarray]:
+    """Log-probabilities (T, V) of some tokens of the vocabulary, and the edges (T + 1,) of their frames in seconds.
+
+    Chinese has thousands of tokens; those that a text has no use for would fill the memory.
+    """
     parts = list(windows([wave], WINDOW))
-    rows = list(wav2vec.read(AutoModelForCTC, folder, parts, device, lambda output: output.logits))
+    read = wav2vec.read(
+        AutoModelForCTC, folder, parts, device, lambda output: output.logits.float().log_softmax(-1)[..., tokens]
+    )
+    rows = list(read)
     begins = np.cumsum([0, *map(len, parts)]) / SAMPLE_RATE
     edges = [np.linspace(begins[i], begins[i + 1], len(row) + 1)[:-1] for i, row in enumerate(rows)]
-    return torch.from_numpy(np.concatenate(rows)).log_softmax(-1), np.append(np.concatenate(edges), begins[-1])
+    return torch.from_numpy(np.concatenate(rows)), np.append(np.concatenate(edges), begins[-1])
 
 
 def spell(words: list[str], tokenizer: Any) -> list[list[int]]:

@@ -56,7 +56,7 @@ class MediaError(Exception):
     """A medium cannot be read; the message is the decoder's own."""
 
 
-class MediumGoneError(RuntimeError):
+class MediumGoneError(OSError):
     """A medium that was there is no file any more: its folder may be gone with it, which is no fact about the medium."""
 
 

@@ -30,6 +30,7 @@ class Code(StrEnum):
         "worker_died",
         "its worker process died twice, the second time with this clip alone, or its decoder was killed twice",
     )
+    FAILED = "failed", "an error that nobody foresaw, which the stage's log in logs/ shows; the next run tries again"
     NO_FACE = "no_face", "no face in any frame"
     NO_SPEECH = "no_speech", "nothing was heard where words had to be transcribed"
     TEXT_UNPLACED = "text_unplaced", "its text was not found in its sound: the words are kept, and share the time evenly"

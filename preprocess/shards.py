@@ -141,12 +141,12 @@ class Shelf:
         self.folder = stage.folder / f"{SHELF}{store.place(store.root('.'))}"
 
     def contents(self) -> dict[str, Content]:
-        """What was known of the output's entries, by key."""
+        """What was known of the output's entries, by key; nothing where that cannot be read."""
         try:
             found = json.loads((self.folder / CONTENTS).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            return {key: Content(**content) for key, content in found.items()}
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return {}
-        return {key: Content(**content) for key, content in found.items()}
 
     def ready(self, keys: Mapping[str, str], contents: Mapping[str, Content]) -> Ready:
         """The shards that can be taken as they are for clips with these keys, where each of their entries is known."""

@@ -14,9 +14,12 @@ from typing import Any
 import params
 from preprocess import refusals, shards, sources, store, work
 from preprocess.progress import track
-from preprocess.refusals import Code, Refusal, Refused
+from preprocess.refusals import Code, Refusal, Refused, TooManyError
 from preprocess.shards import Content, Ready, Shelf
 from preprocess.store import Store
+
+TRIED_AGAIN = (Code.WORKER_DIED, Code.FAILED)
+OF_THE_RUN = (params.ParameterError, OSError, ImportError)  # errors that are the fault of no clip
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,9 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
     """Make the stage's output of these clips, and say how many were computed, reused and refused."""
     kept = Store(store.root(run.store) / stage.name)
     with work.alone(stage.name):
-        kept.sweep()
+        kept.sweep(alone=True)
         keys = _keys(stage, tasks)
+        kept.use(stage.name, sorted(set(keys.values())))
         shelf = Shelf(kept)
         noted = {
             key: content for key, content in shelf.contents().items() if kept.path(key).is_file() and _is_final(stage, content)
@@ -79,9 +83,9 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
         missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in found}
         _compute_all(stage, list(missing.values()), kept, run)
         found |= {key: _content(kept.path(key)) for key in missing}
+        _require_some(found)
         refused = _publish(stage, keys, found, kept, ready)
         shelf.keep(stage.folder, {clip_id: key for clip_id, key in keys.items() if not found[key].refusal}, found)
-        kept.use(stage.name, sorted(set(keys.values())))
     reused = len(tasks) - len(missing)
     print(f"{stage.name}: {len(tasks)} clips, {len(missing)} computed, {reused} reused, {len(refused)} refused")
     refusals.announce(refused)
@@ -96,11 +100,18 @@ def _look(stage: Stage, kept: Store, key: str) -> Content | None:
 def _is_final(stage: Stage, content: Content) -> bool:
     """Whether the clip need not be tried.
 
-    A refusal holds for the limits that it was met under; where a worker died, it may have been for want of memory, so that
-    is tried in every run.
+    A refusal holds for the limits that it was met under. Where a worker died, it may have been for want of memory, and an
+    error that nobody foresaw may be gone with its cause, so these are tried in every run.
     """
     refusal = content.refusal
-    return refusal is None or (refusal["code"] != Code.WORKER_DIED and refusal["limits"] == stage.limits)
+    return refusal is None or (refusal["code"] not in TRIED_AGAIN and refusal["limits"] == stage.limits)
+
+
+def _require_some(found: dict[str, Content]) -> None:
+    """TooManyError where every clip failed, which is no fault of theirs."""
+    failed = [content.refusal for content in found.values() if content.refusal and content.refusal["code"] == Code.FAILED]
+    if failed and len(failed) == len(found):
+        raise TooManyError(f"every clip failed, the first with {failed[0]['detail']}")
 
 
 def _keys(stage: Stage, tasks: list[Task]) -> dict[str, str]:
@@ -147,7 +158,7 @@ def _compute(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
         try:
             _compute_together(batch, stage.together, kept)
             return batch
-        except params.ParameterError:  # the fault of none of them
+        except OF_THE_RUN:
             raise
         except Exception as error:
             traceback.print_exc()  # to the log
@@ -174,7 +185,7 @@ def _compute_together(batch: list[Missing], work: Callable[[list[Task], list[Pat
 
 
 def _compute_alone(item: Missing, stage: Stage, kept: Store) -> None:
-    """Make one clip's entry. A refusal is a result too, and as final, unless the disk is full."""
+    """Make one clip's entry. A refusal is a result too, and as final, unless the disk is full; an error is one for now."""
     with kept.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
@@ -183,6 +194,12 @@ def _compute_alone(item: Missing, stage: Stage, kept: Store) -> None:
         except Refusal as refusal:
             kept.require_space()  # else the failure was the disk's
             _refuse(item, stage, kept, refusal)
+        except OF_THE_RUN:
+            raise
+        except Exception as error:
+            traceback.print_exc()  # to the log
+            kept.require_space()
+            _refuse(item, stage, kept, Refusal(Code.FAILED, f"{type(error).__name__}: {error}".splitlines()[0]))
         else:
             kept.add(item.key, folder)
 

@@ -19,6 +19,7 @@ from typing import IO
 BLOCK = 1 << 20  # bytes copied at a time
 SPARE = 64 << 20  # bytes without which what a clip needs may not have fitted either
 STALE = 24 * 3600  # seconds after which unfinished work belongs to nobody
+UNFINISHED = "unfinished-"
 
 
 def root(store: str) -> Path:
@@ -32,6 +33,11 @@ def root(store: str) -> Path:
 def place(folder: Path) -> str:
     """A name for what belongs to a checkout."""
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+
+
+def _unfinished() -> str:
+    """What the names of this checkout's unfinished files and folders begin with."""
+    return f"{UNFINISHED}{place(Path.cwd())}-"
 
 
 def key(**parts: object) -> str:
@@ -68,24 +74,25 @@ class Store:
         return False
 
     def use(self, stage: str, keys: list[str]) -> None:
-        """Note the entries that this checkout's output is made of, which `python -m preprocess store prune` keeps."""
+        """Note the entries that this checkout's output is to be made of, which `python -m preprocess store prune` keeps."""
         checkout = Path.cwd().resolve()
         note = {"checkout": str(checkout), "machine": os.uname().nodename, "keys": keys}
         self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"unfinished-{stage}-{place(checkout)}"
+        unfinished = self.folder / f"{_unfinished()}{stage}"
         unfinished.write_text(json.dumps(note, indent=0), encoding="utf-8")
         unfinished.replace(self.folder / f"{place(checkout)}.used")
 
-    def sweep(self) -> None:
-        """Remove what killed processes left unfinished a day ago or longer."""
-        for path in self.folder.glob("unfinished-*"):
-            if time.time() - path.stat().st_mtime > STALE:
+    def sweep(self, alone: bool = False) -> None:
+        """Remove what was left unfinished a day ago or longer; of this checkout all of it, where no other process runs here."""
+        for path in self.folder.glob(f"{UNFINISHED}*"):
+            own = alone and path.name.startswith(_unfinished())
+            if own or time.time() - path.stat().st_mtime > STALE:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def workplace(self) -> TemporaryDirectory:
         """A folder on the store's own file system in which an entry's files are made."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return TemporaryDirectory(dir=self.folder, prefix="unfinished-")
+        return TemporaryDirectory(dir=self.folder, prefix=_unfinished())
 
     def require_space(self) -> None:
         """OSError where the disk, or a quota on it, has no room for SPARE bytes."""
@@ -129,5 +136,5 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return content_digest(archive).encode() == archive.comment
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # zipfile has many for what a flipped bit can do
         return False

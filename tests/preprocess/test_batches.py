@@ -9,7 +9,7 @@ import pytest
 import params
 from params import ParameterError
 from preprocess import stage
-from preprocess.refusals import Code, Refusal
+from preprocess.refusals import Code, Refusal, TooManyError
 from preprocess.stage import Stage, Task
 
 MODULE = "tests.preprocess.test_batches"
@@ -82,13 +82,20 @@ def test_a_clip_that_ends_its_worker_costs_no_other_of_its_batch(capsys: pytest.
     assert "9 computed, 0 reused, 1 refused\n  bad: worker_died" in capsys.readouterr().out
 
 
-def test_an_error_of_one_clip_stops_the_stage_with_the_others_of_its_batch_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_that_nobody_foresaw_costs_its_clip_alone_and_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
     texts = {"a": "one", "bad": "impossible", "c": "three"}
-    with pytest.raises(ValueError, match="impossible"):
-        fill(texts, 3)
+    fill(texts, 3)
+    said = capsys.readouterr().out
+    assert "shout: 3 clips, 3 computed, 0 reused, 1 refused\n  bad: failed: ValueError: impossible" in said
+    assert "Traceback" in Path(f"logs/{MODULE}.log").read_text()
     Path("mended").touch()
     assert fill(texts | {"d": "four"}, 3) == [["bad", "d"]]
     assert "4 clips, 2 computed, 2 reused, 0 refused" in capsys.readouterr().out
+
+
+def test_an_error_of_every_clip_is_none_of_theirs() -> None:
+    with pytest.raises(TooManyError, match="every clip failed, the first with ValueError: impossible"):
+        fill({"a": "impossible", "b": "impossible"}, 1)
 
 
 def test_a_wrong_parameter_is_met_once_rather_than_by_every_clip() -> None:

@@ -1,5 +1,6 @@
 """What is done again, and what is not, whatever came before; with a stage whose work is next to nothing."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 
 import params
-from preprocess import manifest, stage
+from preprocess import inventory, manifest, stage, store
 from preprocess.refusals import Code, Refusal
 from preprocess.stage import Stage, Task
 
@@ -24,6 +25,8 @@ def work(task: Task, folder: Path, log: Path) -> None:
     """A clip's text in a file; each time that it is done leaves a line."""
     with log.open("a") as file:
         file.write(f"{task.clip_id}\n")
+    if "full" in task.content["text"]:
+        raise OSError(errno.ENOSPC, "the disk is full")
     if "nothing" in task.content["text"]:
         raise Refusal(Code.NO_SPEECH, "nothing is said")
     (folder / "txt").write_text(task.content["text"] * 100, encoding="utf-8")
@@ -88,6 +91,27 @@ def test_whatever_the_history_only_what_is_new_is_computed_and_the_bytes_are_tho
             assert fill(folder, clips, **parameters) == computed
             assert files(folder) == made[name]
     assert not list(copied.glob(".store/stage/shards-*"))  # where they would take as much disk again
+
+
+def test_what_an_interrupted_run_has_finished_is_not_pruned(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch()  # by which a checkout is known to be there
+    fill(tmp_path, {"clip0": "an earlier run"})
+    with pytest.raises(OSError, match="full"):
+        fill(tmp_path, CLIPS | {"full": "the disk is full"}, workers=1)
+    kept = tmp_path / ".store/stage"
+    finished = len(inventory.entries(kept)) - 1
+    assert inventory.prune(kept).startswith("1 entries dropped")  # of the earlier run
+    assert len(fill(tmp_path, CLIPS)) == len(CLIPS) - finished < len(CLIPS)
+
+
+def test_what_a_killed_run_left_unfinished_is_gone_with_the_next(tmp_path: Path) -> None:
+    fill(tmp_path, CLIPS)
+    checkouts = (tmp_path, tmp_path / "elsewhere")  # of which the other may still be at work
+    left = [tmp_path / ".store/stage" / f"{store.UNFINISHED}{store.place(checkout)}-x" for checkout in checkouts]
+    for path in left:
+        path.mkdir()
+    fill(tmp_path, CLIPS)
+    assert [path.exists() for path in left] == [False, True]
 
 
 @pytest.mark.parametrize("workers", [1, 4])

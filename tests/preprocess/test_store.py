@@ -51,6 +51,21 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
     assert kept.has("aa")
 
 
+def test_whichever_bit_of_an_entry_is_flipped_it_is_another_or_damaged(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    path = entry(kept, "aa", json=b"{}", mkv=b"x" * 30)
+    content = path.read_bytes()
+    for place in range(0, 8 * len(content), 3):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(flipped)
+        assert kept.has("aa") == path.exists()
+        if path.exists():  # the bit was of nothing that counts, such as a date
+            with zipfile.ZipFile(path) as archive:
+                assert {name: archive.read(name) for name in archive.namelist()} == {"json": b"{}", "mkv": b"x" * 30}
+
+
 def test_a_key_changes_with_every_part_and_not_with_their_order() -> None:
     assert store.key(a=1, b=[2]) == store.key(b=[2], a=1)
     assert len({store.key(a=1), store.key(a=2), store.key(b=1), store.key(a="1")}) == 4

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 
 import params
-from preprocess import faces, film, states
+from preprocess import faces, film, states, tables
 from preprocess.clips import durations
 from preprocess.faces import Track
 from preprocess.networks import device as resolve
 from preprocess.networks import require_layer
 from preprocess.shards import Shards
 from preprocess.stage import Stage, Task, fill
-from preprocess.states import TimedStates
 
 MODEL = Path("data/models/vision")
 NOTHING = np.zeros((0, faces.BLENDSHAPES + 6), np.float32)
@@ -61,15 +60,15 @@ def spans(times: np.ndarray, rate: float) -> np.ndarray:
 
 
 def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVision, model: Path, device: str) -> None:
-    """One clip's states of the face."""
+    """One clip's states of the face, written as they are made: those of a long film do not fit in memory."""
     shards = Shards(Path(task.source))
-    with shards.open(task.clip_id, film.FILE) as crops:
+    left = spans(np.concatenate([track.times for track in faces.pieces(shards, task.clip_id)]), rate)
+    with shards.open(task.clip_id, film.FILE) as crops, tables.Writer(folder / states.FILE) as table:
         pictures = (picture for _, picture in film.read(crops))
-        parts = [
-            (track.times, *encode(track, pictures, settings, model, device)) for track in faces.pieces(shards, task.clip_id)
-        ]
-    times, found, seen = (np.concatenate(values) for values in zip(*parts, strict=True))
-    states.write(folder, TimedStates(found, spans(times, rate), seen))
+        for track in faces.pieces(shards, task.clip_id):
+            found, seen = encode(track, pictures, settings, model, device)
+            times, left = np.split(left, [len(seen)])
+            table.append({"states": found, "times": times, "observed": seen})
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """`python -m preprocess store size|check|prune`: look after the store of finished work.
 
-Each stage notes which entries its checkout's output is to be made of, before it makes them. `prune` drops what no checkout notes, so that going
-back to earlier parameters computes again; it is meant for when disk is scarce. A note goes with its checkout, if that was on
-this machine; whether another machine's is still there cannot be told here, so its notes stay until somebody deletes them.
+Each stage notes which entries its checkout's output is to be made of, before it makes them. `prune` drops what no checkout
+notes, so that going back to earlier parameters computes again; it is meant for when disk is scarce. A note goes with its
+checkout, if that was on this machine; whether another machine's is still there cannot be told here, so its notes stay until
+somebody deletes them.
 """
 
 import json

@@ -1,11 +1,13 @@
 """States of a modality through a clip, as the encoders leave them and align pools them."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load, save_file
+from safetensors.numpy import save_file
 
+from preprocess import tables
 from preprocess.shards import Shards
 
 FILE = "safetensors"
@@ -38,8 +40,8 @@ def write(folder: Path, states: TimedStates | WordStates) -> None:
 
 
 def read_timed(shards: Shards, clip_id: str) -> TimedStates:
-    return TimedStates(**load(shards.read(clip_id, FILE)))
+    return TimedStates(**tables.whole(partial(shards.open, clip_id, FILE)))
 
 
 def read_words(shards: Shards, clip_id: str) -> WordStates:
-    return WordStates(**load(shards.read(clip_id, FILE)))
+    return WordStates(**tables.whole(partial(shards.open, clip_id, FILE)))

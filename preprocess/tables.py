@@ -84,6 +84,17 @@ def read(source: Callable[[], IO[bytes]], rows: int = ROWS, only: tuple[str, ...
             yield {name: _take(stream, kind, (length, *shape)) for name, (stream, kind, shape) in streams.items()}
 
 
+def whole(source: Callable[[], IO[bytes]]) -> Rows:
+    """A table in one piece, which is in memory once; `source` opens a new stream of the file."""
+    found = {}
+    columns = _header(source)
+    with source() as stream:
+        for name, (at, kind, shape) in sorted(columns.items(), key=lambda item: item[1][0]):
+            stream.seek(at)
+            found[name] = _take(stream, kind, shape)
+    return found
+
+
 def _take(stream: IO[bytes], kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     size = int(np.prod(shape, dtype=int)) * kind.itemsize
     return np.frombuffer(stream.read(size), kind).reshape(shape)

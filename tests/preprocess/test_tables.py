@@ -48,6 +48,15 @@ def test_a_table_written_at_once_reads_in_pieces(tmp_path: Path, rows: int) -> N
         np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), values)
 
 
+def test_a_table_reads_at_once(tmp_path: Path) -> None:
+    save_file(WHOLE | {"none": np.zeros((0, 3), np.float32)}, tmp_path / "a")
+    found = tables.whole(partial((tmp_path / "a").open, "rb"))
+    assert found.keys() == WHOLE.keys() | {"none"}
+    for name, values in WHOLE.items():
+        np.testing.assert_array_equal(found[name], values)
+    assert found["none"].shape == (0, 3)
+
+
 def test_a_header_that_asks_for_too_much_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes((1 << 40).to_bytes(8, "little") + b"{}")
     with pytest.raises(ValueError, match="a table's header of 1099511627776 bytes"):

@@ -23,11 +23,13 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from benchmarks.records import Record
+from lddu import noise
 from lddu.batches import Batch, Share
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Step, decay_groups, predict, train_epoch
 from lddu.losses import LDDULoss, LossConfig
 from lddu.model import LDDU, LDDUConfig, LDDUOutput
+from lddu.noise import Noise
 
 ROWS = 50
 RELEASED = {"contrast": 1.0, "anchors": "batch+queue", "calibration_form": "released", "ordinality": 0.0}
@@ -68,6 +70,12 @@ def median(work: Callable[[], object], accelerator: Accelerator, repeats: int) -
     return statistics.median(seconds[1:])
 
 
+def fade(x: Tensor, level: Tensor) -> Tensor:
+    """Noise of features whose mean is 0."""
+    zero = x.new_zeros(x.shape[-1])
+    return noise.faded(x, level, noise.Reference(zero, zero, zero[None]))
+
+
 def step_case(device: str, threads: int, precision: str, repeats: int, batch_size: int, queue: int, loss: dict) -> dict:
     """A whole training step: forward, losses, backward, clipping, optimizer."""
     accelerator = accelerator_on(device, threads, precision)
@@ -75,7 +83,7 @@ def step_case(device: str, threads: int, precision: str, repeats: int, batch_siz
     losses = LDDULoss(model.config, LossConfig(queue=queue, **loss)).to(accelerator.device)
     optimizer = torch.optim.AdamW(decay_groups(torch.nn.ModuleList([model, losses]), 0.01))
     batch = clips(batch_size, accelerator.device)
-    noised = {"text": "faded"} if losses.config.ordinality else {}
+    noised: dict[str, Noise] = {"text": fade} if losses.config.ordinality else {}
     if queue and losses.config.contrast:  # a full queue, as in all steps but the first
         losses.queue.features.copy_(torch.nn.functional.normalize(torch.randn_like(losses.queue.features)))
         losses.queue.classes.random_(0, losses.kinds)
@@ -95,8 +103,13 @@ def parts_case(device: str, threads: int, precision: str, repeats: int) -> dict:
     model, batch = LDDU(LDDUConfig()).to(accelerator.device), clips(64, accelerator.device)
     found = {"evaluation": median(lambda: predict(model, [batch], accelerator), accelerator, repeats)}
     model.train()
-    found["forward"] = median(lambda: Step(0).read(model, batch, 0), accelerator, repeats)
-    output = Step(0, {"text": "faded"}).read(model, batch, 0)
+
+    def forward() -> None:
+        with accelerator.autocast():
+            Step(0).read(model, batch, 0, 0, 64)
+
+    found["forward"] = median(forward, accelerator, repeats)
+    output = Step(0, {"text": fade}).read(model, batch, 0, 0, 64)
     for name in ("bce", *PARTS):
         weights: dict[str, Any] = {part: float(part == name) for part in PARTS}
         losses = LDDULoss(model.config, LossConfig(**weights)).to(accelerator.device)

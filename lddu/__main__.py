@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import params
+from preprocess import work
 
 STAGES = ("train", "evaluate", "predictor", "report")
 
@@ -44,6 +45,7 @@ def run(stage: str) -> None:
         settings = params.load()
     except params.ParameterError as error:
         sys.exit(f"{stage}: {error}")
+    work.end_with_parent()
     from lddu.checkpoint import CheckpointError
     from lddu.device import DeviceError
     from lddu.predictions import PredictionsError
@@ -56,6 +58,9 @@ def run(stage: str) -> None:
         getattr(importlib.import_module(f"lddu.{stage}"), stage)(settings)
     except (CheckpointError, DeviceError, PredictionsError, ProcessError, TensorError, TrainingError, WeightsError) as error:
         sys.exit(f"{stage}: {error}")
+    except KeyboardInterrupt:
+        print(f"{stage}: stopped; run again to go on from where it was", file=sys.stderr)
+        sys.exit(130)
 
 
 def gather() -> None:

@@ -53,11 +53,15 @@ class Clips:
             chosen = chosen.pin_memory()
         index = chosen.to(self.labels.device, non_blocking=True)
         return Batch(
-            features={m: x[index, : longest[m]].to(self.device) for m, x in self.features.items()},
-            masks={m: x[index, : longest[m]].to(self.device) for m, x in self.masks.items()},
-            labels=self.labels[index].to(self.device),
-            excess=self.excess[index].to(self.device),
+            features={m: self._moved(x[index, : longest[m]]) for m, x in self.features.items()},
+            masks={m: self._moved(x[index, : longest[m]]) for m, x in self.masks.items()},
+            labels=self._moved(self.labels[index]),
+            excess=self._moved(self.excess[index]),
         )
+
+    def _moved(self, x: Tensor) -> Tensor:
+        """On the device, without waiting for what goes on there."""
+        return x if x.device.type == self.device.type else x.pin_memory().to(self.device, non_blocking=True)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise, starmap
 from typing import cast
 
 import numpy as np
@@ -12,10 +13,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from lddu import noise
 from lddu.batches import Batch, Share
 from lddu.losses import LDDULoss
 from lddu.model import LDDU, LDDUOutput, StandIn
+from lddu.noise import Noise
 
 # Told of every batch and its output as they come.
 Watcher = Callable[[LDDUOutput, Batch], None]
@@ -40,12 +41,13 @@ class Means:
 
     def __init__(self, loss: LDDULoss) -> None:
         self.loss = loss
-        self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+        self.sums: dict[str, Tensor] = {}
         self.clips = 0
 
     def add(self, total: Tensor, parts: dict[str, Tensor], clips: int) -> None:
         for name, value in {"loss": total, **parts}.items():
-            self.sums[name] = self.sums[name].to(value.device) + value.detach() * clips
+            new = value.detach() * clips
+            self.sums[name] = self.sums[name] + new if name in self.sums else new
         self.clips += clips
 
     def watch(self, output: LDDUOutput, batch: Batch) -> None:
@@ -80,30 +82,39 @@ class Step:
     """How the clips of one step are read: with which random numbers, and which modalities are also read noised, and how."""
 
     seed: int
-    noised: dict[str, str] = field(default_factory=dict)  # the kind of noise by modality
+    noised: dict[str, Noise] = field(default_factory=dict)  # by modality
 
-    def read(self, model: LDDU, batch: Batch, part: int) -> LDDUOutput:
-        """The network's output for a part of the step's clips; the same again when called again."""
-        torch.manual_seed(self.seed + part)
+    def read(self, model: LDDU, batch: Batch, part: int, first: int, clips: int) -> LDDUOutput:
+        """The network's output for a part of the step's `clips`, which begins with the `first`; the same when called again.
+
+        How noised a clip is does not depend on the parts; dropout, and what is random in a noise, does.
+        """
+        here, device = slice(first, first + len(batch["labels"])), batch["labels"].device
+        torch.manual_seed(self.seed)
+        drawn = dict(zip(self.noised, torch.rand(len(self.noised), clips, device=device)[:, here], strict=True))
+        torch.manual_seed(self.seed + 1 + part)
         output = model(batch["features"], batch["masks"])
         levels, sigmas = {}, {}
-        for m, kind in self.noised.items():
+        for m, change in self.noised.items():
             if m in batch["masks"]:
                 x, mask = model.observed(m, batch["features"], batch["masks"])
-                levels[m] = torch.rand(len(x), device=x.device)
-                _, _, sigmas[m] = model.read(m, noise.KINDS[kind](x, mask, levels[m]), mask)
+                levels[m] = drawn[m]
+                _, _, sigmas[m] = model.read(m, change(x, levels[m]), mask)
         return replace(output, noise_level=levels, noised_sigma=sigmas)
 
 
-def steps_of(seed: int, epoch: int, count: int, modalities: Sequence[str], kinds: Sequence[str], noised: int = 1) -> list[Step]:
+def steps_of(seed: int, epoch: int, count: int, noises: Mapping[str, Mapping[str, Noise]], noised: int = 1) -> list[Step]:
     """The steps of an epoch: the same for the same seed and epoch, whatever came before and in every process.
 
-    Each draws `noised` modalities, or all if there are fewer, and a kind of noise for each.
+    Of kinds of noise by modality, each draws `noised` modalities, or all if there are fewer, and a kind for each.
     """
     drawn = random.Random(f"{seed} {epoch}")  # noqa: S311 - no secret
     seeds = [drawn.randrange(2**62) for _ in range(count)]
-    chosen = min(noised, len(modalities)) if kinds else 0
-    return [Step(one, {m: drawn.choice(kinds) for m in drawn.sample(modalities, chosen)}) for one in seeds]
+
+    def noise_of_a_step() -> dict[str, Noise]:
+        return {m: drawn.choice(list(noises[m].values())) for m in drawn.sample(list(noises), min(noised, len(noises)))}
+
+    return [Step(one, noise_of_a_step()) for one in seeds]
 
 
 def train_epoch(
@@ -138,7 +149,7 @@ def in_one_pass(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Leave the gradients of a batch of one part; returns the loss and its parts."""
     with accelerator.autocast():
-        output = step.read(model, share.parts[0], 0)
+        output = step.read(model, share.parts[0], 0, 0, share.sizes[0])
     total, parts = loss(output, share.parts[0]["labels"], share.parts[0]["excess"])
     total.backward()
     return total, parts
@@ -154,10 +165,12 @@ def in_two_passes(
     calibration look at pairs across the parts; plain accumulation would leave those out.
     """
     rank, several = accelerator.process_index, len(share.sizes) > 1
+    firsts = list(accumulate((len(batch["labels"]) for batch in share.parts), initial=sum(share.sizes[:rank])))
 
     def read(part: int) -> dict[str, Tensor]:
         with accelerator.autocast():
-            return step.read(model, share.parts[part], rank * len(share.parts) + part).tensors()
+            output = step.read(model, share.parts[part], rank * len(share.parts) + part, firsts[part], sum(share.sizes))
+            return output.tensors()
 
     with torch.no_grad():
         told = [{"labels": batch["labels"], "excess": batch["excess"]} for batch in share.parts]
@@ -169,9 +182,7 @@ def in_two_passes(
     leaves = {name: x.requires_grad_(x.is_floating_point()) for name, x in joined.items()}
     total, parts = loss(LDDUOutput.of(leaves), labels, excess)
     total.backward()
-    start = sum(share.sizes[:rank])
-    for part, batch in enumerate(share.parts):
-        clips = slice(start, start := start + len(batch["labels"]))
+    for part, clips in enumerate(starmap(slice, pairwise(firsts))):
         output = read(part)
         graded = {x: leaves[name].grad for name, x in output.items() if x.requires_grad}
         known = {x: gradient[clips] for x, gradient in graded.items() if gradient is not None}

@@ -276,10 +276,11 @@ def evaluate(parameters: params.Params) -> None:
         centre = {CENTRE: others[CENTRE][name]} if CENTRE in others else {}
         scores[name]["baselines"] = of_baselines[name] | centre
         scores[name]["uncertainty"] = uncertainty_scores(part, noise[name])
+        scores[name]["error_spearman"] = uncertainty.error_spearman(part.true, probs, log_sigma)
         scores[name]["risk_coverage"] = uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma)
         if name in TRIED:
             known = parameters.train.loss.noise if parameters.train.loss.ordinality else []
-            scores[name]["noise"] = uncertainty.response_to_noise(model, clips[name], BATCH, known, accelerator)
+            scores[name]["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, known, accelerator)
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
     shown = "test" if "test" in parts else "valid"
     if (MODEL / "epochs").is_dir():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lddu.model import LDDUConfig, LDDUOutput
+from lddu.model import LDDUConfig, LDDUOutput, require_known
 
 # Keeps the scale of errors that hardly differ within bounds.
 LEAST_VARIANCE = 1e-6
@@ -34,6 +34,16 @@ class LossConfig:
     queue: int = 8192  # features of earlier batches that the contrast looks at
     calibration_form: str = "unimodal"  # of σ: by the error of a head on μ; or "excess": by lddu/excess.py; or "released"
     sharpness: float = 10.0  # κ of the ordinality
+
+    def __post_init__(self) -> None:
+        """ValueError for an option that is none."""
+        require_known(
+            self,
+            anchors=("batch", "batch+queue"),
+            negatives=("all", "label"),
+            features=("both", "mu"),
+            calibration_form=("unimodal", "excess", "released"),
+        )
 
 
 class LDDULoss(nn.Module):

@@ -50,6 +50,27 @@ class LDDUConfig:
     fusion: str = "gate"  # p is the gate's mixture; or "mean" of the three readings; or "mu": the centre's alone
     modality_dropout: float = 0.0  # chance of each modality of each clip to be left out in training; one always stays
 
+    def __post_init__(self) -> None:
+        """ValueError for an option that is none, and for a width that its heads do not divide."""
+        require_known(
+            self,
+            input=("layernorm", "standardise"),
+            rows=("all", "mean"),
+            projections=(1, 2),
+            activation=("relu", "gelu"),
+            info=("shared", "per_label"),
+            fusion=("gate", "mean", "mu"),
+        )
+        if self.width % self.heads:
+            raise ValueError(f"width is {self.width}: a multiple of heads ({self.heads}) is expected")
+
+
+def require_known(config: object, **options: tuple) -> None:
+    """ValueError where one of a configuration's options is none of its values."""
+    for name, known in options.items():
+        if (found := getattr(config, name)) not in known:
+            raise ValueError(f"{name} is {found!r}: one of {', '.join(map(str, known))} is expected")
+
 
 @dataclass
 class LDDUOutput:

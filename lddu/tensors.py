@@ -169,7 +169,8 @@ def problems_of(split: Split) -> Iterator[str]:
 def require_labels(split: Split, folder: Path) -> None:
     """Refuse a split of which no clip has all its labels."""
     if not bool(split.complete.any()):
-        found = f"{len(split)} clips, none of them labelled" if len(split) else "no clips"
+        lacking = "with all its labels" if bool(split.labelled.any()) else "labelled"
+        found = f"{len(split)} clips, none of them {lacking}" if len(split) else "no clips"
         raise TensorError(
             f"{folder / split.name}.safetensors: {found}: labelled clips are needed in train and in valid; "
             "give some that split in clips.csv, and a value in each label column"

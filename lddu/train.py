@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 import params
-from lddu import checkpoint, plots, processes, weights
+from lddu import checkpoint, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
@@ -121,13 +121,15 @@ def fit(
         train, settings.batch_size, settings.seed, settings.accumulate, accelerator.process_index, accelerator.num_processes
     )
     rates = learning_rates(settings.epochs * len(order), settings.warmup, settings.lr)
-    kinds = settings.loss.noise if settings.loss.ordinality else []
+    noises = (
+        noise.noises(training.model, train, settings.loss.noise) if settings.loss.ordinality and settings.loss.noise else {}
+    )
     done = len(training.curves)
     with tqdm(total=settings.epochs, initial=done, desc=desc, unit="epoch", disable=not accelerator.is_main_process) as bar:
         while not training.is_over(settings):
             epoch = len(training.curves) + 1
             rates_now = rates[(epoch - 1) * len(order) : epoch * len(order)]
-            steps = steps_of(settings.seed, epoch, len(order), list(train.split.dims), kinds, settings.loss.noised)
+            steps = steps_of(settings.seed, epoch, len(order), noises, settings.loss.noised)
             learned = train_epoch(
                 training.model, training.loss, order.epoch(epoch), steps, rates_now,
                 training.optimizer, accelerator, settings.gradient_norm,
@@ -266,7 +268,7 @@ def write(training: Training, labels: list[str], checkpoints: Path, name: str) -
     """The best network, the last one, those of all epochs if they were kept, and the curves."""
     card = weights.Card(labels, training.best_epoch, training.model.prior.tolist())
     weights.save(MODEL / name, training.best, training.model.config, card)
-    weights.save_tensors(MODEL / name / "last.safetensors", training.model.state_dict())
+    weights.save_tensors(MODEL / name / "last.safetensors", training.scored.state_dict())
     if (checkpoints / "epochs").is_dir():
         shutil.copytree(checkpoints / "epochs", MODEL / name / "epochs", dirs_exist_ok=True)
     write_curves(training.curves, training.best_epoch, CURVES / name)

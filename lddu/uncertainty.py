@@ -13,6 +13,7 @@ from lddu import metrics, noise
 from lddu.batches import Batch, Clips, in_order
 from lddu.engine import Predictions, predict
 from lddu.model import LDDU
+from lddu.noise import Noise
 
 # Of the noise that is put in; evaluation is the same every time.
 SEED = 0
@@ -37,19 +38,26 @@ def risk_coverage(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, l
     return {name: metrics.risk_coverage_area(wrong, order) for name, order in orders.items()} | {"chance": float(wrong.mean())}
 
 
+def error_spearman(true: np.ndarray, probs: np.ndarray, log_sigma: dict[str, np.ndarray]) -> dict[str, float]:
+    """Spearman's correlation with the error |y - p| of all N·C decisions: of σ, and of the probability's own p (1 - p)."""
+    error = np.abs(true - probs).ravel()
+    orders = {"sigma": joined(log_sigma), "probability": probs * (1 - probs)}
+    return {name: metrics.rank_correlation(error, order.ravel())[0] for name, order in orders.items()}
+
+
 def response_to_noise(
-    model: LDDU, clips: Clips, batch_size: int, trained_on: Iterable[str], accelerator: Accelerator
+    model: LDDU, clips: Clips, train: Clips, batch_size: int, trained_on: Iterable[str], accelerator: Accelerator
 ) -> dict[str, dict[str, dict]]:
-    """For each modality and kind of noise: Spearman's correlation of its level, drawn for each clip, with the reported σ;
-    how much log ‖σ‖ rises from none to all of it; and whether training saw the kind (1) or not (0)."""
+    """For each modality and kind of noise, by the measure of the training split: Spearman's correlation of its level, drawn for
+    each clip, with the reported σ; how much log ‖σ‖ rises from none to all of it; whether training saw the kind (1) or not."""
     found: dict[str, dict[str, dict]] = {}
-    for m in model.config.dims:
+    for m, kinds in noise.noises(model, train, noise.KINDS).items():
         found[m] = {}
-        for kind in noise.KINDS:
+        for kind, change in kinds.items():
             torch.manual_seed(SEED)
             level = torch.rand(len(clips))
             drawn, none, all_of_it = (
-                log_sigma_of(model, m, kind, clips, x, batch_size, accelerator)
+                log_sigma_of(model, m, change, clips, x, batch_size, accelerator)
                 for x in (level, torch.zeros_like(level), torch.ones_like(level))
             )
             spearman, _ = metrics.rank_correlation(level.double().numpy(), drawn)
@@ -60,7 +68,7 @@ def response_to_noise(
 
 @torch.no_grad()
 def log_sigma_of(
-    model: LDDU, m: str, kind: str, clips: Clips, level: Tensor, batch_size: int, accelerator: Accelerator
+    model: LDDU, m: str, change: Noise, clips: Clips, level: Tensor, batch_size: int, accelerator: Accelerator
 ) -> np.ndarray:
     """(N,): the mean over labels of log ‖σ_m‖ with noise of these levels (N,); NaN where the modality is absent."""
     model.eval()
@@ -68,7 +76,7 @@ def log_sigma_of(
     for batch, of_batch in zip(in_order(clips, batch_size), level.split(batch_size), strict=True):
         x, mask = model.observed(m, batch["features"], batch["masks"])
         with accelerator.autocast():
-            _, _, sigma = model.read(m, noise.KINDS[kind](x, mask, of_batch.to(x.device)), mask)
+            _, _, sigma = model.read(m, change(x, of_batch.to(x.device)), mask)
         parts.append(sigma.norm(dim=-1).log().mean(dim=1).masked_fill(~mask.any(dim=1), torch.nan))
     return torch.cat(parts).double().cpu().numpy()
 

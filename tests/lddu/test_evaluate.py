@@ -68,6 +68,7 @@ def test_every_score_of_the_contract_is_a_plain_number(trained: Parameters) -> N
         assert tuple(tree["baselines"]) == BASELINES
         assert all({"micro_f1", "threshold", "bce"} <= set(found) for found in tree["baselines"].values())
         assert all(set(found) == {"noise_spearman", "clips", "error_spearman"} for found in tree["uncertainty"].values())
+        assert set(tree["error_spearman"]) == {"sigma", "probability"}
         risk = tree["risk_coverage"]
         assert risk["best"] <= min(risk["sigma"], risk["probability"])
         assert risk["probability"] < risk["chance"]

@@ -138,10 +138,10 @@ def test_the_weights_of_every_epoch_are_kept_on_demand(parameters: Parameters) -
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(parameters: Parameters) -> None:
-    """Without dropout and noise: the contrast is over the clips of both, their queues are the same."""
+    """Without dropout: the contrast and the ranking are over the clips of both, their queues are the same."""
     tree = parameters(epochs=2).model_dump()
     tree["train"]["model"] |= {"dropout": 0.0, "head_dropout": 0.0, "modality_dropout": 0.0}
-    tree["train"]["loss"] |= {"ordinality": 0.0}
+    tree["train"]["loss"] |= {"ordinality": 0.1, "noise": ["faded"]}
     found = []
     for count in (1, 2):
         tree["train"]["processes"] = count

@@ -64,30 +64,18 @@ class LDDULoss(nn.Module):
         Calibration by excess errors needs them, (B, M, C), NaN where unknown; without them they all are. In training the
         batch's features enter the queue afterwards. Ordinality is there where the output has a noised copy.
         """
-        targets = presence(labels, output)
-        weights = {"bce": 1.0}
-        parts = {"bce": cross_entropy(output.log_probs, output.log_not_probs, targets)}
-        if self.config.info:
-            weights["info"] = self.config.info
-            parts["info"] = cross_entropy(*log_sigmoids(output.logits_info), targets)
-        if self.config.contrast:
-            weights["contrast"] = self.config.contrast
-            parts["contrast"] = self.contrast(output, targets)
-        if self.heads is not None:
-            weights |= {"unimodal": self.config.calibration, "calibration": self.config.calibration}
-            parts["unimodal"], parts["calibration"] = self.heads(output, targets)
-        elif self.config.calibration and self.config.calibration_form == "excess":
-            weights["calibration"] = self.config.calibration
-            parts["calibration"] = self.by_excess(output, excess)
-        elif self.config.calibration:
-            weights["calibration"] = self.config.calibration
-            norms, known = joined_norm(output.sigma, output.present), ~targets.isnan()
-            parts["calibration"] = released_calibration(norms, output.logits_info.float().sigmoid(), known)
-        if self.config.ordinality and output.noised_sigma:
-            weights["ordinality"] = self.config.ordinality
-            parts["ordinality"] = self.ordinality(output)
-        total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
-        return total, parts
+        weight, targets = self.config, presence(labels, output)
+        terms = {"bce": (1.0, cross_entropy(output.log_probs, output.log_not_probs, targets))}
+        if weight.info:
+            terms["info"] = weight.info, cross_entropy(*log_sigmoids(output.logits_info), targets)
+        if weight.contrast:
+            terms["contrast"] = weight.contrast, self.contrast(output, targets)
+        if weight.calibration:
+            terms |= {name: (weight.calibration, part) for name, part in self.calibration(output, targets, excess).items()}
+        if weight.ordinality and output.noised_sigma:
+            terms["ordinality"] = weight.ordinality, self.ordinality(output)
+        total = torch.stack([of_part * part for of_part, part in terms.values()]).sum()
+        return total, {name: part for name, (_, part) in terms.items()}
 
     def contrast(self, output: LDDUOutput, targets: Tensor) -> Tensor:
         used = [[output.mu[m]] if self.config.features == "mu" else [output.mu[m], output.sigma[m]] for m in output.mu]
@@ -101,6 +89,15 @@ class LDDULoss(nn.Module):
         if self.training:
             self.queue.enter(features, classes)
         return loss
+
+    def calibration(self, output: LDDUOutput, targets: Tensor, excess: Tensor | None) -> dict[str, Tensor]:
+        if self.heads is not None:
+            supervised, calibration = self.heads(output, targets)
+            return {"unimodal": supervised, "calibration": calibration}
+        if self.config.calibration_form == "excess":
+            return {"calibration": self.by_excess(output, excess)}
+        norms, known = joined_norm(output.sigma, output.present), ~targets.isnan()
+        return {"calibration": released_calibration(norms, output.logits_info.float().sigmoid(), known)}
 
     def by_excess(self, output: LDDUOutput, excess: Tensor | None) -> Tensor:
         log_norms = torch.stack([sigma.norm(dim=-1).log() for sigma in output.sigma.values()])  # (M, B, C)

@@ -409,11 +409,17 @@ class LDDU(nn.Module):
         logits_info = self.info(torch.cat(list(mapped.values()), dim=-1))
         log_probs, log_not_probs = fuse(self.config.fusion, logits_info, logits_mu, logits_sigma)
         something = torch.stack(list(present.values())).any(dim=0)[:, None]
-        log_probs = torch.where(something, log_probs, self.prior.log())
-        log_not_probs = torch.where(something, log_not_probs, torch.log1p(-self.prior))
         return LDDUOutput(
-            log_probs, log_not_probs, logits_mu, logits_sigma, logits_info, mapped, mu, sigma, present
-        )  # fmt: skip
+            log_probs=torch.where(something, log_probs, self.prior.log()),
+            log_not_probs=torch.where(something, log_not_probs, torch.log1p(-self.prior)),
+            logits_mu=logits_mu,
+            logits_sigma=logits_sigma,
+            logits_info=logits_info,
+            mapped=mapped,
+            mu=mu,
+            sigma=sigma,
+            present=present,
+        )
 
     def read(self, m: str, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Z (B, C, d), μ and σ (B, C, z) of what was observed of one modality, whatever else is there."""

@@ -7,7 +7,8 @@ import resource
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +42,19 @@ HDR = {16: "smpte2084", 18: "arib-std-b67"}
 
 GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # signals that ask a process to end
 INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the system does not permit something
-UNOPENED = "Error opening input"  # what it writes, with a status of 0, where one of them comes while it opens its input
-MAX_ERRORS = 1 << 16  # bytes that are read of what it wrote
-CONSEQUENCE = re.compile(  # lines that follow the one which names a cause
-    "Nothing was written|Terminating thread|Task finished|Could not open encoder|Conversion failed"
-    "|Error (re|opening|sending)|Failed to (configure|inject)"
+SIGNS = re.compile(  # what is counted in the lines that it writes
+    "(?P<unopened>Error opening input)"  # with a status of 0, where one of these signals comes while it opens its input
+    "|(?P<forbidden>Operation not permitted)"
+    "|(?P<full>No space left on device|Disk quota exceeded)"
+    r"|(?P<starved>(?i:cannot|could not|unable to|failed to) allocate|(?i:out of memory)|pthread_create\(\) failed)"
+    r"|(?P<unbuffered>\bget_buffer\(\) failed)"  # for want of memory, unless the line before says that
+    "|(?P<misshapen>image parameters invalid|exceeds max_samples)"
+)
+CONTEXT = re.compile(r"\[[^]]* @ 0x[0-9a-f]+\] ")  # the part of it that writes a line, and its address
+GRAPH = re.compile(r"\[(fc#|Parsed_|AVFilterGraph|[av]ost#)")  # of these parts, those behind the decoder
+CONSEQUENCE = re.compile(  # lines that follow one which names a cause
+    "Nothing was written|Terminating thread|Task finished|Could not open encoder|Cannot determine format"
+    "|Error (re|opening|sending|submitting)|Failed to (configure|inject)"
 )
 
 # Nothing of the machine, the clock or the number of threads in what is written.
@@ -201,8 +210,9 @@ def _kind(container: Any) -> str:
 def run(graph: Any, decoder: params.Decoder) -> None:
     """Run an ffmpeg graph to its end, within the limits; once more where something else ended it.
 
-    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much, DecoderKilledError
-    where it is ended from outside twice.
+    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much, whatever it finished
+    without the memory that it asked for; DecoderKilledError where it is ended from outside twice; OSError where the disk is
+    full, which is no fact about the medium.
     """
     options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1", "-copyts", "-start_at_zero"]
     command = ffmpeg.compile(graph.global_args(*options), cmd=binary(decoder.ffmpeg), overwrite_output=True)
@@ -217,12 +227,14 @@ def run(graph: Any, decoder: params.Decoder) -> None:
         raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
     if ended.status == -signal.SIGXFSZ:
         raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
-    if ended.status and "Cannot allocate memory" in ended.errors:
+    if ended.full:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), graph.node.kwargs["filename"])
+    if ended.starved:
         raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
     if ended.status < 0:
         raise MediaError(f"the decoder crashed ({signal.Signals(-ended.status).name})")
     if ended.status:
-        raise MediaError(_tail(ended.errors) or f"ffmpeg ended with status {ended.status}")
+        raise MediaError(ended.cause or f"ffmpeg ended with status {ended.status}")
 
 
 @dataclass(frozen=True)
@@ -232,14 +244,25 @@ class _Ended:
     status: int  # negative: the signal that ended it
     seconds: float  # of processor time that it used
     waited: bool  # whether it was ended here, for it ran longer than even a waiting one may
-    errors: str  # what it wrote
+    signs: Counter[str]  # how often it wrote what SIGNS names
+    cause: str  # of what it wrote, the line that says why it failed
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk had no room for what it made."""
+        return self.signs["full"] > 0
+
+    @property
+    def starved(self) -> bool:
+        """Whether it went without memory that it asked for, be it for one picture."""
+        return self.signs["starved"] > 0 or self.signs["unbuffered"] > self.signs["misshapen"]
 
     def killed(self, decoder: params.Decoder) -> bool:
         """Whether it was ended by something else than itself and its limits, as when the machine is out of memory."""
         limit = 0.9 * decoder.max_seconds  # the kernel counts somewhat differently
         by_force = self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
-        gently = self.status == INTERRUPTED and os.strerror(errno.EPERM) not in self.errors
-        early = self.status == 0 and UNOPENED in self.errors
+        gently = self.status == INTERRUPTED and not self.signs["forbidden"]
+        early = self.status == 0 and self.signs["unopened"] > 0
         return by_force or gently or early or -self.status in GENTLE
 
 
@@ -264,9 +287,9 @@ def _run(command: list[str], decoder: params.Decoder) -> _Ended:
             raise
         finally:
             timer.cancel()
-        errors.seek(-min(errors.tell(), MAX_ERRORS), os.SEEK_CUR)
-        text = errors.read().decode(errors="replace")
-    return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), text)
+        errors.seek(0)
+        signs, cause = _read(line.decode(errors="replace") for line in errors)
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), signs, cause)
 
 
 def limits(decoder: params.Decoder) -> dict[str, int]:
@@ -287,8 +310,29 @@ def _limit(process: int, decoder: params.Decoder) -> None:
         resource.prlimit(process, kind, (value, value))
 
 
-def _tail(text: str) -> str:
-    """The last line of what the program wrote that names a cause, without paths or addresses of this machine."""
-    lines = [re.sub(r"\[[^]]* @ 0x[0-9a-f]+\] |file:\S*/", "", line).strip() for line in text.splitlines()]
-    written = [line for line in reversed(lines) if line]
-    return next((line for line in written if not CONSEQUENCE.match(line)), written[0] if written else "")
+def _read(lines: Iterable[str]) -> tuple[Counter[str], str]:
+    """The signs in what the program wrote, and the line that names a cause, the same in whichever order its threads wrote."""
+    signs: Counter[str] = Counter()
+    best: tuple[int, str] | None = None
+    for line in lines:
+        signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
+        ranked = _ranked(line)
+        best = min(best or ranked, ranked)
+    return signs, best[1] if best else ""
+
+
+def _ranked(line: str) -> tuple[int, str]:
+    """A line without paths or addresses of this machine, behind its rank among those that may name a cause.
+
+    What stops the graph leaves a part of the medium unread that differs from run to run, so it goes before what is wrong with
+    the medium, of which the decoder's sum goes before its parts; last is what no part of the program wrote, for it may hold
+    the medium's name.
+    """
+    text = re.sub(r"file:\S*/", "", CONTEXT.sub("", line)).strip()
+    if not CONTEXT.match(line):
+        return 4, text
+    if CONSEQUENCE.match(text):
+        return 3, text
+    if GRAPH.match(line):
+        return 0, text
+    return 1 if text.startswith("Decode error rate") else 2, text

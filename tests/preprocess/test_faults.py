@@ -1,5 +1,6 @@
 """What becomes of broken, odd and hostile media: each case names the code of its refusal, or what is kept of it."""
 
+import errno
 import math
 import os
 import shutil
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,11 @@ import pytest
 import soundfile
 
 import params
-from preprocess import audio, corpus, film, frames, manifest, media
+from preprocess import audio, corpus, film, frames, manifest, media, sound
 from preprocess.corpus import Clip, CorpusError
+from preprocess.media import MediaError
 from preprocess.refusals import Code, Refusal, Refused
+from preprocess.stage import Task
 from tests.conftest import ROOT, set_params
 
 SETTINGS = params.load()
@@ -318,6 +322,66 @@ def test_a_decoder_that_works_too_long_is_stopped(tmp_path: Path) -> None:
     ffmpeg(*picture("color=gray:s=1920x1080:r=25:d=1"), *X264, tmp_path / "short.mp4")
     ffmpeg("-stream_loop", "200", "-i", tmp_path / "short.mp4", "-c", "copy", tmp_path / "a.mp4")
     assert outcome(tmp_path / "a.mp4", max_seconds=1) == (Code.DECODER_STOPPED, None)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds of which a decoder keeps sixteen large pictures in mind."""
+    path = tmp_path_factory.mktemp("crowded") / "a.mp4"
+    ffmpeg(*picture("testsrc=s=1920x1080:r=10:d=6"), *X264, "-refs", "16", "-bf", "3", path)
+    return path
+
+
+@pytest.mark.parametrize("memory", [500, 460, 440, 360, 300])
+def test_a_decoder_that_goes_without_memory_never_leaves_a_part_of_a_film(crowded: Path, memory: int) -> None:
+    """It may go on without the pictures that it had no room for, and end well."""
+    frames_kept, _ = outcome(crowded, max_memory=memory)
+    assert frames_kept in {Code.DECODER_STOPPED, 60}
+    assert memory > 300 or frames_kept == Code.DECODER_STOPPED
+
+
+def test_memory_that_lacked_is_found_anywhere_in_what_the_decoder_wrote() -> None:
+    def starved(written: str) -> bool:
+        return media._Ended(0, 0.0, False, *media._read(written.splitlines())).starved
+
+    shapeless = "[vp9 @ 0x5571] video_get_buffer: image parameters invalid\n[vp9 @ 0x5571] get_buffer() failed\n"
+    assert starved("[h264 @ 0x5571] get_buffer() failed\n" + "[h264 @ 0x5571] no frame!\n" * 3000)
+    assert starved("[in#0/matroska,webm @ 0x5571] Error during demuxing: Cannot allocate memory\n" + shapeless)
+    assert not starved(shapeless + "[aac @ 0x5571] channel element 2.4 is not allocated\n")
+
+
+@pytest.mark.parametrize("stage", ["frames", "audio"])
+def test_a_full_disk_is_no_fact_about_a_medium(good: Path, tmp_path: Path, stage: str) -> None:
+    """Even if there is room again when the stage looks."""
+    work, name = {
+        "frames": (partial(frames.frames_of, settings=SETTINGS.frames), film.FILE),
+        "audio": (audio.audio_of, sound.FILE),
+    }[stage]
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as error:
+        work(Task("clip", {"start": 0.0, "end": 2.0}, 2.0, str(good / "good.mp4")), tmp_path, decoder=SETTINGS.decoder)
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path / name))
+
+
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "zeros": lambda data: bytes(len(data)),
+    "noise": lambda data: np.random.default_rng(0).bytes(len(data)),
+    "cut": lambda data: data[:40],
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_film_has_one_reason_however_often_it_is_tried(good: Path, tmp_path: Path, kind: str) -> None:
+    """Threads of the decoder write their messages in another order each time."""
+    whole = (good / "front.mp4").read_bytes()
+    begin = whole.index(b"mdat") + 4
+    (tmp_path / "a.mp4").write_bytes(whole[:begin] + BROKEN[kind](whole[begin:]))
+    reasons = set()
+    for _ in range(12):
+        with pytest.raises(MediaError) as error:
+            frames.write(tmp_path / "a.mp4", 0, 2, SETTINGS.frames, SETTINGS.decoder, tmp_path / "a.mkv")
+        reasons.add(str(error.value))
+    assert len(reasons) == 1
 
 
 def test_other_limits_try_what_was_stopped_again_and_keep_what_was_finished(

@@ -181,8 +181,8 @@ class Span:
     def cut(self, stream: Any, kind: str) -> Any:
         """The part itself, its clock 0 at its beginning; `kind` is "" for pictures and "a" for sound."""
         fine = stream.filter(f"{kind}settb", "AVTB")  # microseconds, where a film's own clock may be as coarse as its frames
-        part = fine.filter(f"{kind}trim", start=self.start, end=self.end)
-        return part.filter(f"{kind}setpts", f"PTS-{self.start}/TB")
+        part = fine.filter(f"{kind}trim", start=_written(self.start), end=_written(self.end))
+        return part.filter(f"{kind}setpts", f"PTS-{_written(self.start)}/TB")
 
 
 def span(path: Path, start: float, end: float) -> Span:
@@ -198,9 +198,15 @@ def span(path: Path, start: float, end: float) -> Span:
         lead = 0.0 if _kind(container) in INDEXED else LEAD
         picture = _picture(container)
         hdr = HDR.get(picture.codec_context.color_trc, "") if picture else ""
-    begin = max(0.0, start - lead) if start else 0.0
-    seek = {"ss": begin} if begin else {}  # a seek to the beginning may miss it
-    return Span(ffmpeg.input(url(path), **seek, t=end - begin, threads=1, **LOCAL, **LIMITS), begin, start, end, hdr)
+    begin = max(0.0, round(start - lead, 6))
+    seek = {"ss": _written(begin)} if begin else {}  # a seek to the beginning may miss it
+    part = ffmpeg.input(url(path), **seek, t=_written(end - begin), threads=1, **LOCAL, **LIMITS)
+    return Span(part, begin, start, end, hdr)
+
+
+def _written(seconds: float) -> str:
+    """Seconds as ffmpeg reads them: to the microsecond, without an exponent."""
+    return f"{seconds:.6f}"
 
 
 def _kind(container: Any) -> str:

@@ -292,6 +292,24 @@ def test_a_span_of_nothing_is_refused(good: Path, start: float, end: float | Non
     assert outcome(good / "good.mp4", start, end) == (Code.EMPTY_SPAN, Code.EMPTY_SPAN)
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "end", "expected"),
+    [
+        ("good.mp4", 5.55e-17, None, (20, 2.0)),
+        ("good.mp4", 1e-05, 1.5, (15, 1.5)),
+        ("good.ts", media.LEAD + 2e-15, media.LEAD + 1, (10, 1.0)),
+    ],
+)
+def test_times_may_be_as_small_as_the_numbers_of_a_table(
+    good: Path, tmp_path: Path, name: str, start: float, end: float | None, expected: Outcome
+) -> None:
+    source = good / name
+    if start > media.LEAD:
+        source = tmp_path / name
+        ffmpeg("-stream_loop", "5", "-i", good / name, "-c", "copy", source)
+    assert outcome(source, start, end) == (pytest.approx(expected[0], abs=1), expected[1])
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mpg", "a.flv", "live.mkv", "late.ts", "late.mkv"])
 def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, name: str) -> None:
     """Sought, not decoded from the beginning: what a seek finds too early or too late must not show."""

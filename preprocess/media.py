@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -32,10 +33,15 @@ LIMITS = {"max_pixels": MAX_PIXELS}
 SPARSE = 250  # bytes a second, below which the duration that a header says is measured instead
 PATIENCE = 600.0  # seconds in which a header has to be read
 
-# Containers whose index leads to the frame that is asked for. Elsewhere a seek lands on any key frame nearby, so it aims
-# LEAD seconds earlier, further than key frames lie apart, and what comes too early is cut away.
+# Containers whose index leads to the frame that is asked for. Elsewhere a seek lands anywhere nearby, so it aims LEAD seconds
+# earlier, or FURTHER times that where no key frame lies between, and what comes too early is cut away.
 INDEXED = {"mov", "matroska"}
-LEAD = 10.0
+LEAD, FURTHER = 10.0, 4
+
+# No containers but streams as a codec writes them. Pictures carry no times there, so they are read from the beginning; what
+# is said of the duration is a guess from the first of them.
+PICTURES = {"h264", "hevc", "m4v", "mpegvideo"}
+SOUNDS = {"aac", "mp3"}
 
 # Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 HDR = {16: "smpte2084", 18: "arib-std-b67"}
@@ -132,7 +138,9 @@ def _picture(container: Any) -> Any:
 
 
 def _duration(container: Any, streams: list[Any]) -> float:
-    """Seconds from the container's header, or from the longest stream's; where they say none, or cannot be true, measured."""
+    """Seconds from the container's header, or from the longest stream's; where they guess, or cannot be true, measured."""
+    if _kind(container) in PICTURES | SOUNDS:
+        return _measured(container, streams)
     said = max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
     if container.duration:
         late = (container.start_time or 0) if _kind(container) == "matroska" else 0  # there, the end on a clock from 0
@@ -141,15 +149,18 @@ def _duration(container: Any, streams: list[Any]) -> float:
 
 
 def _measured(container: Any, streams: list[Any]) -> float:
-    """Seconds to the end of the last packet, as far as packets can be read."""
+    """Seconds to the end of the last packet, as far as packets can be read; of packets without times, of all together."""
     end = begin = (container.start_time or 0) / av.time_base
+    untimed = Fraction(0)
     try:
         for packet in container.demux(streams):
             if packet.pts is not None:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            else:
+                untimed += (packet.duration or 0) * packet.time_base
     except av.FFmpegError:
         pass  # what follows is broken
-    return end - begin
+    return max(end - begin, float(untimed))
 
 
 def binary(chosen: str) -> str:
@@ -195,13 +206,40 @@ def span(path: Path, start: float, end: float) -> Span:
             f"{path} was a file when the run began, and is none now; bring it back, or run from the manifest on"
         )
     with _open(path) as container:
-        lead = 0.0 if _kind(container) in INDEXED else LEAD
         picture = _picture(container)
         hdr = HDR.get(picture.codec_context.color_trc, "") if picture else ""
-    begin = max(0.0, round(start - lead, 6))
+        begin = max(0.0, round(start - _lead(container, picture, start), 6))
     seek = {"ss": _written(begin)} if begin else {}  # a seek to the beginning may miss it
     part = ffmpeg.input(url(path), **seek, t=_written(end - begin), threads=1, **LOCAL, **LIMITS)
     return Span(part, begin, start, end, hdr)
+
+
+def _lead(container: Any, picture: Any, start: float) -> float:
+    """Seconds before `start` to which a decoder has to seek to be ready by then."""
+    if _kind(container) in INDEXED:
+        return 0.0
+    if _kind(container) in PICTURES:
+        return start
+    lead = LEAD
+    while picture and lead < start and not _is_ready(container, picture, start - lead, start):
+        lead *= FURTHER
+    return lead
+
+
+def _is_ready(container: Any, picture: Any, begin: float, start: float) -> bool:
+    """Whether a seek to `begin` meets a picture from which on a decoder can show the one at `start`."""
+    zero = container.start_time or 0
+    try:
+        container.seek(zero + round(begin * av.time_base))
+        for packet in container.demux(picture):
+            at = packet.dts if packet.pts is None else packet.pts
+            if at is None or float(at * packet.time_base) > zero / av.time_base + start:
+                return False
+            if packet.is_keyframe:
+                return True
+    except av.FFmpegError:
+        pass  # broken there
+    return False
 
 
 def _written(seconds: float) -> str:

@@ -331,6 +331,53 @@ def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, na
     assert (heard[0], heard[-1]) == pytest.approx((0.7, 1.7), abs=0.06)
 
 
+@pytest.mark.parametrize("begin", [21, 31, 45])
+def test_a_segment_far_behind_its_key_frame_begins_on_the_right_frame(sparse: Path, tmp_path: Path, begin: float) -> None:
+    frames.write(sparse, begin, begin + 2, SETTINGS.frames, SETTINGS.decoder, tmp_path / "a.mkv")
+    with (tmp_path / "a.mkv").open("rb") as file:
+        found = list(film.read(file))
+    assert len(found) == 20
+    for seconds, shown in found:
+        assert begin + seconds == pytest.approx(shown.mean() / 255 * 219 / 4, abs=0.3)
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifty seconds whose brightness is 4 a second, with a key frame every 16.7 of them, as x264 has it of itself."""
+    path = tmp_path_factory.mktemp("sparse") / "a.ts"
+    ffmpeg(
+        *picture("color=black:s=64x64:r=15:d=50,geq=lum='16+4*T':cb=128:cr=128"), *X264, "-crf", "5", "-sc_threshold", "0", path
+    )
+    return path
+
+
+NOISE, SILENCE = "anoisesrc=d=6:r=48000:a=0.9", "anullsrc=r=48000:d=24"
+GUESSED: dict[str, list[str]] = {  # seconds differ in size, so that the first ones tell nothing of all
+    "loud.aac": [NOISE, SILENCE, "-c:a", "aac", "-b:a", "192k"],
+    "quiet.aac": [SILENCE, NOISE, "-c:a", "aac", "-b:a", "192k"],
+    "loud.mp3": [NOISE, SILENCE, "-c:a", "libmp3lame", "-q:a", "4", "-write_xing", "0"],
+    "quiet.mp3": [SILENCE, NOISE, "-c:a", "libmp3lame", "-q:a", "4", "-write_xing", "0"],
+}
+
+
+@pytest.mark.parametrize("name", GUESSED)
+def test_a_sound_whose_duration_would_be_guessed_is_read_to_its_end(tmp_path: Path, name: str) -> None:
+    first, second, *codec = GUESSED[name]
+    both = ["-filter_complex", "[0][1]concat=n=2:v=0:a=1"]
+    ffmpeg("-f", "lavfi", "-i", first, "-f", "lavfi", "-i", second, *both, *codec, tmp_path / name)
+    assert media.probe(tmp_path / name).duration == pytest.approx(30, abs=0.1)
+    assert outcome(tmp_path / name, 25, 28) == (None, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.h264", [*X264, "-bf", "2"]), ("a.m1v", ["-c:v", "mpeg1video"]), ("a.m2v", ["-c:v", "mpeg2video"])]
+)
+def test_pictures_without_a_container_have_a_duration_and_segments(tmp_path: Path, name: str, codec: list[str]) -> None:
+    ffmpeg(*picture(GREY.replace("d=2", "d=15")), *codec, tmp_path / name)
+    assert media.probe(tmp_path / name).duration == pytest.approx(15, abs=0.1)
+    assert outcome(tmp_path / name, 12.5, 14) == (15, None)
+
+
 def test_a_decoder_that_writes_too_much_is_stopped(tmp_path: Path) -> None:
     ffmpeg(*picture("nullsrc=s=640x480:d=4,geq=random(1)*255:128:128"), "-c:v", "mjpeg", tmp_path / "a.mkv")
     assert outcome(tmp_path / "a.mkv", max_output=1) == (Code.DECODER_STOPPED, None)

@@ -30,6 +30,7 @@ CONTAINERS = (
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is not believed
 LIMITS = {"max_pixels": MAX_PIXELS}
+MAX_RATE = 1 << 20  # hertz, more than any sound has; a resampler takes memory in proportion
 SPARSE = 250  # bytes a second, below which the duration that a header says is measured instead
 PATIENCE = 600.0  # seconds in which a header has to be read
 
@@ -105,6 +106,8 @@ def probe(path: Path) -> Streams:
     with _open(path) as container:
         picture = _picture(container)
         sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
+        if sound and (sound.rate or 0) > MAX_RATE:
+            raise MediaError(f"its header says {sound.rate} Hz, which no sound has")
         return Streams(
             duration=_duration(container, [stream for stream in (picture, sound) if stream]),
             width=picture.width if picture else 0,

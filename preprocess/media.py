@@ -33,6 +33,7 @@ LIMITS = {"max_pixels": MAX_PIXELS}
 MAX_RATE = 1 << 20  # hertz, more than any sound has; a resampler takes memory in proportion
 SPARSE = 250  # bytes a second, below which the duration that a header says is measured instead
 PATIENCE = 600.0  # seconds in which a header has to be read
+HEADER_MEMORY = 1000  # megabytes that this process may take to read one; 8K takes 130, an hour of pictures 10
 
 # Containers whose index leads to the frame that is asked for. Elsewhere a seek lands anywhere nearby, so it aims LEAD seconds
 # earlier, or FURTHER times that where no key frame lies between, and what comes too early is cut away.
@@ -124,14 +125,37 @@ def _open(path: Path) -> Iterator[Any]:
     try:
         # The header may name any size; the codecs that look at the first pictures are told not to believe it.
         options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
-        with av.open(url(path), options=options, timeout=PATIENCE) as container:
+        with _frugal(), av.open(url(path), options=options, timeout=PATIENCE) as container:
             yield container
+    except MemoryError:  # FFmpeg's own is one of them
+        raise DecoderStoppedError(f"its header takes more than {HEADER_MEMORY} MB of memory") from None
     except av.error.ExitError:
         raise MediaError(f"its header could not be read in {PATIENCE:g} s") from None
     except av.FFmpegError as error:  # its strerror has no path of this machine in it
         raise MediaError(error.strerror or type(error).__name__) from None
     except ValueError as error:
         raise MediaError(str(error)) from None
+
+
+@contextmanager
+def _frugal() -> Iterator[None]:
+    """Let this process take HEADER_MEMORY, and no more, in its main thread.
+
+    The limit is one of the whole process, whose other threads may need more meanwhile, so it is the main one that sets it; what
+    another thread opens, the main one has probed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    wanted = size + HEADER_MEMORY * 1_000_000
+    most = wanted if before[0] == resource.RLIM_INFINITY else min(wanted, before[0])
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _picture(container: Any) -> Any:
@@ -161,6 +185,8 @@ def _measured(container: Any, streams: list[Any]) -> float:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             else:
                 untimed += (packet.duration or 0) * packet.time_base
+    except av.error.MemoryError:
+        raise
     except av.FFmpegError:
         pass  # what follows is broken
     return max(end - begin, float(untimed))

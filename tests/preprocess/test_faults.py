@@ -3,11 +3,13 @@
 import errno
 import math
 import os
+import resource
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +22,7 @@ import soundfile
 import params
 from preprocess import audio, corpus, film, frames, manifest, media, sound
 from preprocess.corpus import Clip, CorpusError
-from preprocess.media import MediaError
+from preprocess.media import DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.stage import Task
 from tests.conftest import ROOT, set_params
@@ -504,6 +506,30 @@ def test_a_header_that_asks_for_too_much_memory_is_not_believed(tmp_path: Path) 
     """Nine thousand pixels square, one colour, in a few kilobytes."""
     ffmpeg(*picture("color=black:s=9000x9000:d=0.04"), "-c:v", "png", "-frames:v", "1", tmp_path / "a.mkv")
     assert outcome(tmp_path / "a.mkv")[0] in (Code.NO_STREAM, Code.NO_FRAMES)
+
+
+def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1:r=8000", "-c:a", "pcm_s16le", tmp_path / "a.mov")
+    data = bytearray((tmp_path / "a.mov").read_bytes())
+    many = 80_000_000
+    struct.pack_into(">II", data, data.index(b"stsz") + 8, 1, many)  # samples of one byte
+    struct.pack_into(">II", data, data.index(b"stts") + 12, many, 2)
+    struct.pack_into(">I", data, data.index(b"stsc") + 16, many)
+    (tmp_path / "a.mov").write_bytes(data)
+    used = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10"
+    probe = f"import pathlib, resource; from preprocess import media; media.probe(pathlib.Path('a.mov')); print({used})"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert int(done.stdout) < media.HEADER_MEMORY
+    assert outcome(tmp_path / "a.mov")[1] == Code.NO_SAMPLES
+
+
+def test_memory_is_limited_while_a_medium_is_open_and_not_behind_it(good: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(DecoderStoppedError, match="more than 1000 MB"), media._open(good / "good.mp4"):
+        np.empty(1_500_000_000, np.uint8)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    np.empty(1_500_000_000, np.uint8)
 
 
 @pytest.mark.parametrize("at", [22, 24, 28, 40])

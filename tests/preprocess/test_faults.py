@@ -508,6 +508,65 @@ def test_a_header_that_asks_for_too_much_memory_is_not_believed(tmp_path: Path) 
     assert outcome(tmp_path / "a.mkv")[0] in (Code.NO_STREAM, Code.NO_FRAMES)
 
 
+def naming(film: bytes, reference: bytes) -> bytes:
+    """A QuickTime film of one stream that has nothing of its own: its data reference names where the rest would be."""
+    begin, index = film.index(b"mdat") + 4, film.index(b"moov") - 4
+    moov = bytearray(film[index:])
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
+        at = moov.index(name) - 4
+        (size,) = struct.unpack_from(">I", moov, at)
+        struct.pack_into(">I", moov, at, size - 12 + len(reference))
+    own = moov.index(b"dref") + 12
+    return film[:begin] + bytes(index - begin) + moov[:own] + reference + moov[own + 12 :]
+
+
+def alias(path: bytes) -> bytes:
+    """A reference of Macintosh to another file in the same folder."""
+    path += bytes(len(path) % 2)
+    level = struct.pack(">HH", 1, 1)
+    body = bytes(130) + level + bytes(16) + struct.pack(">HH", 2, len(path)) + path + struct.pack(">hH", -1, 0)
+    return struct.pack(">I4sI", 12 + len(body), b"alis", 0) + body
+
+
+@pytest.fixture
+def quicktime(tmp_path: Path) -> bytes:
+    ffmpeg(*picture(), *X264, tmp_path / "other.mov")
+    return (tmp_path / "other.mov").read_bytes()
+
+
+def test_a_film_that_lies_in_another_file_is_not_read_from_there(quicktime: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.mov").write_bytes(naming(quicktime, alias(b"/folder/other.mov")))
+    assert outcome(tmp_path / "a.mov") == (Code.NO_FRAMES, None)
+    ffmpeg("-enable_drefs", "1", "-i", tmp_path / "a.mov", tmp_path / "followed.mkv")
+    assert outcome(tmp_path / "followed.mkv") == (20, None)
+
+
+def test_a_film_that_lies_on_a_server_is_not_asked_for(quicktime: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/other.mov".encode() + b"\0"
+        for reference in (struct.pack(">I4sI", 12 + len(address), b"url ", 0) + address, alias(address)):
+            (tmp_path / "a.mov").write_bytes(naming(quicktime, reference))
+            assert outcome(tmp_path / "a.mov") == (Code.NO_FRAMES, None)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_is_no_film(good: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(Path(shutil.make_archive(str(tmp_path / "packed"), kind, good)).read_bytes())
+    assert outcome(tmp_path / "a.mp4") == UNREADABLE
+
+
+def test_a_decoder_that_waits_too_long_is_stopped(good: Path, tmp_path: Path) -> None:
+    ffmpeg("-i", good / "good.mp4", "-an", "-vf", "scale=1280:720", *X264, tmp_path / "a.mp4")
+    stopping = threading.Thread(target=kill_decoders, args=(1, signal.SIGSTOP), daemon=True)
+    stopping.start()
+    assert outcome(tmp_path / "a.mp4", max_seconds=1) == (Code.DECODER_STOPPED, None)
+    ENOUGH.set()
+    stopping.join()
+
+
 def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "sine=d=1:r=8000", "-c:a", "pcm_s16le", tmp_path / "a.mov")
     data = bytearray((tmp_path / "a.mov").read_bytes())

@@ -53,9 +53,9 @@ INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the syst
 SIGNS = re.compile(  # what is counted in the lines that it writes
     "(?P<unopened>Error opening input)"  # with a status of 0, where one of these signals comes while it opens its input
     "|(?P<forbidden>Operation not permitted)"
-    "|(?P<full>No space left on device|Disk quota exceeded)"
+    r"|^\[(?:out#|[av]ost#).*: (?P<full>No space left on device|Disk quota exceeded)$"  # of what writes, never of a medium
     r"|(?P<starved>(?i:cannot|could not|unable to|failed to) allocate|(?i:out of memory)|pthread_create\(\) failed)"
-    r"|(?P<unbuffered>\bget_buffer\(\) failed)"  # for want of memory, unless the line before says that
+    r"|(?P<unbuffered>\bget_buffer\(\) failed)"  # for want of memory, unless the line before says why
     "|(?P<misshapen>image parameters invalid|exceeds max_samples)"
 )
 CONTEXT = re.compile(r"\[[^]]* @ 0x[0-9a-f]+\] ")  # the part of it that writes a line, and its address
@@ -388,7 +388,8 @@ def _read(lines: Iterable[str]) -> tuple[Counter[str], str]:
     signs: Counter[str] = Counter()
     best: tuple[int, str] | None = None
     for line in lines:
-        signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
+        if CONTEXT.match(line):  # others may hold the medium's name
+            signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
         ranked = _ranked(line)
         best = min(best or ranked, ranked)
     return signs, best[1] if best else ""

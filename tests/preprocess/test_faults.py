@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import ffmpeg as ffmpeg_python
 import numpy as np
 import pytest
 import soundfile
@@ -427,6 +428,14 @@ def test_a_full_disk_is_no_fact_about_a_medium(good: Path, tmp_path: Path, stage
     with pytest.raises(OSError, match="No space left") as error:
         work(Task("clip", {"start": 0.0, "end": 2.0}, 2.0, str(good / "good.mp4")), tmp_path, decoder=SETTINGS.decoder)
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path / name))
+
+
+def test_what_a_medium_is_called_says_nothing_of_the_machine(tmp_path: Path) -> None:
+    source = tmp_path / "Cannot allocate memory: No space left on device"
+    source.write_text("no film", encoding="utf-8")
+    graph = ffmpeg_python.input(media.url(source)).output(str(tmp_path / "a.flac"))
+    with pytest.raises(MediaError, match="Invalid data found"):
+        media.run(graph, SETTINGS.decoder)
 
 
 BROKEN: dict[str, Callable[[bytes], bytes]] = {

@@ -62,7 +62,7 @@ CONTEXT = re.compile(r"\[[^]]* @ 0x[0-9a-f]+\] ")  # the part of it that writes 
 GRAPH = re.compile(r"\[(fc#|Parsed_|AVFilterGraph|[av]ost#)")  # of these parts, those behind the decoder
 CONSEQUENCE = re.compile(  # lines that follow one which names a cause
     "Nothing was written|Terminating thread|Task finished|Could not open encoder|Cannot determine format"
-    "|Error (re|opening|sending|submitting)|Failed to (configure|inject)"
+    "|Error (re|opening|while opening|binding|sending|submitting)|Failed to (configure|inject)"
 )
 
 # Nothing of the machine, the clock or the number of threads in what is written.

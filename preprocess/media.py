@@ -7,9 +7,11 @@ import resource
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -28,24 +30,39 @@ CONTAINERS = (
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is not believed
 LIMITS = {"max_pixels": MAX_PIXELS}
+MAX_RATE = 1 << 20  # hertz, more than any sound has; a resampler takes memory in proportion
 SPARSE = 250  # bytes a second, below which the duration that a header says is measured instead
 PATIENCE = 600.0  # seconds in which a header has to be read
+HEADER_MEMORY = 1000  # megabytes that this process may take to read one; 8K takes 130, an hour of pictures 10
 
-# Containers whose index leads to the frame that is asked for. Elsewhere a seek lands on any key frame nearby, so it aims
-# LEAD seconds earlier, further than key frames lie apart, and what comes too early is cut away.
+# Containers whose index leads to the frame that is asked for. Elsewhere a seek lands anywhere nearby, so it aims LEAD seconds
+# earlier, or FURTHER times that where no key frame lies between, and what comes too early is cut away.
 INDEXED = {"mov", "matroska"}
-LEAD = 10.0
+LEAD, FURTHER = 10.0, 4
+
+# No containers but streams as a codec writes them. Pictures carry no times there, so they are read from the beginning; what
+# is said of the duration is a guess from the first of them.
+PICTURES = {"h264", "hevc", "m4v", "mpegvideo"}
+SOUNDS = {"aac", "mp3"}
 
 # Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 HDR = {16: "smpte2084", 18: "arib-std-b67"}
 
 GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # signals that ask a process to end
 INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the system does not permit something
-UNOPENED = "Error opening input"  # what it writes, with a status of 0, where one of them comes while it opens its input
-MAX_ERRORS = 1 << 16  # bytes that are read of what it wrote
-CONSEQUENCE = re.compile(  # lines that follow the one which names a cause
-    "Nothing was written|Terminating thread|Task finished|Could not open encoder|Conversion failed"
-    "|Error (re|opening|sending)|Failed to (configure|inject)"
+SIGNS = re.compile(  # what is counted in the lines that it writes
+    "(?P<unopened>Error opening input)"  # with a status of 0, where one of these signals comes while it opens its input
+    "|(?P<forbidden>Operation not permitted)"
+    r"|^\[(?:out#|[av]ost#).*: (?P<full>No space left on device|Disk quota exceeded)$"  # of what writes, never of a medium
+    r"|(?P<starved>(?i:cannot|could not|unable to|failed to) allocate|(?i:out of memory)|pthread_create\(\) failed)"
+    r"|(?P<unbuffered>\bget_buffer\(\) failed)"  # for want of memory, unless the line before says why
+    "|(?P<misshapen>image parameters invalid|exceeds max_samples)"
+)
+CONTEXT = re.compile(r"\[[^]]* @ 0x[0-9a-f]+\] ")  # the part of it that writes a line, and its address
+GRAPH = re.compile(r"\[(fc#|Parsed_|AVFilterGraph|[av]ost#)")  # of these parts, those behind the decoder
+CONSEQUENCE = re.compile(  # lines that follow one which names a cause
+    "Nothing was written|Terminating thread|Task finished|Could not open encoder|Cannot determine format"
+    "|Error (re|opening|while opening|binding|sending|submitting)|Failed to (configure|inject)"
 )
 
 # Nothing of the machine, the clock or the number of threads in what is written.
@@ -90,6 +107,8 @@ def probe(path: Path) -> Streams:
     with _open(path) as container:
         picture = _picture(container)
         sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
+        if sound and (sound.rate or 0) > MAX_RATE:
+            raise MediaError(f"its header says {sound.rate} Hz, which no sound has")
         return Streams(
             duration=_duration(container, [stream for stream in (picture, sound) if stream]),
             width=picture.width if picture else 0,
@@ -106,14 +125,37 @@ def _open(path: Path) -> Iterator[Any]:
     try:
         # The header may name any size; the codecs that look at the first pictures are told not to believe it.
         options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
-        with av.open(url(path), options=options, timeout=PATIENCE) as container:
+        with _frugal(), av.open(url(path), options=options, timeout=PATIENCE) as container:
             yield container
+    except MemoryError:  # FFmpeg's own is one of them
+        raise DecoderStoppedError(f"its header takes more than {HEADER_MEMORY} MB of memory") from None
     except av.error.ExitError:
         raise MediaError(f"its header could not be read in {PATIENCE:g} s") from None
     except av.FFmpegError as error:  # its strerror has no path of this machine in it
         raise MediaError(error.strerror or type(error).__name__) from None
     except ValueError as error:
         raise MediaError(str(error)) from None
+
+
+@contextmanager
+def _frugal() -> Iterator[None]:
+    """Let this process take HEADER_MEMORY, and no more, in its main thread.
+
+    The limit is one of the whole process, whose other threads may need more meanwhile, so it is the main one that sets it; what
+    another thread opens, the main one has probed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    wanted = size + HEADER_MEMORY * 1_000_000
+    most = wanted if before[0] == resource.RLIM_INFINITY else min(wanted, before[0])
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _picture(container: Any) -> Any:
@@ -123,7 +165,9 @@ def _picture(container: Any) -> Any:
 
 
 def _duration(container: Any, streams: list[Any]) -> float:
-    """Seconds from the container's header, or from the longest stream's; where they say none, or cannot be true, measured."""
+    """Seconds from the container's header, or from the longest stream's; where they guess, or cannot be true, measured."""
+    if _kind(container) in PICTURES | SOUNDS:
+        return _measured(container, streams)
     said = max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
     if container.duration:
         late = (container.start_time or 0) if _kind(container) == "matroska" else 0  # there, the end on a clock from 0
@@ -132,15 +176,20 @@ def _duration(container: Any, streams: list[Any]) -> float:
 
 
 def _measured(container: Any, streams: list[Any]) -> float:
-    """Seconds to the end of the last packet, as far as packets can be read."""
+    """Seconds to the end of the last packet, as far as packets can be read; of packets without times, of all together."""
     end = begin = (container.start_time or 0) / av.time_base
+    untimed = Fraction(0)
     try:
         for packet in container.demux(streams):
             if packet.pts is not None:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            else:
+                untimed += (packet.duration or 0) * packet.time_base
+    except av.error.MemoryError:
+        raise
     except av.FFmpegError:
         pass  # what follows is broken
-    return end - begin
+    return max(end - begin, float(untimed))
 
 
 def binary(chosen: str) -> str:
@@ -172,8 +221,8 @@ class Span:
     def cut(self, stream: Any, kind: str) -> Any:
         """The part itself, its clock 0 at its beginning; `kind` is "" for pictures and "a" for sound."""
         fine = stream.filter(f"{kind}settb", "AVTB")  # microseconds, where a film's own clock may be as coarse as its frames
-        part = fine.filter(f"{kind}trim", start=self.start, end=self.end)
-        return part.filter(f"{kind}setpts", f"PTS-{self.start}/TB")
+        part = fine.filter(f"{kind}trim", start=_written(self.start), end=_written(self.end))
+        return part.filter(f"{kind}setpts", f"PTS-{_written(self.start)}/TB")
 
 
 def span(path: Path, start: float, end: float) -> Span:
@@ -186,12 +235,45 @@ def span(path: Path, start: float, end: float) -> Span:
             f"{path} was a file when the run began, and is none now; bring it back, or run from the manifest on"
         )
     with _open(path) as container:
-        lead = 0.0 if _kind(container) in INDEXED else LEAD
         picture = _picture(container)
         hdr = HDR.get(picture.codec_context.color_trc, "") if picture else ""
-    begin = max(0.0, start - lead) if start else 0.0
-    seek = {"ss": begin} if begin else {}  # a seek to the beginning may miss it
-    return Span(ffmpeg.input(url(path), **seek, t=end - begin, threads=1, **LOCAL, **LIMITS), begin, start, end, hdr)
+        begin = max(0.0, round(start - _lead(container, picture, start), 6))
+    seek = {"ss": _written(begin)} if begin else {}  # a seek to the beginning may miss it
+    part = ffmpeg.input(url(path), **seek, t=_written(end - begin), threads=1, **LOCAL, **LIMITS)
+    return Span(part, begin, start, end, hdr)
+
+
+def _lead(container: Any, picture: Any, start: float) -> float:
+    """Seconds before `start` to which a decoder has to seek to be ready by then."""
+    if _kind(container) in INDEXED:
+        return 0.0
+    if _kind(container) in PICTURES:
+        return start
+    lead = LEAD
+    while picture and lead < start and not _is_ready(container, picture, start - lead, start):
+        lead *= FURTHER
+    return lead
+
+
+def _is_ready(container: Any, picture: Any, begin: float, start: float) -> bool:
+    """Whether a seek to `begin` meets a picture from which on a decoder can show the one at `start`."""
+    zero = container.start_time or 0
+    try:
+        container.seek(zero + round(begin * av.time_base))
+        for packet in container.demux(picture):
+            at = packet.dts if packet.pts is None else packet.pts
+            if at is None or float(at * packet.time_base) > zero / av.time_base + start:
+                return False
+            if packet.is_keyframe:
+                return True
+    except av.FFmpegError:
+        pass  # broken there
+    return False
+
+
+def _written(seconds: float) -> str:
+    """Seconds as ffmpeg reads them: to the microsecond, without an exponent."""
+    return f"{seconds:.6f}"
 
 
 def _kind(container: Any) -> str:
@@ -201,8 +283,9 @@ def _kind(container: Any) -> str:
 def run(graph: Any, decoder: params.Decoder) -> None:
     """Run an ffmpeg graph to its end, within the limits; once more where something else ended it.
 
-    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much, DecoderKilledError
-    where it is ended from outside twice.
+    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much, whatever it finished
+    without the memory that it asked for; DecoderKilledError where it is ended from outside twice; OSError where the disk is
+    full, which is no fact about the medium.
     """
     options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1", "-copyts", "-start_at_zero"]
     command = ffmpeg.compile(graph.global_args(*options), cmd=binary(decoder.ffmpeg), overwrite_output=True)
@@ -217,12 +300,14 @@ def run(graph: Any, decoder: params.Decoder) -> None:
         raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
     if ended.status == -signal.SIGXFSZ:
         raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
-    if ended.status and "Cannot allocate memory" in ended.errors:
+    if ended.full:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), graph.node.kwargs["filename"])
+    if ended.starved:
         raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
     if ended.status < 0:
         raise MediaError(f"the decoder crashed ({signal.Signals(-ended.status).name})")
     if ended.status:
-        raise MediaError(_tail(ended.errors) or f"ffmpeg ended with status {ended.status}")
+        raise MediaError(ended.cause or f"ffmpeg ended with status {ended.status}")
 
 
 @dataclass(frozen=True)
@@ -232,14 +317,25 @@ class _Ended:
     status: int  # negative: the signal that ended it
     seconds: float  # of processor time that it used
     waited: bool  # whether it was ended here, for it ran longer than even a waiting one may
-    errors: str  # what it wrote
+    signs: Counter[str]  # how often it wrote what SIGNS names
+    cause: str  # of what it wrote, the line that says why it failed
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk had no room for what it made."""
+        return self.signs["full"] > 0
+
+    @property
+    def starved(self) -> bool:
+        """Whether it went without memory that it asked for, be it for one picture."""
+        return self.signs["starved"] > 0 or self.signs["unbuffered"] > self.signs["misshapen"]
 
     def killed(self, decoder: params.Decoder) -> bool:
         """Whether it was ended by something else than itself and its limits, as when the machine is out of memory."""
         limit = 0.9 * decoder.max_seconds  # the kernel counts somewhat differently
         by_force = self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
-        gently = self.status == INTERRUPTED and os.strerror(errno.EPERM) not in self.errors
-        early = self.status == 0 and UNOPENED in self.errors
+        gently = self.status == INTERRUPTED and not self.signs["forbidden"]
+        early = self.status == 0 and self.signs["unopened"] > 0
         return by_force or gently or early or -self.status in GENTLE
 
 
@@ -264,9 +360,9 @@ def _run(command: list[str], decoder: params.Decoder) -> _Ended:
             raise
         finally:
             timer.cancel()
-        errors.seek(-min(errors.tell(), MAX_ERRORS), os.SEEK_CUR)
-        text = errors.read().decode(errors="replace")
-    return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), text)
+        errors.seek(0)
+        signs, cause = _read(line.decode(errors="replace") for line in errors)
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), signs, cause)
 
 
 def limits(decoder: params.Decoder) -> dict[str, int]:
@@ -287,8 +383,30 @@ def _limit(process: int, decoder: params.Decoder) -> None:
         resource.prlimit(process, kind, (value, value))
 
 
-def _tail(text: str) -> str:
-    """The last line of what the program wrote that names a cause, without paths or addresses of this machine."""
-    lines = [re.sub(r"\[[^]]* @ 0x[0-9a-f]+\] |file:\S*/", "", line).strip() for line in text.splitlines()]
-    written = [line for line in reversed(lines) if line]
-    return next((line for line in written if not CONSEQUENCE.match(line)), written[0] if written else "")
+def _read(lines: Iterable[str]) -> tuple[Counter[str], str]:
+    """The signs in what the program wrote, and the line that names a cause, the same in whichever order its threads wrote."""
+    signs: Counter[str] = Counter()
+    best: tuple[int, str] | None = None
+    for line in lines:
+        if CONTEXT.match(line):  # others may hold the medium's name
+            signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
+        ranked = _ranked(line)
+        best = min(best or ranked, ranked)
+    return signs, best[1] if best else ""
+
+
+def _ranked(line: str) -> tuple[int, str]:
+    """A line without paths or addresses of this machine, behind its rank among those that may name a cause.
+
+    What stops the graph leaves a part of the medium unread that differs from run to run, so it goes before what is wrong with
+    the medium, of which the decoder's sum goes before its parts; last is what no part of the program wrote, for it may hold
+    the medium's name.
+    """
+    text = re.sub(r"file:\S*/", "", CONTEXT.sub("", line)).strip()
+    if not CONTEXT.match(line):
+        return 4, text
+    if CONSEQUENCE.match(text):
+        return 3, text
+    if GRAPH.match(line):
+        return 0, text
+    return 1 if text.startswith("Decode error rate") else 2, text

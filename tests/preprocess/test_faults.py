@@ -1,24 +1,31 @@
 """What becomes of broken, odd and hostile media: each case names the code of its refusal, or what is kept of it."""
 
+import errno
 import math
 import os
+import resource
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import ffmpeg as ffmpeg_python
 import numpy as np
 import pytest
 import soundfile
 
 import params
-from preprocess import audio, corpus, film, frames, manifest, media
+from preprocess import audio, corpus, film, frames, manifest, media, sound
 from preprocess.corpus import Clip, CorpusError
+from preprocess.media import DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal, Refused
+from preprocess.stage import Task
 from tests.conftest import ROOT, set_params
 
 SETTINGS = params.load()
@@ -288,6 +295,24 @@ def test_a_span_of_nothing_is_refused(good: Path, start: float, end: float | Non
     assert outcome(good / "good.mp4", start, end) == (Code.EMPTY_SPAN, Code.EMPTY_SPAN)
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "end", "expected"),
+    [
+        ("good.mp4", 5.55e-17, None, (20, 2.0)),
+        ("good.mp4", 1e-05, 1.5, (15, 1.5)),
+        ("good.ts", media.LEAD + 2e-15, media.LEAD + 1, (10, 1.0)),
+    ],
+)
+def test_times_may_be_as_small_as_the_numbers_of_a_table(
+    good: Path, tmp_path: Path, name: str, start: float, end: float | None, expected: Outcome
+) -> None:
+    source = good / name
+    if start > media.LEAD:
+        source = tmp_path / name
+        ffmpeg("-stream_loop", "5", "-i", good / name, "-c", "copy", source)
+    assert outcome(source, start, end) == (pytest.approx(expected[0], abs=1), expected[1])
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mpg", "a.flv", "live.mkv", "late.ts", "late.mkv"])
 def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, name: str) -> None:
     """Sought, not decoded from the beginning: what a seek finds too early or too late must not show."""
@@ -309,6 +334,52 @@ def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, na
     assert (heard[0], heard[-1]) == pytest.approx((0.7, 1.7), abs=0.06)
 
 
+@pytest.mark.parametrize("begin", [21, 31, 45])
+def test_a_segment_far_behind_its_key_frame_begins_on_the_right_frame(sparse: Path, tmp_path: Path, begin: float) -> None:
+    frames.write(sparse, begin, begin + 2, SETTINGS.frames, SETTINGS.decoder, tmp_path / "a.mkv")
+    with (tmp_path / "a.mkv").open("rb") as file:
+        found = list(film.read(file))
+    assert len(found) == 20
+    for seconds, shown in found:
+        assert begin + seconds == pytest.approx(shown.mean() / 255 * 219 / 4, abs=0.4)
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifty seconds whose brightness is 4 a second, with a key frame every 16.7 of them, as x264 has it of itself."""
+    path = tmp_path_factory.mktemp("sparse") / "a.ts"
+    clock = "color=black:s=64x64:r=15:d=50,geq=lum='16+4*T':cb=128:cr=128"
+    ffmpeg(*picture(clock), *X264, "-sc_threshold", "0", path)
+    return path
+
+
+NOISE, SILENCE = "anoisesrc=d=6:r=48000:a=0.9", "anullsrc=r=48000:d=24"
+GUESSED: dict[str, list[str]] = {  # seconds differ in size, so that the first ones tell nothing of all
+    "loud.aac": [NOISE, SILENCE, "-c:a", "aac", "-b:a", "192k"],
+    "quiet.aac": [SILENCE, NOISE, "-c:a", "aac", "-b:a", "192k"],
+    "loud.mp3": [NOISE, SILENCE, "-c:a", "libmp3lame", "-q:a", "4", "-write_xing", "0"],
+    "quiet.mp3": [SILENCE, NOISE, "-c:a", "libmp3lame", "-q:a", "4", "-write_xing", "0"],
+}
+
+
+@pytest.mark.parametrize("name", GUESSED)
+def test_a_sound_whose_duration_would_be_guessed_is_read_to_its_end(tmp_path: Path, name: str) -> None:
+    first, second, *codec = GUESSED[name]
+    both = ["-filter_complex", "[0][1]concat=n=2:v=0:a=1"]
+    ffmpeg("-f", "lavfi", "-i", first, "-f", "lavfi", "-i", second, *both, *codec, tmp_path / name)
+    assert media.probe(tmp_path / name).duration == pytest.approx(30, abs=0.1)
+    assert outcome(tmp_path / name, 25, 28) == (None, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.h264", [*X264, "-bf", "2"]), ("a.m1v", ["-c:v", "mpeg1video"]), ("a.m2v", ["-c:v", "mpeg2video"])]
+)
+def test_pictures_without_a_container_have_a_duration_and_segments(tmp_path: Path, name: str, codec: list[str]) -> None:
+    ffmpeg(*picture(GREY.replace("d=2", "d=15")), *codec, tmp_path / name)
+    assert media.probe(tmp_path / name).duration == pytest.approx(15, abs=0.1)
+    assert outcome(tmp_path / name, 12.5, 14) == (15, None)
+
+
 def test_a_decoder_that_writes_too_much_is_stopped(tmp_path: Path) -> None:
     ffmpeg(*picture("nullsrc=s=640x480:d=4,geq=random(1)*255:128:128"), "-c:v", "mjpeg", tmp_path / "a.mkv")
     assert outcome(tmp_path / "a.mkv", max_output=1) == (Code.DECODER_STOPPED, None)
@@ -318,6 +389,74 @@ def test_a_decoder_that_works_too_long_is_stopped(tmp_path: Path) -> None:
     ffmpeg(*picture("color=gray:s=1920x1080:r=25:d=1"), *X264, tmp_path / "short.mp4")
     ffmpeg("-stream_loop", "200", "-i", tmp_path / "short.mp4", "-c", "copy", tmp_path / "a.mp4")
     assert outcome(tmp_path / "a.mp4", max_seconds=1) == (Code.DECODER_STOPPED, None)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds of which a decoder keeps sixteen large pictures in mind."""
+    path = tmp_path_factory.mktemp("crowded") / "a.mp4"
+    ffmpeg(*picture("testsrc=s=1920x1080:r=10:d=6"), *X264, "-refs", "16", "-bf", "3", path)
+    return path
+
+
+@pytest.mark.parametrize("memory", [500, 460, 440, 360, 300])
+def test_a_decoder_that_goes_without_memory_never_leaves_a_part_of_a_film(crowded: Path, memory: int) -> None:
+    """It may go on without the pictures that it had no room for, and end well."""
+    frames_kept, _ = outcome(crowded, max_memory=memory)
+    assert frames_kept in {Code.DECODER_STOPPED, 60}
+    assert memory > 300 or frames_kept == Code.DECODER_STOPPED
+
+
+def test_memory_that_lacked_is_found_anywhere_in_what_the_decoder_wrote() -> None:
+    def starved(written: str) -> bool:
+        return media._Ended(0, 0.0, False, *media._read(written.splitlines())).starved
+
+    shapeless = "[vp9 @ 0x5571] video_get_buffer: image parameters invalid\n[vp9 @ 0x5571] get_buffer() failed\n"
+    assert starved("[h264 @ 0x5571] get_buffer() failed\n" + "[h264 @ 0x5571] no frame!\n" * 3000)
+    assert starved("[in#0/matroska,webm @ 0x5571] Error during demuxing: Cannot allocate memory\n" + shapeless)
+    assert not starved(shapeless + "[aac @ 0x5571] channel element 2.4 is not allocated\n")
+
+
+@pytest.mark.parametrize("stage", ["frames", "audio"])
+def test_a_full_disk_is_no_fact_about_a_medium(good: Path, tmp_path: Path, stage: str) -> None:
+    """Even if there is room again when the stage looks."""
+    work, name = {
+        "frames": (partial(frames.frames_of, settings=SETTINGS.frames), film.FILE),
+        "audio": (audio.audio_of, sound.FILE),
+    }[stage]
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as error:
+        work(Task("clip", {"start": 0.0, "end": 2.0}, 2.0, str(good / "good.mp4")), tmp_path, decoder=SETTINGS.decoder)
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path / name))
+
+
+def test_what_a_medium_is_called_says_nothing_of_the_machine(tmp_path: Path) -> None:
+    source = tmp_path / "Cannot allocate memory: No space left on device"
+    source.write_text("no film", encoding="utf-8")
+    graph = ffmpeg_python.input(media.url(source)).output(str(tmp_path / "a.flac"))
+    with pytest.raises(MediaError, match="Invalid data found"):
+        media.run(graph, SETTINGS.decoder)
+
+
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "zeros": lambda data: bytes(len(data)),
+    "noise": lambda data: np.random.default_rng(0).bytes(len(data)),
+    "cut": lambda data: data[:40],
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_film_has_one_reason_however_often_it_is_tried(good: Path, tmp_path: Path, kind: str) -> None:
+    """Threads of the decoder write their messages in another order each time."""
+    whole = (good / "front.mp4").read_bytes()
+    begin = whole.index(b"mdat") + 4
+    (tmp_path / "a.mp4").write_bytes(whole[:begin] + BROKEN[kind](whole[begin:]))
+    reasons = set()
+    for _ in range(12):
+        with pytest.raises(MediaError) as error:
+            frames.write(tmp_path / "a.mp4", 0, 2, SETTINGS.frames, SETTINGS.decoder, tmp_path / "a.mkv")
+        reasons.add(str(error.value))
+    assert len(reasons) == 1
 
 
 def test_other_limits_try_what_was_stopped_again_and_keep_what_was_finished(
@@ -376,6 +515,89 @@ def test_a_header_that_asks_for_too_much_memory_is_not_believed(tmp_path: Path) 
     """Nine thousand pixels square, one colour, in a few kilobytes."""
     ffmpeg(*picture("color=black:s=9000x9000:d=0.04"), "-c:v", "png", "-frames:v", "1", tmp_path / "a.mkv")
     assert outcome(tmp_path / "a.mkv")[0] in (Code.NO_STREAM, Code.NO_FRAMES)
+
+
+def naming(film: bytes, reference: bytes) -> bytes:
+    """A QuickTime film of one stream that has nothing of its own: its data reference names where the rest would be."""
+    begin, index = film.index(b"mdat") + 4, film.index(b"moov") - 4
+    moov = bytearray(film[index:])
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
+        at = moov.index(name) - 4
+        (size,) = struct.unpack_from(">I", moov, at)
+        struct.pack_into(">I", moov, at, size - 12 + len(reference))
+    own = moov.index(b"dref") + 12
+    return film[:begin] + bytes(index - begin) + moov[:own] + reference + moov[own + 12 :]
+
+
+def alias(path: bytes) -> bytes:
+    """A reference of Macintosh to another file in the same folder."""
+    path += bytes(len(path) % 2)
+    level = struct.pack(">HH", 1, 1)
+    body = bytes(130) + level + bytes(16) + struct.pack(">HH", 2, len(path)) + path + struct.pack(">hH", -1, 0)
+    return struct.pack(">I4sI", 12 + len(body), b"alis", 0) + body
+
+
+@pytest.fixture
+def quicktime(tmp_path: Path) -> bytes:
+    ffmpeg(*picture(), *X264, tmp_path / "other.mov")
+    return (tmp_path / "other.mov").read_bytes()
+
+
+def test_a_film_that_lies_in_another_file_is_not_read_from_there(quicktime: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.mov").write_bytes(naming(quicktime, alias(b"/folder/other.mov")))
+    assert outcome(tmp_path / "a.mov") == (Code.NO_FRAMES, None)
+    ffmpeg("-enable_drefs", "1", "-i", tmp_path / "a.mov", tmp_path / "followed.mkv")
+    assert outcome(tmp_path / "followed.mkv") == (20, None)
+
+
+def test_a_film_that_lies_on_a_server_is_not_asked_for(quicktime: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/other.mov".encode() + b"\0"
+        for reference in (struct.pack(">I4sI", 12 + len(address), b"url ", 0) + address, alias(address)):
+            (tmp_path / "a.mov").write_bytes(naming(quicktime, reference))
+            assert outcome(tmp_path / "a.mov") == (Code.NO_FRAMES, None)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_is_no_film(good: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(Path(shutil.make_archive(str(tmp_path / "packed"), kind, good)).read_bytes())
+    assert outcome(tmp_path / "a.mp4") == UNREADABLE
+
+
+def test_a_decoder_that_waits_too_long_is_stopped(good: Path, tmp_path: Path) -> None:
+    ffmpeg("-i", good / "good.mp4", "-an", "-vf", "scale=1280:720", *X264, tmp_path / "a.mp4")
+    stopping = threading.Thread(target=kill_decoders, args=(1, signal.SIGSTOP), daemon=True)
+    stopping.start()
+    assert outcome(tmp_path / "a.mp4", max_seconds=1) == (Code.DECODER_STOPPED, None)
+    ENOUGH.set()
+    stopping.join()
+
+
+def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1:r=8000", "-c:a", "pcm_s16le", tmp_path / "a.mov")
+    data = bytearray((tmp_path / "a.mov").read_bytes())
+    many = 80_000_000
+    struct.pack_into(">II", data, data.index(b"stsz") + 8, 1, many)  # samples of one byte
+    struct.pack_into(">II", data, data.index(b"stts") + 12, many, 2)
+    struct.pack_into(">I", data, data.index(b"stsc") + 16, many)
+    (tmp_path / "a.mov").write_bytes(data)
+    used = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10"
+    probe = f"import pathlib, resource; from preprocess import media; media.probe(pathlib.Path('a.mov')); print({used})"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert int(done.stdout) < media.HEADER_MEMORY
+    assert outcome(tmp_path / "a.mov")[1] == Code.NO_SAMPLES
+
+
+def test_memory_is_limited_while_a_medium_is_open_and_not_behind_it(good: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(DecoderStoppedError, match="more than 1000 MB"), media._open(good / "good.mp4"):
+        np.empty(1_500_000_000, np.uint8)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    np.empty(1_500_000_000, np.uint8)
 
 
 @pytest.mark.parametrize("at", [22, 24, 28, 40])

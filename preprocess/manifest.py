@@ -78,13 +78,13 @@ class Seen:
         self.made_by = sources.digest("preprocess.manifest")
 
     def of(self, states: dict[str, list[int] | None]) -> dict[str, Probed]:
-        """The files of which these are the states, where they are known."""
+        """The files of which these are the states, where they are known; none where the note is damaged."""
         try:
             noted = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            same = {name: item for name, item in noted["media"].items() if item["state"] == states.get(name, [])}
+            return {name: _probed(**item["probed"]) for name, item in same.items()} if noted["by"] == self.made_by else {}
+        except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
             return {}
-        same = {name: item for name, item in noted["media"].items() if item["state"] == states.get(name, [])}
-        return {name: _probed(**item["probed"]) for name, item in same.items()} if noted["by"] == self.made_by else {}
 
     def note(self, states: dict[str, list[int] | None], found: dict[str, Probed]) -> None:
         rows = {

@@ -185,3 +185,7 @@ def test_media_that_are_as_they_were_are_not_read_again(tmp_path: Path, monkeypa
     assert second["a.wav"] == first["a.wav"]
     assert second["b.wav"].digest != first["b.wav"].digest
     assert second["c.wav"].code == Code.MEDIA_MISSING
+    (note,) = (tmp_path / ".store/manifest").glob("*.json")
+    for damage in (b"\xff", b"[]", note.read_bytes().replace(b'"probed"', b'"proved"')):
+        note.write_bytes(damage)
+        assert manifest.probe_all(names, tmp_path, RUN)[1] == 0

@@ -32,7 +32,7 @@ def test_sigma_that_knows_the_errors_leaves_the_least_risk_and_its_opposite_the_
 
 
 def test_the_probability_is_uncertain_next_to_its_own_threshold() -> None:
-    true, probs = np.array([[True], [False], [False], [True]]), np.array([[0.89], [0.5], [0.1], [0.99]])
+    true, probs = np.array([[True], [False], [False], [True]]), np.array([[0.8], [0.5], [0.1], [0.97]])
     found = uncertainty.risk_coverage(true, probs, np.array([0.9]), {"text": probs})
     assert found["probability"] == pytest.approx(found["best"]) == pytest.approx(1 / 16)
 

@@ -1,20 +1,22 @@
 """Batches, learning rates, decay groups, and what an epoch and a prediction leave behind."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from small_corpus import DIMS, LABELS, write
 
 from lddu.batches import Batch, Clips, Shuffled, in_order
-from lddu.engine import Means, Moments, Step, decay_groups, learning_rates, predict, steps_of, train_epoch
+from lddu.engine import Means, Moments, Step, decay_groups, in_two_passes, learning_rates, predict, steps_of, train_epoch
 from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
-from lddu.model import LDDU, LDDUConfig
+from lddu.model import LDDU, LDDUConfig, LDDUOutput
 from lddu.noise import Noise, noises
 from lddu.tensors import Split, read_split
 
@@ -108,6 +110,56 @@ def test_an_epoch_learns(train: Split) -> None:
     assert losses[-1] < losses[0] - 0.05
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_step_goes_as_far_as_its_rate_and_the_clipped_gradient_say(train: Split, parts: int) -> None:
+    network, loss, _ = learner()
+    learned = torch.nn.ModuleList([network, loss])
+    before = torch.nn.utils.parameters_to_vector(learned.parameters()).detach()
+    order = Shuffled(Clips(train, CPU), 32, seed=1, parts=parts)
+    optimizer = torch.optim.SGD(learned.parameters(), lr=1.0)
+    train_epoch(network, loss, order.epoch(1), steps_of(1, 1, 3, {}), [0.0, 0.0, 0.5], optimizer, Accelerator(cpu=True), 0.01)
+    moved = torch.nn.utils.parameters_to_vector(learned.parameters()).detach() - before
+    assert float(moved.norm()) == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
+@pytest.fixture
+def bfloat16() -> Iterator[Accelerator]:
+    AcceleratorState._reset_state(reset_partial_state=True)  # a process has one precision
+    yield Accelerator(cpu=True, mixed_precision="bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_every_reading_of_a_network_is_in_the_precision_that_was_asked_for(
+    train: Split, parts: int, bfloat16: Accelerator
+) -> None:
+    network, loss, optimizer = learner()
+    found = []
+    for part in (network.info, network.mapping["audio"]):
+        part.register_forward_hook(lambda _module, _inputs, output: found.append(output.dtype))
+    order = Shuffled(Clips(train, CPU), 96, seed=1, parts=parts)
+    steps = steps_of(1, 1, 1, noises(network, order.clips, ["faded"]), noised=3)
+    train_epoch(network, loss, order.epoch(1), steps, [0.003], optimizer, bfloat16, 1.0)
+    assert found == [torch.bfloat16] * {1: 3, 2: 12}[parts]
+    predict(network, [whole(train)], bfloat16)
+    assert found[-2:] == [torch.bfloat16] * 2
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+
+
+def test_modalities_are_dropped_in_training_alone(train: Split) -> None:
+    network, loss, optimizer = learner()
+    network.config = replace(NETWORK, modality_dropout=0.5)
+    there = []
+    network.register_forward_hook(lambda _module, _inputs, output: there.append(torch.stack(list(output.present.values()))))
+    order = Shuffled(Clips(train, CPU), len(train), seed=1)
+    for _ in range(2):
+        predict(network, [whole(train)], Accelerator(cpu=True))
+        train_epoch(network, loss, order.epoch(1), steps_of(1, 1, 1, {}), [0.0], optimizer, Accelerator(cpu=True), 1.0)
+    of_all = sum(int(mask.any(dim=1).sum()) for mask in train.masks.values())
+    assert [int(present.sum()) == of_all for present in there] == [True, False, True, False]
+    assert int(there[1].sum()) < 0.8 * of_all
+
+
 def test_a_step_repeats_by_its_seed_and_differs_between_epochs() -> None:
     kinds: dict[str, dict[str, Noise]] = {m: {"whole": lambda x, _: x, "nothing": lambda x, _: 0 * x} for m in DIMS}
     assert steps_of(1, 2, 5, kinds) == steps_of(1, 2, 5, kinds)
@@ -157,6 +209,25 @@ def test_accumulation_replays_the_same_dropout(train: Split) -> None:
     first, second = (step.read(network, batch, 1, 8, 32).log_probs for _ in range(2))
     assert torch.equal(first, second)
     assert not torch.equal(first, step.read(network, batch, 2, 16, 32).log_probs)
+
+
+def test_two_passes_leave_the_gradients_of_the_outputs_that_the_loss_saw(train: Split) -> None:
+    """With dropout and random noise: those of all parts read once, joined and taken back at once."""
+    gradients = []
+    for in_parts in (True, False):
+        network, loss, _ = learner(dropout=0.3)
+        share = next(Shuffled(Clips(train, CPU), 32, 1, parts=3).epoch(1))
+        step = Step(5, {m: kinds["swapped"] for m, kinds in noises(network, Clips(train, CPU), ["swapped"]).items()})
+        network.train()
+        if in_parts:
+            in_two_passes(network, loss, share, step, Accelerator(cpu=True))
+        else:
+            read = [step.read(network, part, i, 11 * i, 32).tensors() for i, part in enumerate(share.parts)]
+            output = LDDUOutput.of({name: torch.cat([part[name] for part in read]) for name in read[0]})
+            loss(output, torch.cat([part["labels"] for part in share.parts]))[0].backward()
+        gradients.append([parameter.grad for parameter in (*network.parameters(), *loss.parameters())])
+    for two, one in zip(*gradients, strict=True):
+        torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-3)
 
 
 def test_means_are_weighted_by_clips() -> None:

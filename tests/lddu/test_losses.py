@@ -17,12 +17,14 @@ from lddu.losses import (
     FeatureQueue,
     LDDULoss,
     LossConfig,
+    UnimodalHeads,
     contrast_classes,
     contrast_features,
     cross_entropy,
     error_calibration,
     excess_calibration,
     joined_norm,
+    log_sigmoids,
     ordinality,
     presence,
     released_calibration,
@@ -99,6 +101,15 @@ def test_the_contrast_has_right_gradients() -> None:
         )
 
 
+def test_autocast_leaves_the_contrast_as_exact_as_it_is() -> None:
+    features, classes = random_features(15, seed=4)
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found.append(supervised_contrast(features.float(), classes, 9, 4, TEMPERATURE))
+    assert torch.equal(*found)
+
+
 def test_the_contrast_of_one_feature_is_nothing_and_has_no_bad_gradient() -> None:
     features = torch.randn(1, 8, requires_grad=True)
     loss = supervised_contrast(features, torch.tensor([2]), 1, 4, 0.07)
@@ -165,6 +176,18 @@ def test_cross_entropy_is_its_formula_over_the_known_labels(seed: int, clips: in
     terms = [-math.log(p[b, c] if y[b, c] else 1 - p[b, c]) for b in range(clips) for c in range(3) if not math.isnan(y[b, c])]
     expected = sum(terms) / len(terms) if terms else 0.0
     assert float(cross_entropy(p.log(), (1 - p).log(), y)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_info_reading_has_its_own_cross_entropy_with_right_gradients() -> None:
+    output, labels = random_output(8, seed=3)
+    _, parts = LDDULoss(NETWORK)(output, labels)
+    targets = presence(labels, output)
+    p = output.logits_info.detach().double().sigmoid()
+    known = entries(targets, ~targets.isnan())
+    expected = sum(-math.log(p[at] if y else 1 - p[at]) for at, y in known.items()) / len(known)
+    assert float(parts["info"].detach()) == pytest.approx(expected, abs=1e-5)
+    logits = output.logits_info.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: cross_entropy(*log_sigmoids(x), targets.double()), logits)
 
 
 @settings(max_examples=30)
@@ -258,6 +281,60 @@ def test_the_joined_norm_averages_over_what_is_there() -> None:
     assert float(norms[0]) == pytest.approx(float(torch.cat([sigma["text"], sigma["audio"]], dim=-1)[0].norm()))
     assert float(norms[1]) == pytest.approx(math.sqrt(2 * 4))
     assert norms.isfinite().all()
+
+
+def heads_of(clips: int, seed: int) -> tuple[UnimodalHeads, LDDUOutput, Tensor]:
+    """Heads, an output of leaves and targets, all of them random and in float64."""
+    output, labels = random_output(clips, seed)
+    heads = UnimodalHeads(NETWORK).double()
+    for parameter in heads.parameters():
+        torch.nn.init.normal_(parameter)
+    leaves = {name: x.detach() if x.dtype == torch.bool else x.detach().double() for name, x in output.tensors().items()}
+    output = LDDUOutput.of({name: x.requires_grad_(x.is_floating_point()) for name, x in leaves.items()})
+    return heads, output, presence(labels, output)
+
+
+@torch.no_grad()
+def slow_heads(heads: UnimodalHeads, output: LDDUOutput, targets: Tensor) -> tuple[float, float]:
+    """Each label of a modality is read off its own μ; its σ is to say where that reading errs more than it does elsewhere."""
+    costs, divergence = [], 0.0
+    for m, name in enumerate(output.mu):
+        known = ~targets.isnan() & output.present[name][:, None]
+        errors, scores = {}, {}
+        for (b, c), y in entries(targets, known).items():
+            logit = sum(float(x * w) for x, w in zip(output.mu[name][b, c], heads.weight[m, c], strict=True))
+            p = 1 / (1 + math.exp(-logit - float(heads.bias[m, c])))
+            costs.append(-math.log(p if y else 1 - p))
+            errors[b, c] = abs(y - p)
+            length = math.sqrt(sum(float(x) ** 2 for x in output.sigma[name][b, c]))
+            scores[b, c] = math.exp(float(heads.log_scale[m])) * math.log(length)
+        unusual = {}
+        for at, error in errors.items():
+            others = [x for (_, c), x in errors.items() if c == at[1]]
+            mean = sum(others) / len(others)
+            variance = sum((x - mean) ** 2 for x in others) / len(others)
+            unusual[at] = (error - mean) / math.sqrt(variance + LEAST_VARIANCE)
+        if errors:
+            divergence += slow_divergence(slow_softmax(scores), slow_softmax(unusual)) / len(output.mu)
+    return sum(costs) / max(len(costs), 1), divergence
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6), clips=st.integers(2, 7))
+def test_the_unimodal_heads_are_their_formula(seed: int, clips: int) -> None:
+    heads, output, targets = heads_of(clips, seed)
+    for found, expected in zip(heads(output, targets), slow_heads(heads, output, targets), strict=True):
+        assert float(found.detach()) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_the_unimodal_heads_have_right_gradients_and_the_error_is_a_target() -> None:
+    heads, output, targets = heads_of(4, seed=5)
+    mu, sigma = tuple(output.mu.values()), tuple(output.sigma.values())
+    assert torch.autograd.gradcheck(lambda *_: heads(output, targets)[0], (*mu, heads.weight, heads.bias))
+    assert torch.autograd.gradcheck(lambda *_: heads(output, targets)[1], (*sigma, heads.log_scale))
+    calibration = heads(output, targets)[1]
+    gradients = torch.autograd.grad(calibration, (*mu, heads.weight, heads.bias), allow_unused=True)
+    assert gradients == (None,) * 5
 
 
 PARTS = {

@@ -1,5 +1,6 @@
 """What the network promises: the published sizes, masks that mean it, every subset of modalities, an exact gate."""
 
+import math
 from itertools import chain, combinations
 
 import pytest
@@ -292,6 +293,18 @@ def test_constant_features_alone_are_left_at_zero() -> None:
     first = Standardise(2)
     first.fit(torch.tensor([5.0, 5.0]), torch.zeros(2))
     assert first(torch.tensor([5.0, 5.5])).tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("bias", [-1e3, 1e3])
+def test_sigma_stays_within_its_limits_whatever_the_network_says(bias: float) -> None:
+    model = small()
+    torch.nn.init.constant_(model.distribution["text"].log_variance.bias, bias)
+    features, masks, _ = random_batch(6, ROWS, seed=1)
+    output = model(features, masks)
+    there = output.sigma["text"][output.present["text"]]
+    torch.testing.assert_close(there, torch.full_like(there, math.exp(math.copysign(4, bias))))
+    output.log_probs.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
 
 
 def test_under_autocast_the_gaussians_and_the_gate_stay_float32() -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +14,13 @@ from conftest import Parameters
 from safetensors.torch import load_file, save_file
 
 import params
-from lddu import checkpoint, processes, weights
+from lddu import checkpoint, noise, processes, weights
 from lddu import train as stage
-from lddu.batches import Clips
+from lddu.batches import Clips, in_order
 from lddu.device import DeviceError
 from lddu.device import accelerator as accelerator_on
+from lddu.engine import predict
+from lddu.metrics import cross_entropy
 from lddu.model import LDDUConfig
 from lddu.processes import ProcessError
 from lddu.tensors import TensorError
@@ -105,6 +109,70 @@ def test_a_moving_average_of_the_weights_resumes_too(parameters: Parameters, mon
         train(parameters(averaging=0.9))
     train(parameters(averaging=0.9))
     assert outputs() == expected
+
+
+def begun(settings: params.Params) -> tuple[stage.Training, Clips, Clips]:
+    """A network that has learned nothing yet, and the clips of train and of valid."""
+    learning, held_out, statistics = stage.read(settings)
+    cpu = torch.device("cpu")
+    return stage.begin(settings.train, learning, statistics, cpu), Clips(learning, cpu), Clips(held_out, cpu)
+
+
+def test_the_averaged_network_is_what_is_scored_and_kept(parameters: Parameters) -> None:
+    settings, accelerator = parameters(averaging=0.9, epochs=1, keep_epochs=True), accelerator_on("cpu", 1)
+    training, learning, held_out = begun(settings)
+    steps: list[torch.Tensor] = []
+    training.optimizer.register_step_post_hook(lambda *_: steps.append(training.model.labels.detach().clone()))
+    stage.fit(training, learning, held_out, settings.train, accelerator, Path("checkpoint"), "")
+    stage.write(training, small_corpus.LABELS, Path("checkpoint"), "")
+    average = steps[0]
+    for learned in steps[1:]:
+        average = 0.9 * average + 0.1 * learned
+    for name in ("weights", "last", "epochs/001"):
+        torch.testing.assert_close(load_file(f"data/model/{name}.safetensors")["labels"], average)
+    true, costs = (held_out.labels > 0).numpy(), []
+    for network in (weights.load(Path("data/model"))[0], training.model):
+        found = predict(network, in_order(held_out, 32), accelerator)
+        costs.append(cross_entropy(true, found.log_probs, found.log_not_probs))
+    assert training.curves[0]["valid_bce"] == pytest.approx(costs[0], abs=1e-5)
+    assert abs(costs[1] - costs[0]) > 1e-3
+
+
+def test_the_rate_rises_over_the_warm_up_of_all_steps_and_falls_over_the_others(parameters: Parameters) -> None:
+    settings = parameters(epochs=4, warmup=0.5, lr=0.006)
+    training, learning, held_out = begun(settings)
+    rates: list[float] = []
+    training.optimizer.register_step_post_hook(lambda *_: rates.append(training.optimizer.param_groups[0]["lr"]))
+    stage.fit(training, learning, held_out, settings.train, accelerator_on("cpu", 1), Path("checkpoint"), "")
+    falling = [0.003 * (1 + math.cos(math.pi * step / 6)) for step in range(6)]
+    assert rates == pytest.approx([0.001, 0.002, 0.003, 0.004, 0.005, 0.006, *falling])
+
+
+def test_a_network_begins_with_the_statistics_of_its_training_split(parameters: Parameters) -> None:
+    training, learning, _ = begun(parameters())
+    for m, mask in learning.masks.items():
+        rows = training.model.extractor[m].input(learning.features[m][mask])
+        torch.testing.assert_close(rows.mean(dim=0), torch.zeros(rows.shape[1]), atol=1e-4, rtol=0)
+        torch.testing.assert_close(rows.std(dim=0, correction=0), torch.ones(rows.shape[1]), atol=1e-4, rtol=0)
+
+
+def test_training_puts_in_the_kinds_of_noise_that_it_is_told_and_no_others(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in: set[str] = set()
+
+    def told_of(kind: str) -> Callable[..., torch.Tensor]:
+        change = noise.KINDS[kind]
+        return lambda *given: put_in.add(kind) or change(*given)
+
+    for kind in noise.KINDS:
+        monkeypatch.setitem(noise.KINDS, kind, told_of(kind))
+    for weight, kinds in ((0.0, ["faded"]), (0.3, ["faded"]), (0.3, ["dropped", "swapped"])):
+        tree = parameters(epochs=1).model_dump()
+        tree["train"]["loss"] |= {"ordinality": weight, "noise": kinds}
+        put_in.clear()
+        train(parameters().model_validate(tree))
+        assert put_in == (set(kinds) if weight else set())
 
 
 def test_every_seed_and_the_baseline_have_their_own_network(parameters: Parameters) -> None:

@@ -388,7 +388,7 @@ def _read(lines: Iterable[str]) -> tuple[Counter[str], str]:
     signs: Counter[str] = Counter()
     best: tuple[int, str] | None = None
     for line in lines:
-        if CONTEXT.match(line):  # others may hold the medium's name
+        if CONTEXT.match(line) or line.startswith("Error opening input"):  # others may hold the medium's name
             signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
         ranked = _ranked(line)
         best = min(best or ranked, ranked)

@@ -491,9 +491,11 @@ def test_a_decoder_that_something_kills_is_tried_once_more(
     ffmpeg("-i", good / "good.mp4", "-an", "-vf", "scale=1280:720", *X264, tmp_path / "a.mp4")
     killing = threading.Thread(target=kill_decoders, args=(times, number), daemon=True)
     killing.start()
-    assert outcome(tmp_path / "a.mp4") == expected
-    ENOUGH.set()
-    killing.join()
+    try:
+        assert outcome(tmp_path / "a.mp4") == expected
+    finally:  # or it would go on with the decoders of other tests
+        ENOUGH.set()
+        killing.join()
 
 
 ENOUGH = threading.Event()

@@ -388,8 +388,10 @@ def _read(lines: Iterable[str]) -> tuple[Counter[str], str]:
     signs: Counter[str] = Counter()
     best: tuple[int, str] | None = None
     for line in lines:
-        if CONTEXT.match(line) or line.startswith("Error opening input"):  # others may hold the medium's name
+        if CONTEXT.match(line):  # others may hold the medium's name
             signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
+        elif line.startswith("Error opening input"):
+            signs["unopened"] += 1
         ranked = _ranked(line)
         best = min(best or ranked, ranked)
     return signs, best[1] if best else ""

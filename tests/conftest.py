@@ -100,7 +100,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = shared + others
 
 
-SMALL = {"sample.clips": 32, "train.epochs": 2, "report.clips": 3}
+SMALL = {"sample.clips": 32, "sample.speakers": 16, "train.epochs": 2, "report.clips": 3}
 
 
 @pytest.fixture(scope="session")

@@ -33,9 +33,9 @@ def test_another_seed_is_another_corpus(settings: params.Sample, clips: list[Cli
 
 
 def test_a_speaker_has_one_split_and_everyone_speaks_equally_often(clips: list[Clip]) -> None:
-    assert len({(clip.speaker.name, clip.speaker.split) for clip in clips}) == len({clip.speaker.name for clip in clips}) == 16
+    assert len({(clip.speaker.name, clip.speaker.split) for clip in clips}) == len({clip.speaker.name for clip in clips}) == 20
     assert len(set(Counter(clip.speaker.name for clip in clips).values())) == 1
-    assert Counter(clip.speaker.split for clip in clips) == {"train": 300, "valid": 90, "test": 90}
+    assert Counter(clip.speaker.split for clip in clips) == {"train": 360, "valid": 120, "test": 120}
 
 
 def test_every_label_is_several_times_in_every_split(clips: list[Clip]) -> None:

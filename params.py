@@ -210,6 +210,7 @@ class Network(Section):
     info: Literal["shared", "per_label"]
     fusion: Literal["gate", "mean", "mu"]
     modality_dropout: Annotated[float, Field(ge=0, lt=1)]
+    recompute: bool
 
     @model_validator(mode="after")
     def heads_divide_width(self) -> "Network":

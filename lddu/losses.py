@@ -6,9 +6,12 @@ B clips, C labels, M modalities, z the width of the Gaussians. A label that is N
 """
 
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from lddu.model import LDDUConfig, LDDUOutput, require_known
@@ -17,6 +20,8 @@ from lddu.model import LDDUConfig, LDDUOutput, require_known
 LEAST_VARIANCE = 1e-6
 # How much log ‖σ‖ is to rise for each standard deviation of excess error that is to be expected.
 RISE = 0.1
+# Entries of the contrast's matrix of all pairs that exist at a time: on the CPU a block of them stays in the cache.
+BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class LDDULoss(nn.Module):
         all_classes = torch.cat([classes, self.queue.classes])
         anchors = len(everyone) if self.config.anchors == "batch+queue" else len(features)
         within = self.config.negatives == "label"
-        loss = supervised_contrast(everyone, all_classes, anchors, self.kinds, self.config.temperature, within)
+        fixed = len(self.queue.features)
+        loss = supervised_contrast(everyone, all_classes, anchors, self.kinds, self.config.temperature, within, fixed)
         if self.training:
             self.queue.enter(features, classes)
         return loss
@@ -179,28 +185,65 @@ def contrast_classes(targets: Tensor, present: Tensor) -> Tensor:
 
 
 def supervised_contrast(
-    features: Tensor, classes: Tensor, anchors: int, kinds: int, temperature: float, within: bool = False
+    features: Tensor, classes: Tensor, anchors: int, kinds: int, temperature: float, within: bool = False, fixed: int = 0
 ) -> Tensor:
     """Supervised contrast of the first `anchors` of some features (n, f) with all of them.
 
     Of anchor i with positives P(i), those of its class but itself, and s = f·f' over the temperature:
     -1/|P(i)| Σ_{j ∈ P(i)} [s_ij - log Σ_{k ≠ i} exp s_ik], the mean over anchors that have positives (arXiv 2004.11362).
     Classes are below `kinds`; features of class -1 are neither anchors nor compared with. `within` a label, k runs over the
-    features of i's modality and label alone, which are the classes 2n and 2n + 1.
+    features of i's modality and label alone, which are the classes 2n and 2n + 1. The last `fixed` features are constants.
     """
     with torch.autocast(features.device.type, enabled=False):  # bfloat16 would be off by 0.05 in s
-        # Positives come as sums a class, so that no second matrix of all pairs is needed.
+        # Positives come as sums a class, so that no matrix of all pairs is needed.
         member = (classes[:, None] == torch.arange(kinds, device=classes.device)).to(features.dtype)  # (n, kinds)
         first, own = features[:anchors], member[:anchors]
         positives = own @ member.sum(dim=0) - 1
         attraction = (first * (own @ (member.T @ features) - first)).sum(dim=1) / temperature / positives.clamp(min=1)
-        similarity = first @ features.T / temperature  # (anchors, n)
-        never = torch.finfo(similarity.dtype).min  # not -inf: an anchor with nothing to compare with would give NaN
-        similarity.masked_fill_(classes < 0, never).fill_diagonal_(never)
-        if within:
-            pair = classes // 2
-            similarity.masked_fill_(pair[:anchors, None] != pair, never)
-        return masked_mean(similarity.logsumexp(dim=1) - attraction, positives > 0)
+        some = (positives > 0).to(features.dtype)
+        weights = some / some.sum().clamp(min=1)
+        learned = features[: len(features) - fixed]
+        repulsion = Repulsion.apply(learned, features.detach(), classes, weights, temperature, within)
+        return repulsion - weights @ attraction
+
+
+class Repulsion(torch.autograd.Function):
+    """Σ_i w_i log Σ_{k ≠ i} exp s_ik over the anchors, the first features, in blocks: the matrix of all pairs never exists.
+
+    The gradient for those features that are `learned`, the first ones too, is taken on the way, since a block's softmax is
+    at hand then, and waits for the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, learned: Tensor, features: Tensor, classes: Tensor, weights: Tensor, temperature: float, within: bool
+    ) -> Tensor:
+        gradient = torch.zeros_like(learned) if ctx.needs_input_grad[0] else None
+        never = torch.finfo(features.dtype).min  # not -inf: an anchor with nothing to compare with would give NaN
+        absent, pair = classes < 0, classes // 2
+        total = weights.new_zeros(())
+        size = max(BLOCK // len(features), 1)
+        for start, weight in zip(count(0, size), weights.split(size), strict=False):
+            block = features[start : start + len(weight)]
+            similarity = (block @ features.T).div_(temperature).masked_fill_(absent, never)  # (block, n)
+            similarity.diagonal(start).fill_(never)
+            if within:
+                similarity.masked_fill_(pair[start : start + len(weight), None] != pair, never)
+            log_sums = similarity.logsumexp(dim=1)
+            total += weight @ log_sums
+            if gradient is not None:
+                pull = similarity.sub_(log_sums[:, None]).exp_().mul_(weight[:, None] / temperature)
+                own = gradient[start : start + len(weight)]  # shorter, or empty, where the block's features are fixed
+                own += (pull @ features)[: len(own)]
+                gradient.addmm_(pull[:, : len(learned)].T, block)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple:
+        (gradient,) = ctx.saved_tensors
+        return upstream * gradient, None, None, None, None, None
 
 
 class FeatureQueue(nn.Module):

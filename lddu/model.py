@@ -14,6 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 # As in the released extractor. It lies below float32's resolution next to any variance but zero: a constant row gives zeros.
 NORM_EPSILON = 1e-12
@@ -49,6 +50,7 @@ class LDDUConfig:
     info: str = "shared"  # one info classifier for all labels; or "per_label", each its own, as the other readings have
     fusion: str = "gate"  # p is the gate's mixture; or "mean" of the three readings; or "mu": the centre's alone
     modality_dropout: float = 0.0  # chance of each modality of each clip to be left out in training; one always stays
+    recompute: bool = True  # the layers' states are computed again in the backward pass instead of kept: no result changes
 
     def __post_init__(self) -> None:
         """ValueError for an option that is none, and for a width that its heads do not divide."""
@@ -199,8 +201,8 @@ class Layer(nn.Module):
         return self.feedforward_norm(x + self.dropout(self.narrow(functional.gelu(self.widen(x)))))
 
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        split = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # (B, L, 3, heads, d / heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)  # (B, heads, L, d / heads) each
+        parts = self.query_key_value(x).chunk(3, dim=-1)  # (B, L, d) each
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # (B, heads, L, d / heads)
         mask = mask[:, None, None, :]
         chance = self.dropout.chance if self.training else 0.0
         if chance and not x.is_cuda:  # the fused attention has torch's own dropout, see above
@@ -223,6 +225,7 @@ class Extractor(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPSILON)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.recompute = config.recompute
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=FIRST_WEIGHTS)
@@ -231,7 +234,8 @@ class Extractor(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         states = self.dropout(self.norm(self.project(self.input(x)) + self.positions(mask)))
         for layer in self.layers:
-            states = layer(states, mask)
+            again = self.training and self.recompute
+            states = checkpoint(layer, states, mask, use_reentrant=False) if again else layer(states, mask)
         return states
 
 

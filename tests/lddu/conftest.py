@@ -22,6 +22,7 @@ NETWORK = {
     "feedforward": 32,
     "dropout": 0.1,
     "modality_dropout": 0.1,
+    "recompute": True,
     "rows": "all",
 }
 TRAIN = {"epochs": 4, "batch_size": 32, "lr": 0.003, "threads": 1, "baseline": False, "averaging": 0.0, "choose": "micro_ap"}

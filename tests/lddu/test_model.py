@@ -1,7 +1,7 @@
 """What the network promises: the published sizes, masks that mean it, every subset of modalities, an exact gate."""
 
 import math
-from itertools import chain, combinations
+from itertools import chain, combinations, starmap
 
 import pytest
 import torch
@@ -220,6 +220,29 @@ def test_modality_dropout_takes_about_the_share_that_it_says() -> None:
     kept = small(modality_dropout=0.2).train().drop_modalities(masks)
     for mask in kept.values():
         assert 0.77 < mask.float().mean() < 0.84
+
+
+def test_layers_that_are_computed_again_leave_the_same_gradients_and_keep_less() -> None:
+    """Dropout too repeats itself in the second computation."""
+    features, masks, _ = random_batch(8, ROWS, seed=6)
+    found = []
+    for recompute in (False, True):
+        model = small(recompute=recompute, dropout=0.5).train()
+        kept = []
+
+        def keep(x: Tensor, kept: list[int] = kept) -> Tensor:
+            kept.append(x.numel())
+            return x
+
+        torch.manual_seed(3)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            output = model(features, masks)
+        output.log_probs.sum().backward()
+        found.append((output.log_probs, [parameter.grad for parameter in model.extractor.parameters()], sum(kept)))
+    (probs, gradients, size), (their_probs, their_gradients, their_size) = found
+    assert torch.equal(probs, their_probs)
+    assert all(starmap(torch.equal, zip(gradients, their_gradients, strict=True)))
+    assert their_size < 0.7 * size
 
 
 @settings(max_examples=50)

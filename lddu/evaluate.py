@@ -28,8 +28,10 @@ PREDICTIONS = Path("data/predictions")
 PLOTS = Path("data/plots")
 SCORED = ("train", "valid", "test")
 BATCH = 64
-# Scores of a baseline that stand beside the network's, and of which several seeds have a mean and a deviation.
-BESIDE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier")
+# Scores of a baseline that stand beside the network's.
+BESIDE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce")
+# Of these several seeds have a mean and a deviation.
+SEEDED = (*BESIDE, "uncertainty", "error_spearman", "risk_coverage", "noise")
 # The splits on which σ is tried with noise, and subsets of the modalities.
 TRIED = ("valid", "test")
 # The same network with μ alone, as the stage train names it.
@@ -39,6 +41,8 @@ DIGITS = 6
 
 # From truth and probabilities (N, C), the thresholds (C,).
 Chooser = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# From a network, the name of a split, what was said of it and the thresholds, every score of its σ there.
+SigmaScores = Callable[[LDDU, str, "Scored", np.ndarray], dict]
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
 
 
 def beside(scores: dict) -> dict:
-    return {key: scores[key] for key in (*BESIDE, "bce")}
+    return {key: scores[key] for key in BESIDE}
 
 
 def baseline_scores(parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser) -> dict[str, dict]:
@@ -112,9 +116,15 @@ def baseline_scores(parts: dict[str, Scored], splits: dict[str, Split], prior: n
 
 
 def other_networks(
-    splits: dict[str, Split], clips: dict[str, Clips], choose: Chooser, bins: int, accelerator: Accelerator, bar: tqdm
+    splits: dict[str, Split],
+    clips: dict[str, Clips],
+    choose: Chooser,
+    bins: int,
+    of_sigma: SigmaScores,
+    accelerator: Accelerator,
+    bar: tqdm,
 ) -> dict[str, dict[str, dict]]:
-    """For each further network that train left, and each split: its scores at its own threshold from valid."""
+    """For each further network that train left, and each split: its scores at its own threshold from valid, σ's too."""
     scores: dict[str, dict[str, dict]] = {}
     for folder in sorted(path.parent for path in MODEL.glob("*/config.json")):
         model, card = weights.load(folder)
@@ -125,14 +135,29 @@ def other_networks(
             name: {"threshold": float(thresholds.mean())} | beside(network_scores(part, thresholds, card.labels, bins))
             for name, part in parts.items()
         }
+        if folder.name != CENTRE:
+            for name, part in parts.items():
+                scores[folder.name][name] |= of_sigma(model, name, part, thresholds)
     return scores
 
 
 def over_seeds(scores: list[dict]) -> dict:
     """Mean and standard deviation of the scores of networks of several seeds."""
-    columns = {key: np.array([one[key] for one in scores]) for key in beside(scores[0])}
-    summary: dict = {key: {"mean": float(x.mean()), "deviation": float(x.std(ddof=1))} for key, x in columns.items()}
-    return {"networks": len(scores)} | summary
+    return {"networks": len(scores)} | spread([{key: one[key] for key in SEEDED if key in one} for one in scores])
+
+
+def spread(trees: list[dict]) -> dict:
+    """Mean and standard deviation of each number of some trees of one form; counts, which are whole, stay as they are."""
+    found: dict = {}
+    for key, first in trees[0].items():
+        values = [tree[key] for tree in trees]
+        if isinstance(first, dict):
+            found[key] = spread(values)
+        elif isinstance(first, float):
+            found[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+        else:
+            found[key] = first
+    return found
 
 
 def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: np.ndarray, accelerator: Accelerator) -> dict:
@@ -256,31 +281,38 @@ def evaluate(parameters: params.Params) -> None:
     def choose(true: np.ndarray, probs: np.ndarray) -> np.ndarray:
         return metrics.best_thresholds(true, probs, settings.threshold_step, settings.threshold == "per_label")
 
+    def of_sigma(model: LDDU, name: str, part: Scored, thresholds: np.ndarray) -> dict:
+        probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
+        found = {
+            "uncertainty": uncertainty_scores(part, noise[name]),
+            "error_spearman": uncertainty.error_spearman(part.true, probs, log_sigma),
+            "risk_coverage": uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma),
+        }
+        if name in TRIED:
+            known = parameters.train.loss.noise if parameters.train.loss.ordinality else []
+            found["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, known, accelerator)
+        return found
+
     with tqdm(total=networks * sum(map(len, clips.values())), desc="evaluate", unit="clip") as bar:
         found = predict_splits(model, clips, accelerator, bar)
         parts = {name: scored(splits[name], found[name]) for name in SCORED if bool(splits[name].complete.any())}
+        noise = {name: read_noise(Path(parameters.tensors), part.clip_ids) for name, part in parts.items()}
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
-        others = other_networks(splits, clips, choose, settings.bins, accelerator, bar)
+        others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
     of_baselines = baseline_scores(parts, splits, np.array(card.prior), choose)
-    noise = {name: read_noise(Path(parameters.tensors), part.clip_ids) for name, part in parts.items()}
     scores: dict[str, dict] = {}
     for name, part in parts.items():
-        probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
         scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
         if settings.threshold == "per_label":
             scores[name]["thresholds"] = dict(zip(labels, thresholds.tolist(), strict=True))
         scores[name] |= network_scores(part, thresholds, labels, settings.bins)
+        scores[name] |= of_sigma(model, name, part, thresholds)
         seeds = [scores[name], *(other[name] for network, other in others.items() if network != CENTRE)]
         if len(seeds) > 1:
             scores[name]["seeds"] = over_seeds(seeds)
         centre = {CENTRE: others[CENTRE][name]} if CENTRE in others else {}
         scores[name]["baselines"] = of_baselines[name] | centre
-        scores[name]["uncertainty"] = uncertainty_scores(part, noise[name])
-        scores[name]["error_spearman"] = uncertainty.error_spearman(part.true, probs, log_sigma)
-        scores[name]["risk_coverage"] = uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma)
         if name in TRIED:
-            known = parameters.train.loss.noise if parameters.train.loss.ordinality else []
-            scores[name]["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, known, accelerator)
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
     shown = "test" if "test" in parts else "valid"
     if (MODEL / "epochs").is_dir():

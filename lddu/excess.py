@@ -4,9 +4,10 @@ It is what σ can learn of noise without being told: where a modality is noisy, 
 labels' means, whatever the labels are. The plain error will not do, since it is small wherever a label is rare and large
 wherever one is there. Nor will errors on clips that were learned from: those vanish. So presence is regressed on a modality's
 mean row by ridge regression, and each clip of the training split is left out in turn, which has a closed form.
-"""
 
-from dataclasses import dataclass
+Most of a single clip's excess error is chance, and a network learns it by heart. So σ is taught what is to be expected of the
+clip's features: partial least squares with one component, whose direction is the covariance of the features with the error.
+"""
 
 import numpy as np
 import torch
@@ -19,47 +20,14 @@ from lddu.tensors import Split, pooled
 PENALTIES = tuple(10 ** (n / 2) for n in range(13))
 # Fewer clips than this have no excess errors worth the name.
 FEWEST = 8
-
-
-@dataclass(frozen=True)
-class Ridge:
-    """Presence of C labels regressed on D features, from n clips."""
-
-    mean: np.ndarray  # (D,) of the features
-    deviation: np.ndarray  # (D,)
-    prior: np.ndarray  # (C,) mean presence
-    weights: np.ndarray  # (D, C)
-    left_out: np.ndarray  # (n, C) excess errors of the clips themselves, each left out
-
-    @classmethod
-    def fit(cls, features: np.ndarray, present: np.ndarray) -> "Ridge":
-        """Of features (n, D) and presence (n, C); leaving out i multiplies its residual by 1 / (1 - leverage of i)."""
-        clips = len(features)
-        mean, deviation, prior = features.mean(axis=0), features.std(axis=0), present.mean(axis=0)
-        deviation[deviation <= 1e-6 * deviation.max()] = np.inf  # constant but for rounding
-        left, spread, right = np.linalg.svd((features - mean) / deviation, full_matrices=False)
-        centred = present - prior
-        along = left.T @ centred
-        best: tuple[float, np.ndarray, float] = (np.inf, centred, 0.0)
-        for penalty in PENALTIES:
-            shrink = spread**2 / (spread**2 + penalty)
-            leverage = (left**2 * shrink).sum(axis=1) + 1 / clips
-            residuals = (centred - (left * shrink) @ along) / (1 - leverage)[:, None]
-            best = min(best, (float((residuals**2).mean()), residuals, penalty), key=lambda tried: tried[0])
-        _, residuals, penalty = best
-        weights = right.T @ ((spread / (spread**2 + penalty))[:, None] * along)
-        return cls(mean, deviation, prior, weights, residuals**2 - (centred * clips / (clips - 1)) ** 2)
-
-    def excess(self, features: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """Squared error less that of the prior, (n, C), of clips that it did not learn from."""
-        centred = present - self.prior
-        return (centred - (features - self.mean) / self.deviation @ self.weights) ** 2 - centred**2
+# A feature, or a score, whose deviation is below this share of the largest is constant but for rounding.
+CONSTANT = 1e-6
 
 
 def excess_errors(train: Split, valid: Split) -> tuple[Tensor, Tensor]:
-    """(N, M, C) float32 for either split: excess errors less their mean over train, in deviations, label by label.
+    """(N, M, C) float32 for either split: excess errors to be expected, in deviations over train, label by label.
 
-    NaN where the modality is absent or the label unknown, and throughout where too few clips could teach the regression.
+    NaN where the modality is absent, and throughout where too few clips could teach the regressions.
     """
     found = []
     with threadpool_limits(1):  # sums repeat whatever the number of cores
@@ -69,18 +37,35 @@ def excess_errors(train: Split, valid: Split) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(of_train), torch.from_numpy(of_valid)
 
 
-def _of_modality(m: str, train: Split, valid: Split) -> tuple[np.ndarray, np.ndarray]:
-    features, presence = {}, {}
-    for split in (train, valid):
-        features[split.name] = pooled(split, [m])
-        presence[split.name] = (split.labels > 0).double().masked_fill(split.labels.isnan(), torch.nan).numpy()
+def _of_modality(m: str, train: Split, valid: Split) -> list[np.ndarray]:
     learned = (train.masks[m].any(dim=1) & train.complete).numpy()
     if learned.sum() < FEWEST:
-        return np.full(presence[train.name].shape, np.nan), np.full(presence[valid.name].shape, np.nan)
-    ridge = Ridge.fit(features[train.name][learned], presence[train.name][learned])
-    of_train = ridge.excess(features[train.name], presence[train.name])
-    of_train[learned] = ridge.left_out
-    mean, deviation = ridge.left_out.mean(axis=0), ridge.left_out.std(axis=0)
-    deviation[deviation == 0] = 1.0
-    of_valid = ridge.excess(features[valid.name], presence[valid.name])
-    return (of_train - mean) / deviation, (of_valid - mean) / deviation
+        return [np.full(split.labels.shape, np.nan) for split in (train, valid)]
+    features = [pooled(split, [m]) for split in (train, valid)]
+    mean, deviation = features[0][learned].mean(axis=0), features[0][learned].std(axis=0)
+    deviation[deviation <= CONSTANT * deviation.max()] = np.inf
+    standard = [(x - mean) / deviation for x in features]
+    known = standard[0][learned]
+    expected = [x @ known.T @ left_out(known, (train.labels > 0).double().numpy()[learned]) for x in standard]
+    scale = expected[0][learned].std(axis=0)
+    scale[scale <= CONSTANT * scale.max()] = np.inf
+    return [x / scale for x in expected]
+
+
+def left_out(features: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """(n, C): by how much the squared error of a ridge regression of presence (n, C) on features (n, D), whose mean is 0, is
+    above that of the mean presence; for each clip, of the other clips' regression and mean.
+
+    Leaving out i multiplies its residual by 1 / (1 - leverage of i).
+    """
+    clips = len(features)
+    left, spread, _ = np.linalg.svd(features, full_matrices=False)
+    centred = present - present.mean(axis=0)
+    along = left.T @ centred
+    tried = []
+    for penalty in PENALTIES:
+        shrink = spread**2 / (spread**2 + penalty)
+        leverage = (left**2 * shrink).sum(axis=1) + 1 / clips
+        tried.append((centred - (left * shrink) @ along) / (1 - leverage)[:, None])
+    residuals = min(tried, key=lambda residuals: float((residuals**2).mean()))
+    return residuals**2 - (centred * clips / (clips - 1)) ** 2

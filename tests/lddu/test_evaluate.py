@@ -4,6 +4,8 @@ import csv
 import json
 import math
 from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +139,13 @@ def test_further_seeds_and_the_network_without_sigma_stand_beside(parameters: Pa
     assert found["seeds"]["networks"] == 2
     train(parameters(seed=43, epochs=3))
     evaluate.evaluate(parameters())
-    both = [found["micro_f1"], scores("test")["micro_f1"]]
-    assert found["seeds"]["micro_f1"]["mean"] == pytest.approx(np.mean(both), abs=1e-5)
-    assert found["seeds"]["micro_f1"]["deviation"] == pytest.approx(np.std(both, ddof=1), abs=1e-5)
+    other = scores("test")
+    for place in (["micro_f1"], ["noise", "text", "dropped", "spearman"], ["uncertainty", "text", "error_spearman"]):
+        mean_and_deviation, *both = (reduce(getitem, place, tree) for tree in (found["seeds"], found, other))
+        assert both[0] != both[1]
+        assert mean_and_deviation["mean"] == pytest.approx(np.mean(both), abs=1e-5)
+        assert mean_and_deviation["deviation"] == pytest.approx(np.std(both, ddof=1), abs=1e-5)
+    assert found["seeds"]["noise"]["text"]["dropped"]["in_training"] == 0
 
 
 def test_the_authors_protocol_stands_beside_and_never_instead(parameters: Parameters) -> None:

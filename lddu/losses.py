@@ -20,8 +20,8 @@ from lddu.model import LDDUConfig, LDDUOutput, require_known
 LEAST_VARIANCE = 1e-6
 # How much log ‖σ‖ is to rise for each standard deviation of excess error that is to be expected.
 RISE = 0.1
-# Entries of the contrast's matrix of all pairs that exist at a time: on the CPU a block of them stays in the cache.
-BLOCK = 2**20
+# Entries of the contrast's matrix of all pairs that exist at a time: a block that stays in a CPU's cache, or fills a GPU.
+BLOCK, BLOCK_ON_GPU = 2**20, 2**26
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class Repulsion(torch.autograd.Function):
         never = torch.finfo(features.dtype).min  # not -inf: an anchor with nothing to compare with would give NaN
         absent, pair = classes < 0, classes // 2
         total = weights.new_zeros(())
-        size = max(BLOCK // len(features), 1)
+        size = max((BLOCK_ON_GPU if features.is_cuda else BLOCK) // len(features), 1)
         for start, weight in zip(count(0, size), weights.split(size), strict=False):
             block = features[start : start + len(weight)]
             similarity = (block @ features.T).div_(temperature).masked_fill_(absent, never)  # (block, n)

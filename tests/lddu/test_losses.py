@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from small_corpus import DIMS, LABELS, ROWS, random_batch
 from torch import Tensor
 
+from lddu import losses
 from lddu.losses import (
     LEAST_VARIANCE,
     RISE,
@@ -83,22 +85,36 @@ def random_output(clips: int, seed: int, noised: str = "") -> tuple[LDDUOutput, 
 
 
 @settings(max_examples=40, deadline=None)
-@given(anchors=st.integers(1, 14), bank=st.integers(0, 10), seed=st.integers(0, 10**6), within=st.booleans())
-def test_the_contrast_is_its_formula(anchors: int, bank: int, seed: int, within: bool) -> None:
+@given(
+    anchors=st.integers(1, 14),
+    bank=st.integers(0, 10),
+    seed=st.integers(0, 10**6),
+    within=st.booleans(),
+    block=st.sampled_from([1, 60, 2**20]),
+)
+def test_the_contrast_is_its_formula(anchors: int, bank: int, seed: int, within: bool, block: int) -> None:
+    """However many anchors of the matrix of all pairs exist at a time: one, a few, or all."""
     features, classes = random_features(anchors + bank, seed)
     expected = slow_contrast(features, classes.tolist(), anchors, TEMPERATURE, within)
-    found = supervised_contrast(features, classes, anchors, 4, TEMPERATURE, within)
+    with patch.object(losses, "BLOCK", block):
+        found = supervised_contrast(features, classes, anchors, 4, TEMPERATURE, within)
+        low = supervised_contrast(features.float(), classes, anchors, 4, TEMPERATURE, within)
     assert float(found) == pytest.approx(expected, abs=1e-9)
-    low = supervised_contrast(features.float(), classes, anchors, 4, TEMPERATURE, within)
     assert float(low) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_contrast_has_right_gradients() -> None:
+@pytest.mark.parametrize("block", [1, 60, 2**20])
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize(("anchors", "fixed"), [(9, 0), (9, 6), (15, 6)])  # as with a queue of anchors too, the last
+def test_the_contrast_has_right_gradients(anchors: int, fixed: int, within: bool, block: int) -> None:
     features, classes = random_features(15, seed=3)
-    for within in (False, True):
-        assert torch.autograd.gradcheck(
-            lambda x, within=within: supervised_contrast(x, classes, 9, 4, 0.5, within), features.requires_grad_()
-        )
+    learned, constant = features[: 15 - fixed].requires_grad_(), features[15 - fixed :].detach()
+
+    def contrast(x: Tensor) -> Tensor:
+        return supervised_contrast(torch.cat([x, constant]), classes, anchors, 4, 0.5, within, fixed)
+
+    with patch.object(losses, "BLOCK", block):
+        assert torch.autograd.gradcheck(contrast, learned)
 
 
 def test_autocast_leaves_the_contrast_as_exact_as_it_is() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 import av
 import ffmpeg
@@ -48,12 +48,10 @@ SOUNDS = {"aac", "mp3"}
 # Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 HDR = {16: "smpte2084", 18: "arib-std-b67"}
 
-GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # signals that ask a process to end
-INTERRUPTED = 255  # ffmpeg's status where one of them does; also where the system does not permit something
+# Signals that ask a process to end. At some moments ffmpeg then ends with status 0, having written a part or nothing.
+GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 SIGNS = re.compile(  # what is counted in the lines that it writes
-    "(?P<unopened>Error opening input)"  # with a status of 0, where one of these signals comes while it opens its input
-    "|(?P<forbidden>Operation not permitted)"
-    r"|^\[(?:out#|[av]ost#).*: (?P<full>No space left on device|Disk quota exceeded)$"  # of what writes, never of a medium
+    r"^\[(?:out#|[av]ost#).*: (?P<full>No space left on device|Disk quota exceeded)$"  # of what writes, never of a medium
     r"|(?P<starved>(?i:cannot|could not|unable to|failed to) allocate|(?i:out of memory)|pthread_create\(\) failed)"
     r"|(?P<unbuffered>\bget_buffer\(\) failed)"  # for want of memory, unless the line before says why
     "|(?P<misshapen>image parameters invalid|exceeds max_samples)"
@@ -333,10 +331,7 @@ class _Ended:
     def killed(self, decoder: params.Decoder) -> bool:
         """Whether it was ended by something else than itself and its limits, as when the machine is out of memory."""
         limit = 0.9 * decoder.max_seconds  # the kernel counts somewhat differently
-        by_force = self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
-        gently = self.status == INTERRUPTED and not self.signs["forbidden"]
-        early = self.status == 0 and self.signs["unopened"] > 0
-        return by_force or gently or early or -self.status in GENTLE
+        return self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
 
 
 def _run(command: list[str], decoder: params.Decoder) -> _Ended:
@@ -346,7 +341,7 @@ def _run(command: list[str], decoder: params.Decoder) -> _Ended:
         late.set()
         process.kill()
 
-    with TemporaryFile() as errors, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
+    with TemporaryFile() as errors, _started(command, errors) as process:
         # A decoder that waits, rather than works, is given the same time again.
         timer = threading.Timer(2 * decoder.max_seconds, stop, [process])
         timer.daemon = True
@@ -363,6 +358,15 @@ def _run(command: list[str], decoder: params.Decoder) -> _Ended:
         errors.seek(0)
         signs, cause = _read(line.decode(errors="replace") for line in errors)
     return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), signs, cause)
+
+
+def _started(command: list[str], errors: IO) -> subprocess.Popen:
+    """A decoder that only its limits, and SIGKILL, end before it is done: it inherits that gentler signals wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GENTLE)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def limits(decoder: params.Decoder) -> dict[str, int]:
@@ -390,8 +394,6 @@ def _read(lines: Iterable[str]) -> tuple[Counter[str], str]:
     for line in lines:
         if CONTEXT.match(line):  # others may hold the medium's name
             signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
-        elif line.startswith("Error opening input"):
-            signs["unopened"] += 1
         ranked = _ranked(line)
         best = min(best or ranked, ranked)
     return signs, best[1] if best else ""

@@ -54,7 +54,7 @@ def test_the_commands_of_the_readme_work(sample_run: Workspace) -> None:
     for plot in ("Cross-entropy by epoch", "Micro F1 by epoch", "precision_recall", "confusion", "calibration"):
         assert plot in page
     assert "evaluate" in sample_run.program("dvc", "dag")
-    sample_run.set(**{"train.lr": 0.0005})
+    sample_run.set(**{"train.lr": RATE / 2})
     assert "train.lr" in sample_run.program("dvc", "params", "diff")
     sample_run.set(**{"train.lr": RATE})
 
@@ -68,7 +68,7 @@ def test_nothing_that_git_would_have_to_keep_is_left_over(sample_run: Workspace)
 
 @pytest.mark.slow
 def test_a_parameter_of_training_runs_training_and_what_follows_alone(sample_run: Workspace) -> None:
-    sample_run.set(**{"train.lr": 0.0005})
+    sample_run.set(**{"train.lr": RATE / 2})
     assert ran(sample_run.program("dvc", "repro")) == ["train", "evaluate", "predictor", "report"]
     assert "metrics/test.json" in sample_run.program("dvc", "metrics", "diff", "--all")
     sample_run.set(**{"train.lr": RATE})

@@ -483,9 +483,15 @@ def test_other_limits_try_what_was_stopped_again_and_keep_what_was_finished(
     assert stage(**{"decoder.max_output": 1}) == "audio: 2 clips, 0 computed, 2 reused, 0 refused\n"
 
 
-@pytest.mark.parametrize(("times", "expected"), [(1, (20, None)), (9, (Code.WORKER_DIED, None))])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_decoder_that_something_kills_is_tried_once_more(
+@pytest.mark.parametrize(
+    ("number", "times", "expected"),
+    [
+        (signal.SIGKILL, 1, (20, None)),
+        (signal.SIGKILL, 9, (Code.WORKER_DIED, None)),
+        *((number, 1, (20, None)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) for _ in range(3)),
+    ],
+)
+def test_a_decoder_that_something_kills_is_tried_once_more_and_none_ends_before_it_is_done(
     good: Path, tmp_path: Path, times: int, expected: Outcome, number: int
 ) -> None:
     ffmpeg("-i", good / "good.mp4", "-an", "-vf", "scale=1280:720", *X264, tmp_path / "a.mp4")

@@ -33,5 +33,6 @@ def accelerator(device: str, threads: int, precision: str = "float32") -> Accele
     os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate would make it 1 where there are several processes
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice: a sixth of a step's time
+    # That alone would write every new tensor twice, which is a sixth of a step's time where the processor is busy.
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision={"float32": "no", "bfloat16": "bf16"}[precision])

@@ -5,8 +5,9 @@ The threshold, one for all labels or one a label, is chosen on valid. Test is sc
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,28 @@ def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
         of_error, _ = metrics.rank_correlation(np.abs(part.true - part.predictions.probs).ravel(), log_sigma.ravel())
         scores[m] = {"noise_spearman": correlation, "clips": clips, "error_spearman": of_error}
     return scores
+
+
+def sigma_scores(
+    model: LDDU,
+    name: str,
+    part: Scored,
+    thresholds: np.ndarray,
+    noise: dict[str, dict[str, np.ndarray]],
+    clips: dict[str, Clips],
+    trained_on: Iterable[str],
+    accelerator: Accelerator,
+) -> dict:
+    """Every score of a network's σ on the split of that name; noise put in is tried where the split is one of TRIED."""
+    probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
+    found = {
+        "uncertainty": uncertainty_scores(part, noise[name]),
+        "error_spearman": uncertainty.error_spearman(part.true, probs, log_sigma),
+        "risk_coverage": uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma),
+    }
+    if name in TRIED:
+        found["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, trained_on, accelerator)
+    return found
 
 
 def beside(scores: dict) -> dict:
@@ -281,22 +304,12 @@ def evaluate(parameters: params.Params) -> None:
     def choose(true: np.ndarray, probs: np.ndarray) -> np.ndarray:
         return metrics.best_thresholds(true, probs, settings.threshold_step, settings.threshold == "per_label")
 
-    def of_sigma(model: LDDU, name: str, part: Scored, thresholds: np.ndarray) -> dict:
-        probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
-        found = {
-            "uncertainty": uncertainty_scores(part, noise[name]),
-            "error_spearman": uncertainty.error_spearman(part.true, probs, log_sigma),
-            "risk_coverage": uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma),
-        }
-        if name in TRIED:
-            known = parameters.train.loss.noise if parameters.train.loss.ordinality else []
-            found["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, known, accelerator)
-        return found
-
     with tqdm(total=networks * sum(map(len, clips.values())), desc="evaluate", unit="clip") as bar:
         found = predict_splits(model, clips, accelerator, bar)
         parts = {name: scored(splits[name], found[name]) for name in SCORED if bool(splits[name].complete.any())}
         noise = {name: read_noise(Path(parameters.tensors), part.clip_ids) for name, part in parts.items()}
+        trained_on = parameters.train.loss.noise if parameters.train.loss.ordinality else []
+        of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
     of_baselines = baseline_scores(parts, splits, np.array(card.prior), choose)

@@ -46,7 +46,8 @@ def _of_modality(m: str, train: Split, valid: Split) -> list[np.ndarray]:
     deviation[deviation <= CONSTANT * deviation.max()] = np.inf
     standard = [(x - mean) / deviation for x in features]
     known = standard[0][learned]
-    expected = [x @ known.T @ left_out(known, (train.labels > 0).double().numpy()[learned]) for x in standard]
+    direction = known.T @ left_out(known, (train.labels > 0).double().numpy()[learned])  # (D, C)
+    expected = [x @ direction for x in standard]
     scale = expected[0][learned].std(axis=0)
     scale[scale <= CONSTANT * scale.max()] = np.inf
     return [x / scale for x in expected]

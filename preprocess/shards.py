@@ -16,6 +16,7 @@ from configparser import ConfigParser
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,8 +84,8 @@ def _link(source: Path, target: Path) -> bool:
 def _copy(entry: Path, target: zipfile.ZipFile, clip_id: str) -> str:
     """Copy the members of an entry, each named after the clip; the digest of their content."""
     with zipfile.ZipFile(entry) as source:
-        for name in sorted(source.namelist()):
-            store.append(target, f"{clip_id}.{name}", source.open(name))
+        for member in sorted(source.infolist(), key=attrgetter("filename")):
+            store.append(target, f"{clip_id}.{member.filename}", source.open(member), member.file_size)
         return source.comment.decode()
 
 

@@ -109,7 +109,7 @@ class Store:
         unfinished = files.with_suffix(".zip")
         with zipfile.ZipFile(unfinished, "w") as archive:
             for member in sorted(files.iterdir()):
-                append(archive, member.name, member.open("rb"))
+                append(archive, member.name, member.open("rb"), member.stat().st_size)
         with zipfile.ZipFile(unfinished, "a") as archive:
             archive.comment = content_digest(archive).encode()
         with unfinished.open("rb") as file:
@@ -117,9 +117,14 @@ class Store:
         unfinished.replace(path)
 
 
-def append(archive: zipfile.ZipFile, name: str, stream: IO[bytes]) -> None:
-    """Add a member whose bytes in the archive depend on nothing but its name and content."""
-    with stream, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+def append(archive: zipfile.ZipFile, name: str, stream: IO[bytes], size: int) -> None:
+    """Add a member whose bytes in the archive depend on nothing but its name and content.
+
+    It is told its size, so that only one of gigabytes has the large form, which Pythons write differently.
+    """
+    told = zipfile.ZipInfo(name)
+    told.file_size = size
+    with stream, archive.open(told, "w") as member:
         shutil.copyfileobj(stream, member, BLOCK)
 
 

@@ -81,7 +81,7 @@ def step_case(device: str, threads: int, precision: str, repeats: int, batch_siz
     accelerator = accelerator_on(device, threads, precision)
     model = LDDU(LDDUConfig()).to(accelerator.device)
     losses = LDDULoss(model.config, LossConfig(queue=queue, **loss)).to(accelerator.device)
-    optimizer = torch.optim.AdamW(decay_groups(torch.nn.ModuleList([model, losses]), 0.01))
+    optimizer = torch.optim.AdamW(decay_groups(torch.nn.ModuleList([model, losses]), 0.01), fused=True)
     batch = clips(batch_size, accelerator.device)
     noised: dict[str, Noise] = {"text": fade} if losses.config.ordinality else {}
     if queue and losses.config.contrast:  # a full queue, as in all steps but the first

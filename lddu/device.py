@@ -32,7 +32,7 @@ def accelerator(device: str, threads: int, precision: str = "float32") -> Accele
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with a fixed workspace
     os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate would make it 1 where there are several processes
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would not repeat
     # That alone would write every new tensor twice, which is a sixth of a step's time where the processor is busy.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision={"float32": "no", "bfloat16": "bf16"}[precision])

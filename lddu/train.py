@@ -99,7 +99,8 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
     model.to(device)
     told = settings.loss.model_dump(exclude={"noise", "noised"})
     loss = LDDULoss(network, LossConfig(**told)).to(device)
-    optimizer = torch.optim.AdamW(decay_groups(nn.ModuleList([model, loss]), settings.weight_decay), lr=settings.lr)
+    groups = decay_groups(nn.ModuleList([model, loss]), settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
     averaged = None
     if settings.averaging:
         averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))

@@ -5,6 +5,7 @@ epochs: what it learns of the emotions is then in the states that encode_text ta
 """
 
 import math
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,9 @@ class Classifier(nn.Module):
 
 def tune(encoder: PreTrainedModel, ids: list[list[int]], targets: Tensor, settings: params.TuneText, device: str) -> None:
     """Train the encoder in place."""
+    if torch.device(device).type == "cuda":  # on the CPU these sums repeat by themselves
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
     model = Classifier(encoder, targets.shape[1], settings.dropout).to(device).train()
     groups = [{"params": encoder.parameters(), "lr": settings.lr}, {"params": model.head.parameters(), "lr": CLASSIFIER_LR}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,14 +24,40 @@ def test_every_text_is_in_one_batch_among_its_like(lengths: list[int], size: int
     assert found == list(tuning.batches(lengths, size, seed))
 
 
-def test_the_encoder_learns_what_the_labels_say() -> None:
-    """Texts of random tokens; a label is there where one token is. Only the encoder can tell, the mean hardly can."""
+def example() -> tuple[BertModel, list[list[int]], torch.Tensor]:
+    """A small encoder and texts of random tokens; a label is there where one of three tokens is."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     encoder = BertModel(BertConfig(vocab_size=30, **sizes))
     ids = [torch.randint(2, 30, (n,)).tolist() for n in torch.randint(3, 12, (200,)).tolist()]
-    targets = torch.tensor([[float(5 in text or 6 in text or 7 in text)] for text in ids])
-    settings = params.TuneText(epochs=20, lr=0.003, batch_size=16, dropout=0.1, threads=1, seed=1)
+    return encoder, ids, torch.tensor([[float(5 in text or 6 in text or 7 in text)] for text in ids])
+
+
+def settings_of(epochs: int) -> params.TuneText:
+    return params.TuneText(epochs=epochs, lr=0.003, batch_size=16, dropout=0.1, threads=1, seed=1)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+        ),
+    ],
+)
+def test_tuning_repeats(device: str) -> None:
+    found = []
+    for _ in range(2):
+        encoder, ids, targets = example()
+        tuning.tune(encoder, ids, targets, settings_of(2), device)
+        found.append(encoder.state_dict())
+    assert all(torch.equal(x, found[1][name]) for name, x in found[0].items())
+
+
+def test_the_encoder_learns_what_the_labels_say() -> None:
+    """Only the encoder can tell where a label is, the mean hardly can."""
+    encoder, ids, targets = example()
     before = {name: x.clone() for name, x in encoder.state_dict().items()}
     apart = []
     for _ in range(2):
@@ -38,7 +65,7 @@ def test_the_encoder_learns_what_the_labels_say() -> None:
             states = torch.stack([encoder.eval()(torch.tensor([text])).last_hidden_state[0].mean(dim=0) for text in ids])
         there = targets[:, 0] == 1
         apart.append(float((states[there].mean(dim=0) - states[~there].mean(dim=0)).norm() / states.std(dim=0).norm()))
-        tuning.tune(encoder, ids, targets, settings, "cpu")
+        tuning.tune(encoder, ids, targets, settings_of(20), "cpu")
     assert apart[1] > apart[0] + 0.5
     assert any(not torch.equal(x, before[name]) for name, x in encoder.state_dict().items())
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import params
 from preprocess import faces, film, media, sound, states, words
+from sample import voice
+from sample.speaker import Voice
 from tests.conftest import STAGES, Workspace
 
 WALL = ["-f", "lavfi", "-i", "testsrc=s=320x240:d=3"]
@@ -373,6 +376,26 @@ def test_a_corpus_of_text_alone_reaches_tensors_without_the_other_modalities(mak
     assert {name for name in MODALITIES if name in found} == {"text"}
     assert found["text"].shape == (1, 3, 384)
     assert set(load_file(made.folder / "data/tensors/statistics.safetensors")) == {"text_mean", "text_deviation"}
+
+
+def test_speech_in_another_language_is_heard_as_something_and_keeps_its_own_text(
+    make_workspace: Callable[..., Workspace],
+) -> None:
+    """Spanish words; the recogniser and the aligner that come with the project know English."""
+    made = make_workspace(**{"corpus.root": "films", "corpus.labels": ["happy"]})
+    (made.folder / "films").mkdir()
+    text = "Buenos dias senor, como esta usted esta manana."
+    spoken = voice.say(text, Voice(pitch=1, range=1, tract=1, speed=1, tilt=0, level=-6, breath=0), np.random.default_rng(0))
+    soundfile.write(made.folder / "films/spoken.wav", spoken.wave, voice.RATE)
+    table = f'clip_id,media,text,split,happy\ngiven,spoken.wav,"{text}",train,1\nheard,spoken.wav,,train,0\n'
+    (made.folder / "films/clips.csv").write_text(table, encoding="utf-8")
+    made.stages("manifest", "audio", "transcripts")
+    found = {clip_id: words.read(made.shards("transcripts"), clip_id) for clip_id in ("given", "heard")}
+    assert [word.word for word in found["given"].words] == text.split()
+    assert found["heard"].words
+    assert found["heard"].transcribed
+    for transcript in found.values():
+        assert all(0 <= word.start <= word.end <= spoken.duration + 0.1 for word in transcript.words)
 
 
 def test_a_wrong_table_stops_before_any_work_and_without_a_traceback(make_workspace: Callable[..., Workspace]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
 from preprocess.shards import Shards
@@ -19,6 +20,8 @@ from preprocess.shards import Shards
 ROOT = Path(__file__).resolve().parent.parent
 ENCODERS = ["tune_text", "encode_text", "encode_audio", "encode_vision"]
 STAGES = ["manifest", "frames", "audio", "faces", "transcripts", *ENCODERS, "align"]
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]  # for what has to hold on both
 
 
 def set_params(path: Path, **values: object) -> None:

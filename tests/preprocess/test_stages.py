@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -18,7 +17,7 @@ import params
 from preprocess import faces, film, media, sound, states, words
 from sample import voice
 from sample.speaker import Voice
-from tests.conftest import STAGES, Workspace
+from tests.conftest import DEVICES, STAGES, Workspace
 
 WALL = ["-f", "lavfi", "-i", "testsrc=s=320x240:d=3"]
 MODALITIES = {"text": 384, "audio": 384, "vision": 58}
@@ -165,15 +164,7 @@ def test_neither_workers_nor_order_nor_an_empty_store_change_a_byte(sample_run: 
     sample_run.set(**{"run.workers": 0, "run.store": ".store"})
 
 
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        pytest.param(
-            "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
-        ),
-    ],
-)
+@pytest.mark.parametrize("device", DEVICES)
 def test_clips_in_batches_have_the_states_of_single_ones(
     sample_run: Workspace, make_workspace: Callable[..., Workspace], device: str
 ) -> None:

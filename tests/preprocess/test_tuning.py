@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel
 
 import params
 from preprocess import tuning
-from tests.conftest import Workspace
+from tests.conftest import DEVICES, Workspace
 
 
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=300), size=st.integers(1, 9), seed=st.integers(0, 99))
@@ -37,15 +37,7 @@ def settings_of(epochs: int) -> params.TuneText:
     return params.TuneText(epochs=epochs, lr=0.003, batch_size=16, dropout=0.1, threads=1, seed=1)
 
 
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        pytest.param(
-            "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
-        ),
-    ],
-)
+@pytest.mark.parametrize("device", DEVICES)
 def test_tuning_repeats(device: str) -> None:
     found = []
     for _ in range(2):

@@ -6,7 +6,7 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.utils import strictyaml
 
-LOCKS = ("dvc.lock", "sample/dvc.lock", "preprocess/corpora/dvc.lock")
+LOCKS = ("dvc.lock", "sample/dvc.lock", "preprocess/packs/dvc.lock")
 CONFLICT = b"<<<<<<< "  # git's, which its user has to resolve
 
 

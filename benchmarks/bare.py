@@ -17,9 +17,11 @@ import numpy as np
 
 import params
 from params import Params
-from preprocess import clips, sound, words
+from preprocess import clips
 from preprocess.clips import Medium
-from preprocess.shards import Shards
+from preprocess.media import sound
+from preprocess.speech import words
+from preprocess.store.shards import Shards
 
 Work = Callable[[], object]
 DATA = Path("data")
@@ -68,8 +70,9 @@ def faces(medium: Medium, settings: Params) -> Work:
     """One landmarker on every frame."""
     import mediapipe as mp
 
-    from preprocess import film, landmarks
-    from preprocess.faces import MODEL
+    from preprocess.face import landmarks
+    from preprocess.media import film
+    from preprocess.stages.faces import MODEL
 
     with Shards(DATA / "frames").open(medium.clip_id, film.FILE) as stream:
         seen = [(round(seconds * 1000), np.ascontiguousarray(picture)) for seconds, picture in film.read(stream)]
@@ -84,8 +87,8 @@ def faces(medium: Medium, settings: Params) -> Work:
 
 def transcripts(medium: Medium, settings: Params) -> Work:
     """The recogniser where the text is unknown, and the aligner."""
-    from preprocess import transcripts as stage
-    from preprocess import whisper
+    from preprocess.encoders import whisper
+    from preprocess.stages import transcripts as stage
 
     wave, known = sound.wave(Shards(DATA / "audio"), medium.clip_id), bool(clips.read_texts()[medium.clip_id])
     said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
@@ -100,24 +103,25 @@ def transcripts(medium: Medium, settings: Params) -> Work:
 
 
 def encode_text(medium: Medium, settings: Params) -> Work:
-    from preprocess import text_encoder
-    from preprocess.encode_text import MODEL
+    from preprocess.encoders import text_encoder
+    from preprocess.stages.encode_text import MODEL
 
     said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
     return lambda: list(text_encoder.encode([said], MODEL, "cpu", settings.encode.text))
 
 
 def encode_audio(medium: Medium, settings: Params) -> Work:
-    from preprocess import sound_encoder
-    from preprocess.encode_audio import MODEL
+    from preprocess.encoders import sound_encoder
+    from preprocess.stages.encode_audio import MODEL
 
     wave = sound.wave(Shards(DATA / "audio"), medium.clip_id)
     return lambda: list(sound_encoder.encode([wave], MODEL, "cpu", settings.encode.audio))
 
 
 def encode_vision(medium: Medium, settings: Params) -> Work:
-    from preprocess import encode_vision as stage
-    from preprocess import faces, film
+    from preprocess.media import film
+    from preprocess.stages import encode_vision as stage
+    from preprocess.stages import faces
 
     tracks = Shards(DATA / "faces")
     track = faces.read(tracks, medium.clip_id)

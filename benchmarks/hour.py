@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 import params
 from benchmarks import processes
 from benchmarks.records import Record
-from preprocess import media
+from preprocess.media import decoder as media
 
 STAGES = ["manifest", "frames", "audio", "faces", "transcripts"]
 STAGES += ["tune_text", "encode_text", "encode_audio", "encode_vision", "align"]

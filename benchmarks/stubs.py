@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 import params
-from preprocess import states, words
 from preprocess.clips import read_media, read_texts
-from preprocess.shards import Shards
-from preprocess.stage import Stage, Task, fill
-from preprocess.states import TimedStates, WordStates
-from preprocess.words import Transcript, Word
+from preprocess.encoders import states
+from preprocess.encoders.states import TimedStates, WordStates
+from preprocess.run.stage import Stage, Task, fill
+from preprocess.speech import words
+from preprocess.speech.words import Transcript, Word
+from preprocess.store.shards import Shards
 
 RATE, WORD, WIDTH = 8000, 0.25, 384  # hertz of the clips, seconds a word, features of a state
 

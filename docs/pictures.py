@@ -22,8 +22,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import params
-from preprocess import faces, film, landmarks, sound, words
-from preprocess.shards import Shards
+from preprocess.face import landmarks
+from preprocess.media import film, sound
+from preprocess.speech import words
+from preprocess.stages import faces
+from preprocess.store.shards import Shards
 
 DATA = Path("data")
 TARGET = Path(__file__).resolve().parent

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lddu.inference import Predictor
+    from lddu.prediction.inference import Predictor
 
 
 def load(folder: str | Path = "data/predictor", device: str = "auto") -> "Predictor":
@@ -19,7 +19,7 @@ def load(folder: str | Path = "data/predictor", device: str = "auto") -> "Predic
 
     The folder is what the stage `predictor` or `lddu export` made. Raises PredictorError where it cannot be used.
     """
-    from lddu.inference import Predictor
+    from lddu.prediction.inference import Predictor
 
     predictor = Predictor(Path(folder), device)
     predictor.network  # noqa: B018 – loaded now, since what is wrong with it should be told now

@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 
 import params
-from preprocess import work
+from preprocess.run import work
 
 STAGES = ("train", "evaluate", "predictor", "report")
 
 
 def main() -> None:
     if sys.argv[1:2] == ["predict"]:
-        from lddu.predict import main as predict
+        from lddu.prediction.command import main as predict
 
         predict(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="lddu", description=__doc__)
@@ -74,9 +74,9 @@ def gather() -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    from lddu.inference import export
+    from lddu.prediction.inference import export
     from lddu.predictor import PredictorError
-    from preprocess.models import ModelError
+    from preprocess.stages.models import ModelError
 
     try:
         roles = export(source, target)

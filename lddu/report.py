@@ -10,13 +10,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 import params
-from lddu import page, scoreboard
-from lddu.card import card, decisions
-from lddu.choice import Chosen, choose
-from lddu.footage import FOLDER, Archive
-from lddu.page import folded, listed, number, several, text
-from lddu.results import SHOWN_FIRST, SPLITS, Clip, Results, read
-from lddu.timeline import Axis, draw
+from lddu.page import html as page
+from lddu.page import scoreboard
+from lddu.page.card import card, decisions
+from lddu.page.choice import Chosen, choose
+from lddu.page.footage import FOLDER, Archive
+from lddu.page.html import folded, listed, number, several, text
+from lddu.page.results import SHOWN_FIRST, SPLITS, Clip, Results, read
+from lddu.page.timeline import Axis, draw
 
 PAGE = Path("report/index.html")
 PLOTS = Path("data/plots")

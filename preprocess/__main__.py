@@ -6,12 +6,13 @@ import importlib
 import sys
 
 from params import ParameterError
-from preprocess import inventory, work
 from preprocess.corpus import CorpusError
-from preprocess.media import MediaError, MediumGoneError
-from preprocess.models import ModelError
+from preprocess.media.decoder import MediaError, MediumGoneError
 from preprocess.refusals import TooManyError
-from preprocess.work import WorkerDiedError
+from preprocess.run import work
+from preprocess.run.work import WorkerDiedError
+from preprocess.stages.models import ModelError
+from preprocess.store import inventory
 
 STAGES = (
     "models",
@@ -25,6 +26,7 @@ STAGES = (
     "encode_audio",
     "encode_vision",
     "align",
+    "features",
 )
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota on it, the size that a file may have
@@ -43,7 +45,7 @@ def main() -> None:
     try:
         if stage == "store":
             return inventory.main(asked.command)
-        importlib.import_module(f"preprocess.{stage}").main()
+        importlib.import_module(f"preprocess.stages.{stage}").main()
     except FAILURES as error:
         work.stop()
         sys.exit(f"{stage}: {error}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from preprocess.stage import Task
+from preprocess.run.stage import Task
 
 FOLDER = Path("data/manifest")
 

@@ -17,16 +17,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import params
-from preprocess import align, media, shards, states, words
-from preprocess.align import Rows
 from preprocess.clips import Medium
-from preprocess.corpora import speech
-from preprocess.media import MediaError, Streams
+from preprocess.encoders import states
+from preprocess.media import decoder as media
+from preprocess.media.decoder import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.shards import Shards
-from preprocess.stage import Task
-from preprocess.store import Store
-from preprocess.words import Transcript
+from preprocess.run.stage import Task
+from preprocess.speech import pauses as speech
+from preprocess.speech import words
+from preprocess.speech.words import Transcript
+from preprocess.stages import align
+from preprocess.stages.align import Rows
+from preprocess.store import shards
+from preprocess.store.entries import Store
+from preprocess.store.shards import Shards
 
 TEXTS = (".txt",)
 CLIP = "clip"  # the id of the one clip
@@ -148,16 +152,17 @@ def probe(path: Path) -> Streams:
 
 def load_decoders(streams: Streams, tools: Tools) -> None:
     """Import what `decode` needs in this thread: two that import the same at once may see halves of modules."""
-    from preprocess import audio  # noqa: F401
+    from preprocess.stages import audio  # noqa: F401
 
     if streams.width and "vision" in tools.modalities:
-        from preprocess import encode_vision, frames, landmarks  # noqa: F401
+        from preprocess.face import landmarks  # noqa: F401
+        from preprocess.stages import encode_vision, frames  # noqa: F401
 
 
 def load_encoders(streams: Streams, tools: Tools) -> None:
     """Import what takes longest, torch, while the first utterance is decoded."""
     if streams.sample_rate:
-        from preprocess import sound_encoder, text_encoder  # noqa: F401
+        from preprocess.encoders import sound_encoder, text_encoder  # noqa: F401
 
 
 def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple[float, float]]:
@@ -189,11 +194,11 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
     )
     of_file = medium.decoding(path.parent)
     if heard:
-        from preprocess import audio
+        from preprocess.stages import audio
 
         clip.run("audio", partial(audio.audio_of, decoder=decoder), of_file.content, Path(of_file.source))
     if seen:
-        from preprocess import faces, frames
+        from preprocess.stages import faces, frames
 
         work = partial(frames.frames_of, settings=settings.frames, decoder=decoder)
         clip.run("frames", work, of_file.content, Path(of_file.source))
@@ -230,7 +235,7 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
 
 
 def transcribe(clip: Clip, tools: Tools) -> None:
-    from preprocess import transcripts
+    from preprocess.stages import transcripts
 
     work = partial(
         transcripts.transcript_of,
@@ -244,7 +249,7 @@ def transcribe(clip: Clip, tools: Tools) -> None:
 
 
 def encode_text(clip: Clip, tools: Tools) -> None:
-    from preprocess import encode_text as stage
+    from preprocess.stages import encode_text as stage
 
     settings = tools.settings.encode.text
     work = partial(stage.states_of, settings=settings, model=tools.network("text"), device=tools.device())
@@ -252,7 +257,7 @@ def encode_text(clip: Clip, tools: Tools) -> None:
 
 
 def encode_audio(clip: Clip, tools: Tools) -> None:
-    from preprocess import encode_audio as stage
+    from preprocess.stages import encode_audio as stage
 
     settings = tools.settings.encode.audio
     model = Path() if settings.features == "prosody" else tools.network("audio")
@@ -261,7 +266,7 @@ def encode_audio(clip: Clip, tools: Tools) -> None:
 
 
 def encode_vision(clip: Clip, tools: Tools) -> None:
-    from preprocess import encode_vision as stage
+    from preprocess.stages import encode_vision as stage
 
     settings = tools.settings.encode.vision
     model = Path() if settings.features == "blendshapes" else tools.network("vision")

@@ -19,9 +19,11 @@ import cv2
 import numpy as np
 
 import params
-from preprocess import media, sources, store, work
-from preprocess.progress import track
-from preprocess.store import Store
+from preprocess.media import decoder as media
+from preprocess.run import sources, work
+from preprocess.run.progress import track
+from preprocess.store import entries as store
+from preprocess.store.entries import Store
 from sample import disturbance, film, motion, sentence, speaker, voice
 from sample.emotion import LABELS
 from sample.face import MovingFace

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from preprocess.media import BITEXACT, binary
+from preprocess.media.decoder import BITEXACT, binary
 from sample.photograph import HEIGHT, WIDTH
 from sample.voice import RATE, Wave
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from preprocess.shards import Shards
+from preprocess.store.shards import Shards
 
 ROOT = Path(__file__).resolve().parent.parent
 ENCODERS = ["tune_text", "encode_text", "encode_audio", "encode_vision"]

@@ -7,17 +7,18 @@ import sys
 import pytest
 import yaml
 
-from preprocess import sources
+from preprocess.run import sources
 from tests.conftest import ROOT
 
-FILES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/corpora/dvc.yaml")
+FILES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/packs/dvc.yaml")
 PIPELINES = {name: yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in FILES}
 STAGES = {name: stage for pipeline in PIPELINES.values() for name, stage in pipeline["stages"].items()}
 
 
 def module_of(command: str) -> str:
     """The module that a stage's command runs: `python -m preprocess frames`, `python -m lddu train`."""
-    return ".".join(re.fullmatch(r"python -m ([\w.]+)(?: (\w+))?", command).groups(default="")).rstrip(".")
+    package, stage = re.fullmatch(r"python -m ([\w.]+)(?: (\w+))?", command).groups(default="")
+    return ".".join(filter(None, [package, "stages" if package == "preprocess" else "", stage]))
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -37,9 +38,9 @@ def test_stages_import_nothing_that_only_workers_need() -> None:
 
 
 def test_modules_that_stages_name_for_their_workers_are_there() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "preprocess").glob("*.py")]
-    named = {name for text in texts for name in re.findall(r'"(preprocess\.\w+)"', text)}
-    assert {"preprocess.landmarks", "preprocess.whisper"} <= named
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "preprocess").rglob("*.py")]
+    named = {name for text in texts for name in re.findall(r'"(preprocess\.[\w.]+)"', text)}
+    assert {"preprocess.face.landmarks", "preprocess.encoders.whisper"} <= named
     assert all(sources.file_of(name).is_file() for name in named)
 
 

@@ -1,6 +1,6 @@
-"""Turn a published corpus, a folder of films or published features into what the pipeline reads.
+"""Turn a published corpus or a folder of films into what the pipeline reads.
 
-Each command but `features` writes a corpus folder: clips.csv, missing.csv with what is not there and why, and links to films
+Each command writes a corpus folder: clips.csv, missing.csv with what is not there and why, and links to films
 that lie elsewhere under media/; then it says what it found. Name the folder in params.yaml as corpus.root.
 """
 
@@ -9,30 +9,29 @@ import importlib
 import sys
 from pathlib import Path
 
-from params import ParameterError
 from preprocess.corpora import found
 from preprocess.corpora.found import Found, Missing
 from preprocess.corpus import CorpusError
 
 PUBLISHED = ("mosei", "m3ed", "meld")
+ADAPTERS = (*PUBLISHED, "folder")
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m preprocess.corpora", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="|".join((*PUBLISHED, "folder", "features")))
-    for name in (*PUBLISHED, "folder", "features"):
+    commands = top.add_subparsers(dest="command", required=True, metavar="|".join(ADAPTERS))
+    for name in ADAPTERS:
         module = importlib.import_module(f"preprocess.corpora.{name}")
         text = module.__doc__ or ""
         command = commands.add_parser(
             name, help=text.splitlines()[0], description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(command)
-        if name != "features":
-            command.add_argument("corpus", type=Path, help="folder to write, such as data/corpora/" + name)
-            command.add_argument("--replace", action="store_true", help="write clips.csv anew where it is there and differs")
-            command.add_argument("--encoding", default="", help="of the tables, where it is neither UTF-8 nor UTF-16")
+        command.add_argument("corpus", type=Path, help="folder to write, such as data/corpora/" + name)
+        command.add_argument("--replace", action="store_true", help="write clips.csv anew where it is there and differs")
+        command.add_argument("--encoding", default="", help="of the tables, where it is neither UTF-8 nor UTF-16")
         if name in PUBLISHED:
             command.add_argument(
                 "--missing", choices=("text", "drop"), default="text", help="a clip without its film: text alone, or left out"
@@ -56,13 +55,10 @@ def main() -> None:
     args = parser().parse_args()
     module = importlib.import_module(f"preprocess.corpora.{args.command}")
     try:
-        if args.command == "features":
-            module.main()
-            return
         what = module.convert(args)
         keep(what, getattr(args, "missing", "text"))
         found.write(what, args.corpus, args.replace)
-    except (CorpusError, ParameterError, OSError) as error:
+    except (CorpusError, OSError) as error:
         sys.exit(f"{args.command}: {error}")
     print(found.summary(what, args.corpus / "clips.csv"))
     print(f"corpus.labels: [{', '.join(what.labels)}]")

@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 
 import params
-from preprocess import media
-from preprocess.corpora import speech, tables
+from preprocess.corpora import tables
 from preprocess.corpora.films import Films, place
 from preprocess.corpora.found import COLUMNS, Clip, Found
 from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
-from preprocess.media import MediaError
+from preprocess.media import decoder as media
+from preprocess.media.decoder import MediaError
+from preprocess.speech import pauses as speech
 
 NAMES = ("media", "file", "filename", "path", "video")
 

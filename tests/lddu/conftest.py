@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import small_corpus
 import torch
 from accelerate.state import AcceleratorState
 
 import params
+from tests.lddu import small_corpus
 
 # Networks this small are slower on several threads, and much slower where the cores are shared.
 torch.set_num_threads(1)

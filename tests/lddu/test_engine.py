@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
-from small_corpus import DIMS, LABELS, write
 
 from lddu.batches import Batch, Clips, Shuffled, in_order
 from lddu.engine import Means, Moments, Step, decay_groups, in_two_passes, learning_rates, predict, steps_of, train_epoch
@@ -19,6 +18,7 @@ from lddu.losses import LDDULoss, LossConfig
 from lddu.model import LDDU, LDDUConfig, LDDUOutput
 from lddu.noise import Noise, noises
 from lddu.tensors import Split, read_split
+from tests.lddu.small_corpus import DIMS, LABELS, write
 
 CPU = torch.device("cpu")
 NETWORK = LDDUConfig(dims=DIMS, labels=len(LABELS), width=16, latent=8, layers=1, heads=4, feedforward=16, positions=12)

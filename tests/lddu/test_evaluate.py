@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_corpus
 import torch
-from conftest import Parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import f1_score
-from small_corpus import CLIPS, DIMS, LABELS
 
 from lddu import baselines, evaluate, noise, weights
 from lddu.engine import Predictions
 from lddu.tensors import Split, TensorError, read_split
 from lddu.train import train
+from tests.lddu import small_corpus
+from tests.lddu.conftest import Parameters
+from tests.lddu.small_corpus import CLIPS, DIMS, LABELS
 
 CONTRACT = (
     "accuracy", "accuracy_empty_one", "hamming_loss", "micro_f1", "macro_f1", "micro_precision", "micro_recall",

@@ -9,10 +9,10 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import Ridge as Reference
-from small_corpus import DIMS, LABELS, write
 
 from lddu.excess import FEWEST, excess_errors, left_out
 from lddu.tensors import Split, pooled, read_noise, read_splits
+from tests.lddu.small_corpus import DIMS, LABELS, write
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_corpus import DIMS, LABELS, ROWS, random_batch
 from torch import Tensor
 
 from lddu import losses
@@ -34,6 +33,7 @@ from lddu.losses import (
     supervised_contrast,
 )
 from lddu.model import LDDU, LDDUConfig, LDDUOutput
+from tests.lddu.small_corpus import DIMS, LABELS, ROWS, random_batch
 
 NETWORK = LDDUConfig(dims=DIMS, labels=len(LABELS), width=16, latent=8, layers=1, heads=4, feedforward=16, positions=12)
 TEMPERATURE = 0.07

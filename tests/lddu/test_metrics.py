@@ -18,9 +18,9 @@ from sklearn.metrics import (
     precision_score,
     recall_score,
 )
-from small_corpus import spearman
 
 from lddu import metrics
+from tests.lddu.small_corpus import spearman
 
 NAMES = ["happy", "sad", "anger", "fear"]
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_corpus import DIMS, LABELS, ROWS, random_batch
 from torch import Tensor
 
 from lddu.model import LDDU, Dropout, Layer, LDDUConfig, LDDUOutput, Standardise, gate
+from tests.lddu.small_corpus import DIMS, LABELS, ROWS, random_batch
 
 SUBSETS = list(chain.from_iterable(combinations(DIMS, size) for size in range(len(DIMS) + 1)))
 SMALL = LDDUConfig(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_corpus import CLIPS, DIMS, LABELS, ROWS, write, write_rows
 
 from lddu.tensors import SPLITS, TensorError, read_noise, read_split, read_splits, read_statistics, require_labels
+from tests.lddu.small_corpus import CLIPS, DIMS, LABELS, ROWS, write, write_rows
 
 
 def rewrite(path: Path, change: Callable[[dict], None], labels: str = '["happy", "sad", "anger"]') -> None:

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import small_corpus
 import torch
-from conftest import Parameters
 from safetensors.torch import load_file, save_file
 
 import params
@@ -25,6 +23,8 @@ from lddu.model import LDDUConfig
 from lddu.processes import ProcessError
 from lddu.tensors import TensorError
 from lddu.train import TrainingError, label_prior, train
+from tests.lddu import small_corpus
+from tests.lddu.conftest import Parameters
 
 OUTPUTS = (
     *(f"data/model/{name}" for name in ("weights.safetensors", "config.json", "last.safetensors")),

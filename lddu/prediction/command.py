@@ -1,0 +1,130 @@
+"""`lddu predict FILE...`: emotions, and how uncertain they are, of films, sounds and texts that nobody labelled."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lddu.prediction.inference import Predictor, Utterance
+
+FOLDER = "data/predictor"
+FAILED, UNABLE, INTERRUPTED = 1, 2, 130  # exit status: a file could not be read; nothing can be done at all; Ctrl-C
+
+
+def main(arguments: list[str] | None = None) -> None:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in lddu/__main__.py
+    asked = parser().parse_args(arguments)
+    if not asked.files and not asked.text:
+        parser().error("a FILE or --text is needed")
+    silence_libraries()
+    try:
+        sys.exit(run(asked))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def silence_libraries() -> None:
+    """Native libraries write to the terminal past Python; what this program has to say still reaches it."""
+    sys.stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="lddu predict", description=__doc__)
+    made.add_argument("files", nargs="*", metavar="FILE", help="film, sound, or .txt with an utterance a line")
+    made.add_argument("--text", action="append", default=[], help="an utterance without sound; may be given several times")
+    made.add_argument("--model", default=FOLDER, metavar="FOLDER", help="what the stage predictor or `lddu export` made")
+    made.add_argument("--json", action="store_true", help="everything, as one JSON document")
+    made.add_argument("--full", action="store_true", help="the table of labels for each utterance, not a row each")
+    made.add_argument("--whole", action="store_true", help="take long recordings whole instead of by utterances")
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    return made
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Exit status: 0, FAILED where some file could not be read, or UNABLE with the reason printed."""
+    from lddu.predictor import PredictorError
+    from params import ParameterError
+    from preprocess.stages.models import ModelError
+
+    try:
+        return predict(asked)
+    except (ModelError, ParameterError, PredictorError) as error:
+        print(f"lddu predict: {error}", file=sys.stderr)
+        return UNABLE
+
+
+def predict(asked: argparse.Namespace) -> int:
+    from lddu.prediction.inference import Predictor
+    from lddu.prediction.terminal import Terminal
+    from preprocess.recording import RecordingError
+
+    predictor = Predictor(Path(asked.model), asked.device)
+    recordings: list[dict] = []
+    for name, utterances in sources(asked, predictor):
+        recording: dict = {"source": name, "utterances": []}
+        recordings.append(recording)
+        terminal = None if asked.json else Terminal(name, predictor.modalities, asked.full)
+        try:
+            for utterance, alone in ahead(utterances):
+                recording["utterances"].append(tree_of(utterance))
+                if terminal:
+                    terminal.show(utterance, alone)
+            if not any(found["modalities"] for found in recording["utterances"]):
+                raise RecordingError(f"{name}: there is no text, no sound and no face in it that could be judged")
+        except RecordingError as error:
+            recording["error"] = str(error)
+            print(f"lddu predict: {error}", file=sys.stderr)
+    if asked.json:
+        tree = {"thresholds": predictor.thresholds, "recordings": recordings}
+        print(json.dumps(tree, indent=2, ensure_ascii=False))
+    return FAILED if any("error" in recording for recording in recordings) else 0
+
+
+def ahead(utterances: Iterable["Utterance"]) -> "Iterator[tuple[Utterance, bool]]":
+    """Every utterance, and whether it is the only one."""
+    rest = iter(utterances)
+    first, second = next(rest, None), next(rest, None)
+    if first:
+        yield first, second is None
+    if second:
+        yield from ((utterance, False) for utterance in chain([second], rest))
+
+
+def sources(asked: argparse.Namespace, predictor: "Predictor") -> "Iterator[tuple[str, Iterator[Utterance]]]":
+    """The utterances of each file and text, by its name."""
+    for file in asked.files:
+        yield file, predictor.follow(file, whole=asked.whole)
+    for text in asked.text:
+        yield text, map(predictor.predict_text, [text])
+
+
+def tree_of(utterance: "Utterance") -> dict:
+    transcript = utterance.transcript
+    return {
+        "start": round(utterance.start, 3),
+        "end": round(utterance.end, 3),
+        "modalities": list(utterance.modalities),
+        "labels": {
+            label: {
+                "probability": round(decision.probability, 6),
+                "present": decision.predicted,
+                "uncertainty": {m: round(share, 4) for m, share in decision.sigma.items()},
+            }
+            for label, decision in utterance.labels.items()
+        },
+        "text": transcript.text if transcript else None,
+        "transcribed": transcript.transcribed if transcript else None,
+        "words": [vars(word) for word in transcript.words] if transcript else [],
+        "missing": [{"stage": row.stage, "code": str(row.code), "detail": row.detail} for row in utterance.refused],
+    }
+
+
+if __name__ == "__main__":
+    main()

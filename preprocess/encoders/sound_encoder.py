@@ -1,0 +1,87 @@
+"""States of waves by a pretrained sound encoder, Whisper's or one of wav2vec 2.0's kin; their prosody instead or beside."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import AutoConfig, AutoModel
+
+import params
+from preprocess.encoders import prosody, wav2vec, whisper
+from preprocess.encoders.networks import batches, preparer
+from preprocess.encoders.states import TimedStates
+from preprocess.encoders.whisper import WINDOW
+from preprocess.media import sound
+from preprocess.media.sound import SAMPLE_RATE
+from preprocess.store.shards import Shards
+
+# A wave (n,) and its prosody, where that is wanted.
+Window = tuple[np.ndarray, TimedStates | None]
+
+
+def is_whisper(folder: Path) -> bool:
+    return preparer(AutoConfig, folder).model_type == "whisper"
+
+
+def windows(shards: Shards, clip_id: str, settings: params.EncodeAudio) -> Iterator[Window]:
+    """A clip's waves of 30 s, the last one shorter, each with its part of the clip's prosody."""
+    blocks = partial(sound.blocks, shards, clip_id, WINDOW)
+    rows = None if settings.features == "network" else prosody.describe(blocks())
+    begin = 0
+    for wave in blocks():
+        count = max(1, -(-len(wave) // prosody.HOP))
+        yield wave, None if rows is None else prosody.timed(rows[begin : begin + count], len(wave))
+        begin += count
+
+
+def encode(
+    waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
+) -> Iterator[TimedStates]:
+    """States of waves (n,) float32 at 16 kHz of at most 30 s, several of them read at once."""
+    alone = ((wave, None if settings.features == "network" else prosody.encode(wave)) for wave in waves)
+    return encode_described(alone, folder, device, settings, together)
+
+
+def encode_described(
+    windows: Iterable[Window], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
+) -> Iterator[TimedStates]:
+    """The same of waves whose prosody was found already."""
+    if settings.features == "prosody":
+        yield from (told for _, told in windows if told)
+        return
+    windows, given = tee(windows)
+    read = _whisper if is_whisper(folder) else _other
+    hidden = read((wave for wave, _ in given), folder, device, settings, together)
+    for (wave, told), own in zip(windows, hidden, strict=True):
+        found = _timed(own, len(wave) / SAMPLE_RATE)
+        yield prosody.beside(found, told) if told else found
+
+
+def _timed(hidden: np.ndarray, duration: float) -> TimedStates:
+    """States (T, D) with equal parts of the time."""
+    edges = np.linspace(0, duration, len(hidden) + 1)
+    return TimedStates(hidden, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(hidden), bool))
+
+
+def _whisper(
+    waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
+) -> Iterator[np.ndarray]:
+    length = int((WINDOW if settings.padded else wav2vec.SHORTEST) * SAMPLE_RATE)
+    for group in batches(waves, together):
+        padded = [np.pad(wave, (0, max(0, length - len(wave)))) for wave in group]
+        spectrograms = [whisper.mel(folder, wave, device) for wave in padded]
+        hidden = whisper.encode(folder, spectrograms, device, settings.layer, settings.precision)
+        for wave, own in zip(group, hidden, strict=True):
+            yield own[: max(1, round(len(wave) / SAMPLE_RATE / whisper.STATE))].cpu().numpy()
+
+
+def _other(
+    waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
+) -> Iterator[np.ndarray]:
+    def pick(output: Any) -> Any:
+        return output.hidden_states[settings.layer]
+
+    return wav2vec.read(AutoModel, folder, waves, device, pick, settings.precision, together)

@@ -1,0 +1,33 @@
+"""Sound as the stages keep it: mono at one rate, in FLAC."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+from preprocess.store.shards import Shards
+
+FILE = "flac"
+SAMPLE_RATE = 16000  # hertz, which the networks and the acoustic model were trained with
+
+
+def wave(shards: Shards, clip_id: str) -> np.ndarray:
+    """A clip's samples (n,), float32 from -1 to 1."""
+    return soundfile.read(io.BytesIO(shards.read(clip_id, FILE)), dtype="float32")[0]
+
+
+def blocks(shards: Shards, clip_id: str, seconds: float) -> Iterator[np.ndarray]:
+    """A clip's samples, as `wave` has them, in consecutive pieces of so many seconds; the last one may be shorter."""
+    with shards.open(clip_id, FILE) as stream, soundfile.SoundFile(stream) as file:
+        yield from file.blocks(round(seconds * SAMPLE_RATE), dtype="float32")
+
+
+def level(shards: Shards, clip_id: str, times: np.ndarray, window: float = 0.1) -> np.ndarray:
+    """How loud a clip is around some times (T,), in seconds: log10 of the root mean square of a window, at least -3."""
+    step = SAMPLE_RATE // 100
+    power = [np.square(b[: len(b) // step * step].reshape(-1, step)).mean(1) for b in blocks(shards, clip_id, 30.0)]
+    total = np.concatenate([[0.0], np.cumsum(np.concatenate([*power, np.zeros(1)]), dtype=float)])
+    begin = np.clip(np.round((times - window / 2) * 100).astype(int), 0, len(total) - 2)
+    end = np.clip(np.round((times + window / 2) * 100).astype(int), begin + 1, len(total) - 1)
+    return np.log10(np.sqrt(np.maximum((total[end] - total[begin]) / (end - begin), 0)) + 1e-3)

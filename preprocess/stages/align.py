@@ -1,0 +1,342 @@
+"""Stage align: aligned tensors, the door between media and training.
+
+With `words`, row i of every modality is the same word: its tokens' states, and the states of sound and face weighted by
+how much of the word's time they cover. With `none`, words stay a row each, and sound and picture get a row every hop.
+"""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+import numpy as np
+from safetensors.numpy import save_file
+
+import params
+from preprocess import refusals
+from preprocess.clips import FOLDER as MANIFEST
+from preprocess.clips import Label, read_labels, read_media
+from preprocess.encoders import states
+from preprocess.encoders.states import TimedStates, WordStates
+from preprocess.refusals import Code, Refused
+from preprocess.run import work
+from preprocess.run.progress import track
+from preprocess.speech import words
+from preprocess.speech.words import Word
+from preprocess.store import tables
+from preprocess.store.shards import Shards
+
+FOLDER = Path("data/tensors")
+SPLITS = ("train", "valid", "test", "other")  # other: clips with a blank split
+MODALITIES = ("text", "audio", "vision")
+STAGES = ("manifest", "frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")
+UNKNOWN = -1.0  # the time of a word without sound
+HAIR = 0.01  # share of a row's best covered state that another must have to be in its maximum
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One modality of one clip."""
+
+    states: np.ndarray  # (L, D) float32, 0 where masked
+    mask: np.ndarray  # (L,) bool: something was observed in the row's span
+    times: np.ndarray  # (L, 2) float32, seconds from the clip's start, or UNKNOWN
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What the stages before left of one clip; None where a modality is absent."""
+
+    clip_id: str
+    duration: float  # seconds; 0 for text alone
+    words: list[Word]
+    text: WordStates | None
+    audio: TimedStates | None
+    vision: TimedStates | None
+
+
+def spans(clip: Clip, settings: params.Align) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The rows of a clip: their times (L, 2), and for each the indices of its words.
+
+    More than max_rows words are merged with their neighbours into max_rows rows of nearly equal counts; a clip without
+    words is one row over its whole length. Of a text without sound nobody knows when it was said: over a picture its words
+    are spread evenly, so that the face's rows have times.
+    """
+    if not clip.words:
+        return np.array([[0, clip.duration]], np.float32), [np.array([], int)]
+    groups = _merged(len(clip.words), settings)
+    if clip.words[0].start is not None:
+        times = [[clip.words[group[0]].start, clip.words[group[-1]].end] for group in groups]
+    elif clip.duration:
+        edges = np.linspace(0, clip.duration, len(clip.words) + 1)
+        times = [[edges[group[0]], edges[group[-1] + 1]] for group in groups]
+    else:
+        times = [[UNKNOWN, UNKNOWN]] * len(groups)
+    return np.array(times, np.float32), groups
+
+
+def pool_words(found: WordStates | None, groups: list[np.ndarray], times: np.ndarray) -> Rows | None:
+    """Mean of the token states of each row's words."""
+    if found is None:
+        return None
+    member = np.array([np.isin(found.words, group) for group in groups])  # (L, T)
+    return _rows(member.astype(np.float32), found.states, times)
+
+
+def pool_times(found: TimedStates | None, times: np.ndarray, pooling: str = "mean") -> Rows | None:
+    """Mean of the observed states of each row's span, weighted by the time that they share with it, or their maximum.
+
+    A span shorter than the grid of the states takes the state that covers its middle, at the clip's very end the last.
+    """
+    if found is None:
+        return None
+    pooled = np.zeros((len(times), found.states.shape[1]), np.float32)
+    mask = np.zeros(len(times), bool)
+    last = np.nextafter(found.times[:, 1].max(), 0, dtype=np.float32)
+    for row, span in enumerate(times):
+        near = _near(found.times, np.minimum(span, last))
+        weights = _shared(found.times[near], span, last) * found.observed[near]
+        total = weights.sum()
+        mask[row] = total > 0
+        if total > 0 and pooling == "max":
+            pooled[row] = found.states[near][weights > HAIR * weights.max()].max(0)
+        elif total > 0:
+            pooled[row] = weights @ found.states[near] / total
+    return Rows(pooled, mask, times)
+
+
+def _near(grid: np.ndarray, span: np.ndarray) -> slice:
+    """Where states (T, 2), which are in order of time, may share time with a span, or cover its middle."""
+    return slice(
+        max(0, int(np.searchsorted(grid[:, 0], span[0], "right")) - 2), int(np.searchsorted(grid[:, 0], span[1], "right"))
+    )
+
+
+def _shared(grid: np.ndarray, span: np.ndarray, last: float) -> np.ndarray:
+    """Seconds (T,) that states (T, 2) share with a span; where that is none, 1 for the one that covers its middle.
+
+    A middle behind the `last` moment that any state covers is taken to be there.
+    """
+    shared = np.minimum(span[1], grid[:, 1]) - np.maximum(span[0], grid[:, 0])
+    if shared.max(initial=0) > 0:
+        return np.maximum(shared, 0)
+    middle = min(np.float32(span.mean()), np.float32(last))
+    return ((grid[:, 0] <= middle) & (middle < grid[:, 1])).astype(np.float32)
+
+
+def _rows(weights: np.ndarray, found: np.ndarray, times: np.ndarray) -> Rows:
+    total = weights.sum(1, keepdims=True)
+    mask = total[:, 0] > 0
+    pooled = (weights / np.where(total > 0, total, 1)) @ found
+    return Rows(pooled.astype(np.float32), mask, times)
+
+
+def hops(clip: Clip, settings: params.Align) -> np.ndarray:
+    """Times (L, 2) of a row every hop; more than max_rows are merged with their neighbours, as words are in `spans`."""
+    groups = _merged(hops_in(clip, settings), settings)
+    edges = [*(group[0] * settings.hop for group in groups), clip.duration]
+    return np.stack([edges[:-1], edges[1:]], 1).astype(np.float32)
+
+
+def hops_in(clip: Clip, settings: params.Align) -> int:
+    return max(1, int(np.ceil(clip.duration / settings.hop - 1e-6)))
+
+
+def _merged(count: int, settings: params.Align) -> list[np.ndarray]:
+    """What of `count` words or hops each row gets."""
+    return np.array_split(np.arange(count), min(count, settings.max_rows))
+
+
+def is_merged(clip: Clip, settings: params.Align) -> bool:
+    """Has a row of the clip more than one word, or more than one hop?"""
+    timed = settings.mode == "none" and (clip.audio is not None or clip.vision is not None)
+    return max(len(clip.words), hops_in(clip, settings) if timed else 0) > settings.max_rows
+
+
+def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
+    """Every modality of a clip that is there."""
+    times, groups = spans(clip, settings)
+    other = times if settings.mode == "words" else hops(clip, settings)
+    said = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN)
+    found = {
+        "text": pool_words(clip.text, groups, said),
+        "audio": pool_times(clip.audio, other, settings.pooling),
+        "vision": pool_times(clip.vision, other, settings.pooling),
+    }
+    return {name: value for name, value in found.items() if value is not None and value.mask.any()}
+
+
+def pad(clips: list[dict[str, Rows]], modality: str, length: int, width: int) -> dict[str, np.ndarray]:
+    """One modality of many clips as tensors: states (N, L, D), mask (N, L), times (N, L, 2)."""
+    found = np.zeros((len(clips), length, width), np.float32)
+    mask = np.zeros((len(clips), length), bool)
+    times = np.full((len(clips), length, 2), UNKNOWN, np.float32)
+    for i, clip in enumerate(clips):
+        if modality in clip:
+            own, count = clip[modality], len(clip[modality].mask)
+            found[i, :count], mask[i, :count], times[i, :count] = own.states, own.mask, own.times
+    return {modality: found, f"{modality}_mask": mask, f"{modality}_time": times}
+
+
+def lengths(shapes: Iterable[dict[str, tuple[int, int]]], widths: dict[str, int], mode: str) -> dict[str, int]:
+    """Rows that each modality needs for clips of these shapes (L, D); with `words` they share one, the longest clip's."""
+    most = dict.fromkeys(widths, 0)
+    for shape in shapes:
+        most |= {name: max(most[name], rows) for name, (rows, _) in shape.items()}
+    if mode == "words":
+        most = dict.fromkeys(widths, max(most.values(), default=0))
+    return {name: length or 1 for name, length in most.items()}
+
+
+def tensors(clips: list[dict[str, Rows]], widths: dict[str, int], lengths: dict[str, int]) -> dict[str, np.ndarray]:
+    """All modalities that the corpus has."""
+    return {key: value for name in widths for key, value in pad(clips, name, lengths[name], widths[name]).items()}
+
+
+def statistics(train: Callable[[], Iterator[dict[str, Rows]]], widths: dict[str, int]) -> dict[str, np.ndarray]:
+    """Mean and deviation of every feature over the observed rows of the training split; 0 and 1 where it has none.
+
+    `train` gives the split's clips, which are gone through twice.
+    """
+    count = dict.fromkeys(widths, 0)
+    total, squares = ({name: np.zeros(width) for name, width in widths.items()} for _ in range(2))
+    for clip in train():
+        for name, rows in clip.items():
+            count[name] += int(rows.mask.sum())
+            total[name] = _sum(total[name], rows.states[rows.mask].astype(np.float64))
+    mean = {name: total[name] / max(count[name], 1) for name in widths}
+    for clip in train():
+        for name, rows in clip.items():
+            squares[name] = _sum(squares[name], (rows.states[rows.mask] - mean[name]) ** 2)
+    found: dict[str, np.ndarray] = {}
+    for name, width in widths.items():
+        deviation = np.sqrt(squares[name] / count[name]) if count[name] else np.ones(width)
+        found |= {f"{name}_mean": mean[name].astype(np.float32), f"{name}_deviation": deviation.astype(np.float32)}
+    return found
+
+
+def _sum(total: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A sum (D,) and further values (n, D)."""
+    return np.add.reduce(np.concatenate([total[None], values]), axis=0)
+
+
+class Spool:
+    """The rows of every clip, on the disk, since those of a large corpus do not fit in memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.shapes: dict[str, dict[str, tuple[int, int]]] = {}  # of the states (L, D) by clip and modality
+        self._places: dict[str, int] = {}  # in the file, by clip
+
+    def add(self, clip_id: str, found: dict[str, Rows]) -> None:
+        self._places[clip_id] = self.file.seek(0, os.SEEK_END)
+        self.shapes[clip_id] = {name: (rows.states.shape[0], rows.states.shape[1]) for name, rows in found.items()}
+        for rows in found.values():
+            for values in (rows.states, rows.times, rows.mask):
+                self.file.write(values.tobytes())
+
+    def read(self, clip_id: str) -> dict[str, Rows]:
+        self.file.seek(self._places[clip_id])
+        found = {}
+        for name, (length, width) in self.shapes[clip_id].items():
+            states, times = self._take(np.float32, length, width), self._take(np.float32, length, 2)
+            found[name] = Rows(states, self._take(bool, length), times)
+        return found
+
+    def _take(self, kind: type, *shape: int) -> np.ndarray:
+        return np.frombuffer(self.file.read(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(shape)
+
+
+def read_clips(labels: list[Label]) -> Iterator[Clip]:
+    """Every clip of the corpus with what the stages left of it."""
+    shards = {name: Shards(Path("data") / name) for name in STAGES if name != "manifest"}
+    media = {item.clip_id: item for item in read_media()}
+    for label in labels:
+        clip_id = label.clip_id
+        has = {name: clip_id in found.digests for name, found in shards.items()}
+        yield Clip(
+            clip_id=clip_id,
+            duration=media[clip_id].duration if clip_id in media else 0.0,
+            words=words.read(shards["transcripts"], clip_id).words if has["transcripts"] else [],
+            text=states.read_words(shards["encode_text"], clip_id) if has["encode_text"] else None,
+            audio=states.read_timed(shards["encode_audio"], clip_id) if has["encode_audio"] else None,
+            vision=states.read_timed(shards["encode_vision"], clip_id) if has["encode_vision"] else None,
+        )
+
+
+def write_split(split: str, spool: Spool, labels: list[Label], widths: dict[str, int], settings: params.Params) -> None:
+    """`<split>.safetensors`, and `<split>.csv` with the clip of each row."""
+    names = settings.corpus.labels
+    length = lengths((spool.shapes[label.clip_id] for label in labels), widths, settings.align.mode)
+    with tables.Writer(FOLDER / f"{split}.safetensors", labels=json.dumps(names)) as table:
+        table.append(tensors([], widths, length) | {"labels": np.zeros((0, len(names)), np.float32)})
+        for label in labels:
+            own = tensors([spool.read(label.clip_id)], widths, length)
+            table.append(own | {"labels": np.array([label.values], np.float32)})
+    media = {item.clip_id: item for item in read_media()}
+    with (FOLDER / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+        listed = csv.writer(file, lineterminator="\n")
+        listed.writerow(["clip_id", "start", "end", "duration"])
+        for label in labels:
+            item = media.get(label.clip_id)
+            listed.writerow([label.clip_id, *([item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0])])
+
+
+def main() -> None:
+    settings = params.load()
+    labels = read_labels(settings.corpus.labels)
+    merged = 0
+    FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=FOLDER.parent) as file:
+        spool = Spool(file)
+        for clip in track(read_clips(labels), "align", len(labels)):
+            spool.add(clip.clip_id, rows(clip, settings.align))
+            merged += is_merged(clip, settings.align)
+        refused = [row for stage in STAGES for row in refusals.read(Path("data") / stage / "refused.csv")]
+        empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
+        refused += [Refused(clip_id, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for clip_id in empty]
+        refusals.require_few(refused, len(empty), len(labels), settings.corpus.max_refused)
+        with work.alone("align"):
+            write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
+            refusals.write(Path("data/refused.csv"), refused)
+            summarise(spool.shapes, refused, merged)
+
+
+def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be names of those in DVC's cache
+    FOLDER.mkdir(parents=True)
+    known = {name: width for shapes in spool.shapes.values() for name, (_, width) in shapes.items()}
+    widths = {name: known[name] for name in MODALITIES if name in known}
+    for split in SPLITS:
+        own = [label for label in labels if label.split == split]
+        write_split(split, spool, own, widths, settings)
+        if split == "train":
+            found = statistics(partial(_clips, spool, own), widths)
+            save_file(found, FOLDER / "statistics.safetensors")
+    shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
+
+
+def _clips(spool: Spool, labels: list[Label]) -> Iterator[dict[str, Rows]]:
+    return (spool.read(label.clip_id) for label in labels)
+
+
+def summarise(shapes: dict[str, dict[str, tuple[int, int]]], refused: list[Refused], merged: int) -> None:
+    """Counts for `dvc metrics`, and the same in words."""
+    present = {name: sum(name in found for found in shapes.values()) for name in MODALITIES}
+    counts = {
+        "clips": sum(bool(found) for found in shapes.values()),
+        **{f"with_{name}": count for name, count in present.items()},
+        "merged": merged,
+        "refused": {code.value: sum(row.code == code for row in refused) for code in Code},
+    }
+    (FOLDER / "summary.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    parts = ", ".join(f"{count} with {name}" for name, count in present.items())
+    print(f"align: {counts['clips']} of {len(shapes)} clips have tensors: {parts}; {merged} had neighbouring rows merged")
+    print(f"{len(refused)} refusals, each with its reason in data/refused.csv" + (":" if refused else ""))
+    print(*refusals.in_words(refused), sep="\n")

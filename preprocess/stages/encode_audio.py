@@ -1,0 +1,62 @@
+"""Stage encode_audio: states of a pretrained sound encoder, each with the time that it covers."""
+
+from functools import partial
+from itertools import groupby, tee
+from pathlib import Path
+
+import params
+from preprocess.clips import durations
+from preprocess.encoders import states
+from preprocess.encoders.networks import device as resolve
+from preprocess.encoders.networks import require_layer
+from preprocess.run.stage import Stage, Task, fill
+from preprocess.store import tables
+from preprocess.store.shards import Shards
+
+MODEL = Path("data/models/audio")
+
+
+def states_of(task: Task, folder: Path, settings: params.EncodeAudio, model: Path, device: str) -> None:
+    """One clip's states of sound."""
+    states_of_several([task], [folder], settings, model, device)
+
+
+def states_of_several(
+    tasks: list[Task], folders: list[Path], settings: params.EncodeAudio, model: Path, device: str, together: int = 1
+) -> None:
+    """Several clips' states of sound, so many windows read at once; ParameterError for a layer that the network lacks."""
+    from preprocess.encoders import sound_encoder  # needs torch, which handing out clips does not
+
+    if settings.features != "prosody":
+        require_layer("encode.audio.layer", settings.layer, model)
+    clips = (sound_encoder.windows(Shards(Path(task.source)), task.clip_id, settings) for task in tasks)
+    windows, given = tee((folder, window) for folder, of_clip in zip(folders, clips, strict=True) for window in of_clip)
+    found = sound_encoder.encode_described((window for _, window in given), model, device, settings, together)
+    for folder, of_folder in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0][0]):
+        with tables.Writer(folder / states.FILE) as table:
+            for k, (_, own) in enumerate(of_folder):
+                table.append(vars(states.later(own, k * sound_encoder.WINDOW)))
+
+
+def main() -> None:
+    settings = params.load()
+    own = settings.encode.audio
+    device = resolve(settings.run.device)
+    networks, unused = ([], {"batch_size"}) if own.features == "prosody" else ([MODEL], set())
+    sounds = Shards(Path("data/audio"))
+    seconds = durations()
+    stage = Stage(
+        name="encode_audio",
+        module="preprocess.stages.encode_audio",
+        work=partial(states_of, settings=own, model=MODEL, device=device),
+        together=partial(states_of_several, settings=own, model=MODEL, device=device, together=own.batch_size),
+        batch_size=own.batch_size if networks else 1,
+        parameters=own.model_dump(exclude=unused),
+        models=networks,
+        environment=device,
+        preload=["preprocess.encoders.sound_encoder"],
+    )
+    todo = [
+        Task(clip_id, {"audio": digest}, seconds[clip_id], str(sounds.folder)) for clip_id, digest in sounds.digests.items()
+    ]
+    fill(stage, todo, settings.run)

@@ -1,0 +1,209 @@
+"""Stage manifest: the checked clip list, and what each medium turns out to be."""
+
+import csv
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import params
+from preprocess import corpus, refusals
+from preprocess.clips import FOLDER, Medium
+from preprocess.corpus import NOISE, SPLITS, Clip
+from preprocess.media import decoder as media
+from preprocess.media.decoder import MediaError, Streams
+from preprocess.refusals import Code, Refused
+from preprocess.run import sources, work
+from preprocess.run.progress import track
+from preprocess.store import entries as store
+
+SETTLED = 2.0  # seconds since a file's last change from which on another one would show in its times
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one file was found to be: its digest and streams, or why it cannot be read."""
+
+    media: str
+    digest: str = ""
+    streams: Streams | None = None
+    code: str = ""
+    detail: str = ""
+
+
+def probe(name: str, root: Path) -> Probed:
+    path = root / name
+    if not path.is_file():
+        found = "is no file" if path.exists() else "is not in the corpus folder"
+        return Probed(name, code=Code.MEDIA_MISSING, detail=f"{name} {found}")
+    try:
+        streams = media.probe(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except MediaError as error:
+        return Probed(name, code=Code.MEDIA_UNREADABLE, detail=f"{name}: {error}")
+    except OSError as error:  # a disk that fails
+        return Probed(name, code=Code.MEDIA_UNREADABLE, detail=f"{name}: {error.strerror}")
+    if not streams.width and not streams.sample_rate:
+        return Probed(name, code=Code.NO_STREAM, detail=f"{name} has neither picture nor sound")
+    return Probed(name, digest, streams)
+
+
+def deadly(name: str) -> Probed:
+    """What is said of a file that ends the process that reads it."""
+    return Probed(name, code=Code.WORKER_DIED, detail=f"{name}: the worker that read it died, tried with others and alone")
+
+
+def state(path: Path) -> list[int] | None:
+    """What changes with a file's content, without reading it; None for one that is not there or has only just changed."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if time.time() - found.st_ctime < SETTLED:
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+class Seen:
+    """What was found out about a corpus' files in an earlier run, so that those that are as they were are not read again."""
+
+    def __init__(self, root: Path, kept: Path) -> None:
+        self.root = root
+        self.path = kept / f"{store.place(root)}.json"
+        self.made_by = sources.digest("preprocess.stages.manifest")
+
+    def of(self, states: dict[str, list[int] | None]) -> dict[str, Probed]:
+        """The files of which these are the states, where they are known; none where the note is damaged."""
+        try:
+            noted = json.loads(self.path.read_text(encoding="utf-8"))
+            same = {name: item for name, item in noted["media"].items() if item["state"] == states.get(name, [])}
+            return {name: _probed(**item["probed"]) for name, item in same.items()} if noted["by"] == self.made_by else {}
+        except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+            return {}
+
+    def note(self, states: dict[str, list[int] | None], found: dict[str, Probed]) -> None:
+        rows = {
+            name: {"state": states[name], "probed": asdict(probed)}
+            for name, probed in found.items()
+            if states[name] and probed.code != Code.WORKER_DIED
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
+        unfinished.replace(self.path)
+
+
+def _probed(streams: dict[str, Any] | None, **rest: str) -> Probed:
+    return Probed(streams=Streams(**streams) if streams else None, **rest)
+
+
+def medium(clip: Clip, probed: Probed) -> Medium | Refused:
+    """The clip's part of a probed file, or why there is none."""
+    if probed.streams is None:
+        return Refused(clip.clip_id, "manifest", probed.code, probed.detail)
+    streams = probed.streams
+    end = min(clip.end, streams.duration) if clip.end is not None else streams.duration
+    if end <= clip.start:
+        wanted = f"from {clip.start:g} s to {'its end' if clip.end is None else f'{clip.end:g} s'}"
+        return Refused(clip.clip_id, "manifest", Code.EMPTY_SPAN, f"{wanted}: {probed.media} lasts {streams.duration:g} s")
+    return Medium(
+        clip_id=clip.clip_id,
+        media=probed.media,
+        digest=probed.digest,
+        start=clip.start,
+        end=round(end, 6),
+        picture=streams.width > 0,
+        sound=streams.sample_rate > 0,
+        width=streams.width,
+        height=streams.height,
+        frame_rate=round(streams.frame_rate, 6),
+        sample_rate=streams.sample_rate,
+        channels=streams.channels,
+    )
+
+
+def summary(clips: list[Clip], found: list[Medium], refused: list[Refused]) -> dict[str, Any]:
+    """Counts of the corpus, plain numbers: what came, how much of it, in which splits, and what was refused."""
+    labelled = [clip for clip in clips if clip.labels]
+    names = sorted({label for clip in labelled for label in clip.labels})
+    return {
+        "clips": len(clips),
+        "hours": round(sum(item.duration for item in found) / 3600, 4),
+        "with_picture": sum(item.picture for item in found),
+        "with_sound": sum(item.sound for item in found),
+        "without_text": sum(not clip.text for clip in clips),
+        "splits": {split: sum(clip.split == split for clip in clips) for split in SPLITS},
+        "without_split": sum(not clip.split for clip in clips),
+        "labelled": len(labelled),
+        "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
+        "notes": sum(bool(clip.note) for clip in clips),
+        "speakers_in_two_splits": len(corpus.leakage(clips, "speaker")),
+        "media_in_two_splits": len(corpus.leakage(clips, "media")),
+        "refused": dict(sorted(Counter(row.code for row in refused).items())),
+    }
+
+
+def write(clips: list[Clip], labels: list[str], found: list[Medium], refused: list[Refused]) -> None:
+    """One table for each of the stages' concerns, so that a new label or text leaves the decoders alone."""
+    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be names of those in DVC's cache
+    FOLDER.mkdir(parents=True)
+    media_rows = [[int(v) if isinstance(v, bool) else v for v in asdict(item).values()] for item in found]
+    _table("media.csv", [f.name for f in fields(Medium)], media_rows)
+    _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
+    label_rows = ([clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in labels)] for clip in clips)
+    _table("labels.csv", ["clip_id", "split", "speaker", *labels], label_rows)
+    noise_rows = ([clip.clip_id, *(clip.noise.get(name, "") for name in NOISE)] for clip in clips if clip.noise)
+    _table("noise.csv", ["clip_id", *NOISE], noise_rows)
+    _table("notes.csv", ["clip_id", "note"], ([clip.clip_id, clip.note] for clip in clips if clip.note))
+    refusals.write(FOLDER / "refused.csv", refused)
+    text = json.dumps(summary(clips, found, refused), indent=2)
+    (FOLDER / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
+    with (FOLDER / name).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(columns)
+        table.writerows(rows)
+
+
+def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, Probed], int]:
+    """What each file is, and how many of them were known from an earlier run."""
+    seen = Seen(root, store.root(run.store) / "manifest")
+    states = {name: state(root / name) for name in names}
+    known = seen.of(states)
+    todo = [name for name in names if name not in known]
+    probing = work.each(partial(probe, root=root), todo, work.workers(run.workers), "preprocess.stages.manifest", died=deadly)
+    probed = known | {item.media: item for item in track(probing, "manifest", len(todo))}
+    seen.note(states, probed)
+    return probed, len(known)
+
+
+def main() -> None:
+    settings = params.load()
+    root = Path(settings.corpus.root)
+    clips = corpus.read(root, settings.corpus.labels)
+    if settings.corpus.folds:
+        clips = corpus.folded(clips, settings.corpus.folds, settings.corpus.fold)
+    for column in corpus.SOURCES:
+        for name, splits in corpus.leakage(clips, column).items():
+            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
+    names = sorted({clip.media for clip in clips if clip.media})
+    probed, known = probe_all(names, root, settings.run)
+    items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
+    refused = [item for item in items if isinstance(item, Refused)]
+    with work.alone("manifest"):
+        write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
+    print(f"manifest: {len(clips)} clips, {len(names) - known} media read, {known} known, {len(refused)} refused")
+    refusals.announce(refused)
+    texts = {clip.clip_id for clip in clips if clip.text}
+    lost = sum(row.clip_id not in texts for row in refused)
+    refusals.require_few(refused, lost, len(clips), settings.corpus.max_refused)

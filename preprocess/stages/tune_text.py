@@ -1,0 +1,26 @@
+"""Stage tune_text: the text encoder as it is used, tuned on the training split's labels or left as it came."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import params
+from preprocess.encoders.networks import device
+
+SOURCE = Path("data/models/text")
+TARGET = Path("data/text_model")
+
+
+def main() -> None:
+    parameters = params.load()
+    shutil.rmtree(TARGET, ignore_errors=True)
+    shutil.copytree(SOURCE, TARGET, copy_function=shutil.copyfile)  # which may be written to, unlike those of DVC's cache
+    if not parameters.tune.text.epochs:
+        return
+    from preprocess.encoders.tuning import tuned  # torch takes seconds to import, which a copy need not wait for
+
+    tuned(SOURCE, parameters, device(parameters.run.device)).save_pretrained(TARGET)
+    card = json.loads((SOURCE / "model.json").read_text(encoding="utf-8"))
+    card["tuned"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(TARGET.glob("*.safetensors"))}
+    (TARGET / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,331 @@
+"""A trained network on films, sounds and texts that are in no corpus."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file
+
+import params
+from lddu import load, predictor, quantiles, weights
+from lddu.model import LDDU, LDDUConfig
+from lddu.prediction import command
+from lddu.prediction.inference import Predictor, export
+from preprocess.media import decoder as media
+from preprocess.media import sound
+from preprocess.recording import RecordingError
+from tests.conftest import ROOT, Workspace
+
+MODALITIES = ["text", "audio", "vision"]
+SECTIONS = ("models", "decoder", "frames", "faces", "transcripts", "encode", "align")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run([media.binary("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+
+
+@pytest.fixture(scope="module")
+def trained(sample_run: Workspace) -> Predictor:
+    return load(sample_run.folder / predictor.FOLDER)
+
+
+@pytest.fixture(scope="module")
+def unheard(sample_run: Workspace) -> dict[str, str]:
+    """The row of a clip of the sample corpus that was transcribed, and that has all modalities."""
+    corpus = rows(sample_run.folder / "data/sample/clips.csv")
+    blank = {row["clip_id"]: row for row in corpus if not row["text"]}
+    complete = [
+        row["clip_id"] for row in rows(sample_run.folder / "data/predictions/train.csv") if row["modalities"].count(" ") == 2
+    ]
+    return next(blank[clip_id] for clip_id in complete if clip_id in blank)
+
+
+def predicted(workspace: Workspace, clip_id: str, split: str) -> dict[str, str]:
+    return next(row for row in rows(workspace.folder / f"data/predictions/{split}.csv") if row["clip_id"] == clip_id)
+
+
+def agrees(tree: dict, row: dict[str, str]) -> None:
+    """The labels of a JSON document against a row of the pipeline's predictions."""
+    for label, said in tree.items():
+        assert said["probability"] == pytest.approx(float(row[f"{label}_probability"]), abs=1e-4)
+        assert said["present"] == (row[f"{label}_predicted"] == "1")
+        expected = {m: float(row[f"{label}_sigma_{m}"]) for m in MODALITIES if row[f"{label}_sigma_{m}"]}
+        assert said["uncertainty"] == pytest.approx(expected, abs=0.06)  # the clip is one of the 20 that it is ranked among
+
+
+def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
+    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
+) -> None:
+    film = sample_run.folder / "data/sample" / unheard["media"]
+    ffmpeg("-i", film, "-vn", tmp_path / "sound.wav")
+    (tmp_path / "words.txt").write_text("I am so glad\n\nI hate it 🙂\n", encoding="utf-8")
+    (tmp_path / "broken.mp4").write_bytes(film.read_bytes()[:1000])
+    files = [str(film), *(str(tmp_path / name) for name in ("sound.wav", "words.txt", "broken.mp4"))]
+    done = subprocess.run(
+        ["python", "-m", "lddu", "predict", "--json", *files],
+        cwd=sample_run.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"lddu predict: \S*broken\.mp4: no film or sound that can be read \(.+\n", done.stderr)
+    found = {Path(recording["source"]).name: recording for recording in json.loads(done.stdout)["recordings"]}
+    (whole,) = found[film.name]["utterances"]
+    agrees(whole["labels"], predicted(sample_run, unheard["clip_id"], unheard["split"] or "other"))
+    assert whole["modalities"] == MODALITIES
+    assert whole["transcribed"]
+    assert [word["word"] for word in whole["words"]] == whole["text"].split()
+    assert all(0 <= word["start"] <= word["end"] <= whole["end"] for word in whole["words"])
+    assert found["sound.wav"]["utterances"][0]["modalities"] == ["text", "audio"]
+    assert [one["text"] for one in found["words.txt"]["utterances"]] == ["I am so glad", "I hate it 🙂"]
+    assert found["words.txt"]["utterances"][0]["modalities"] == ["text"]
+    assert found["broken.mp4"]["error"]
+
+
+def test_a_known_text_is_not_transcribed_and_gives_what_the_pipeline_gave(sample_run: Workspace, trained: Predictor) -> None:
+    row = next(row for row in rows(sample_run.folder / "data/sample/clips.csv") if row["text"] and row["split"] == "test")
+    (found,) = trained.predict(sample_run.folder / "data/sample" / row["media"], text=row["text"])
+    assert found.transcript.text == row["text"]
+    assert not found.transcript.transcribed
+    of_pipeline = predicted(sample_run, row["clip_id"], "test")
+    probabilities = {label: said.probability for label, said in found.labels.items()}
+    assert probabilities == pytest.approx(
+        {label: float(of_pipeline[f"{label}_probability"]) for label in probabilities}, abs=1e-4
+    )
+
+
+def test_rows_of_features_are_predicted_as_the_pipeline_did(sample_run: Workspace, trained: Predictor) -> None:
+    tensors = load_file(sample_run.folder / "data/tensors/test.safetensors")
+    found = trained.predict_features({m: tensors[m] for m in MODALITIES}, {m: tensors[f"{m}_mask"] for m in MODALITIES})
+    table = rows(sample_run.folder / "data/predictions/test.csv")
+    for one, row in zip(found, table, strict=True):
+        assert list(one.modalities) == row["modalities"].split()
+        for label, said in one.labels.items():
+            assert said.probability == pytest.approx(float(row[f"{label}_probability"]), abs=1e-4)
+
+
+def test_features_of_another_shape_are_refused_with_what_is_taken(trained: Predictor) -> None:
+    with pytest.raises(ValueError, match=r"'text' have shape \(1, 2, 5\).*'text': 384"):
+        trained.predict_features({"text": np.zeros((1, 2, 5))})
+    with pytest.raises(ValueError, match=r"masks have no 'text' of shape \(1, 2\)"):
+        trained.predict_features({"text": np.zeros((1, 2, 384))}, {"text": np.ones((1, 3), bool)})
+
+
+def test_a_wave_is_predicted_as_its_file_and_a_long_one_as_a_time_line(
+    sample_run: Workspace, trained: Predictor, unheard: dict[str, str], tmp_path: Path
+) -> None:
+    wave = sound.wave(sample_run.shards("audio"), unheard["clip_id"])
+    (alone,) = trained.predict_arrays(wave)
+    soundfile.write(tmp_path / "recording.wav", wave, 16000, subtype="FLOAT")
+    (of_file,) = trained.predict(tmp_path / "recording.wav")
+    assert (alone.labels, alone.transcript) == (of_file.labels, of_file.transcript)
+    long = np.concatenate([wave, np.zeros(7 * 16000, np.float32), wave, np.zeros(7 * 16000, np.float32)])
+    found, seconds = trained.predict_arrays(long), len(wave) / 16000
+    halves = [[one for one in found if one.end <= seconds + 0.2], [one for one in found if one.start >= seconds + 6.8]]
+    assert all(halves)
+    assert [*halves[0], *halves[1]] == found
+    for one in found:
+        assert all(one.start <= word.start <= word.end <= one.end for word in (one.transcript.words if one.transcript else []))
+    (whole,) = trained.predict_arrays(long, text="Well", whole=True)
+    assert whole.end == pytest.approx(len(long) / 16000, abs=0.01)
+
+
+def test_pictures_in_memory_are_seen_as_those_of_a_film(
+    sample_run: Workspace, trained: Predictor, unheard: dict[str, str]
+) -> None:
+    with av.open(str(sample_run.folder / "data/sample" / unheard["media"])) as film:
+        rate = float(film.streams.video[0].average_rate)
+        pictures = np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
+    (found,) = trained.predict_arrays(pictures=pictures, frame_rate=rate, text="I am so glad")
+    assert found.modalities == ("text", "vision")
+    assert found.end == pytest.approx(len(pictures) / rate, abs=0.1)
+    assert found.transcript.words[0].start is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({}, "a wave, pictures, or both"),
+        ({"wave": np.zeros((2, 100))}, r"wave is float64 of shape \(2, 100\): floats of shape \(samples,\)"),
+        ({"wave": np.zeros(100, np.int16)}, "wave is int16"),
+        ({"pictures": np.zeros((3, 8, 8), np.uint8)}, r"pictures are uint8 of shape \(3, 8, 8\)"),
+        ({"pictures": np.zeros((3, 8, 8, 3))}, "pictures are float64"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused_with_what_is_taken(trained: Predictor, arrays: dict, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        trained.predict_arrays(**arrays)
+
+
+def test_silence_has_no_words_and_is_still_sound(trained: Predictor) -> None:
+    (found,) = trained.predict_arrays(np.zeros(16000, np.float32))
+    assert found.modalities == ("audio",)
+    assert found.transcript is None
+    assert [(row.stage, row.code) for row in found.refused] == [("transcripts", "no_speech")]
+
+
+def test_a_recording_of_which_nothing_is_left_has_the_labels_shares_in_training(trained: Predictor, tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x64:d=0.3", tmp_path / "wall.mp4")
+    (found,) = trained.predict(tmp_path / "wall.mp4")
+    assert found.modalities == ()
+    assert {row.code for row in found.refused} == {"no_face", "nothing_left"}
+    prior = trained.network.prior.tolist()
+    assert [said.probability for said in found.labels.values()] == pytest.approx(prior)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone.mp4", "there is no such file"),
+        ("gone.txt", "there is no such file"),
+        (".", "a folder; name the files in it"),
+        ("empty.txt", "no text in it"),
+        ("latin.txt", "cannot be read as text in UTF-8"),
+        ("text.mp4", r"no film or sound that can be read \(.*\); texts end in \.txt"),
+        ("list.m3u8", "no film or sound that can be read"),
+    ],
+)
+def test_a_file_of_which_nothing_can_be_made_is_named_with_the_reason(
+    trained: Predictor, tmp_path: Path, name: str, reason: str
+) -> None:
+    (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "text.mp4").write_text("no film")
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")
+    with pytest.raises(RecordingError, match=f"^{re.escape(str(tmp_path / name))}: {reason}"):
+        trained.predict(tmp_path / name)
+
+
+def test_the_exported_folder_works_elsewhere_with_nothing_of_the_project_at_hand(
+    trained: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert export(trained.folder, tmp_path / "copy") == ["face", "asr", "audio", "text"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert load("copy").predict_text("I am so glad") == trained.predict_text("I am so glad")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
+    trained: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.txt").write_text("I am so glad\nI hate it\n")
+    said = trained.predict_text("I am so glad").labels
+    asked = ["--model", str(trained.folder), str(tmp_path / "words.txt"), "--text", "I am so glad"]
+    assert command.predict(command.parser().parse_args(asked)) == 0
+    head, first, second, table = capsys.readouterr().out.strip().partition("words.txt")[2].strip().split("\n", 3)
+    assert head.split()[:5] == ["start", "end", *list(said)[:3]]
+    assert first.endswith("  I am so glad")
+    assert second.endswith("  I hate it")
+    cells = [f"{one.probability:.2f}" + "*" * one.predicted for one in said.values()]
+    assert first.split()[: len(said)] == cells
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if "%" in line}
+    assert {label: cells[0] for label, cells in rows.items()} == {k: f"{one.probability:.2f}" for k, one in said.items()}
+    assert all(cells[-3:] == [f"{said[label].sigma['text']:.0%}", "–", "–"] for label, cells in rows.items())
+
+
+def test_a_network_of_sound_alone_does_without_the_picture(
+    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
+) -> None:
+    config = LDDUConfig(dims={"audio": 384}, labels=1, layers=1)
+    weights.save(tmp_path, LDDU(config).state_dict(), config, weights.Card(["glad"], 1, [0.5]))
+    quantiles.write(tmp_path, {"audio": np.zeros((1, 1))})
+    manual = json.loads((sample_run.folder / predictor.FOLDER / predictor.FILE).read_text())
+    (tmp_path / predictor.FILE).write_text(json.dumps(manual | {"thresholds": {"glad": 0.4}}))
+    (tmp_path.parent / "models").symlink_to(sample_run.folder / "data/models")
+    (found,) = load(tmp_path).predict(sample_run.folder / "data/sample" / unheard["media"])
+    assert found.modalities == ("audio",)
+    assert found.refused == []
+    assert found.transcript is not None
+    assert predictor.roles(params.load(ROOT / "params.yaml"), ["audio"]) == ["asr", "audio"]
+
+
+def test_a_network_of_published_features_says_that_it_takes_no_recordings(trained: Predictor, tmp_path: Path) -> None:
+    shutil.copytree(trained.folder, tmp_path / "published")
+    path = tmp_path / "published" / predictor.FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"preparation": None}))
+    with pytest.raises(RecordingError, match="was trained on published features"):
+        load(tmp_path / "published").predict("any.mp4")
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_the_stage_takes_a_threshold_a_label_and_the_text_encoder_that_no_source_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuned: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = params.load(ROOT / "params.yaml")
+    labels = settings.corpus.labels
+    thresholds = {label: 0.1 + i / 10 for i, label in enumerate(labels)}
+    files = {
+        "data/model/weights.safetensors": "",
+        "data/model/config.json": "",
+        "data/predictions/train.csv": "",
+        "metrics/valid.json": json.dumps({"threshold": 0.35, "thresholds": thresholds} if tuned else {"threshold": 0.35}),
+        "data/text_model/model.json": json.dumps({"source": "hub:a/b@c", **({"tuned": {}} if tuned else {})}),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    quantiles.write(tmp_path / "data/predictions", {"text": np.zeros((1, len(labels)))})
+    predictor.predictor(settings)
+    manual = predictor.read(predictor.FOLDER)
+    assert manual.thresholds == (thresholds if tuned else dict.fromkeys(labels, 0.35))
+    assert [getattr(manual.preparation, name) for name in SECTIONS] == [getattr(settings, name) for name in SECTIONS]
+    assert (predictor.FOLDER / "networks/text/model.json").is_file() == tuned
+    predictor.predictor(settings.model_copy(update={"tensors": "data/features/mosei"}))
+    assert predictor.read(predictor.FOLDER).preparation is None
+    assert not (predictor.FOLDER / "networks").exists()
+
+
+def test_a_folder_that_is_no_predictor_is_named_with_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(predictor.PredictorError, match=r"predictor\.json is not there: .*dvc repro predictor"):
+        load(tmp_path)
+    (tmp_path / predictor.FILE).write_text('{"thresholds": {"glad": 0.5}, "preparation": {"models": {}}}')
+    with pytest.raises(predictor.PredictorError, match="another version of this program"):
+        load(tmp_path)
+
+
+def test_a_folder_that_was_copied_in_part_is_named_with_what_is_missing(trained: Predictor, tmp_path: Path) -> None:
+    for name in (predictor.FILE, quantiles.FILE):
+        with pytest.raises(predictor.PredictorError, match=f"{name} is not there"):
+            load(tmp_path)
+        shutil.copy(trained.folder / name, tmp_path)
+    with pytest.raises(predictor.PredictorError, match=r"config\.json is not there"):
+        load(tmp_path)
+
+
+def test_the_example_of_the_readme_runs(
+    sample_run: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(sample_run.folder)
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert re.search(r"^0\.0 to \d+\.\d s, from text, audio, vision$", printed, re.MULTILINE)
+    assert set(re.findall(r"^(\w+): 0\.\d\d, (?:yes|no), σ \{", printed, re.MULTILINE)) == set(params.load().corpus.labels)
+
+
+def test_the_installed_command_is_the_modules(sample_run: Workspace) -> None:
+    import tomllib
+    from importlib.metadata import EntryPoint
+
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    from lddu.__main__ import main
+
+    assert EntryPoint("lddu", scripts["lddu"], "console_scripts").load() is main

@@ -1,0 +1,194 @@
+"""What is done again, and what is not, whatever came before; with a stage whose work is next to nothing."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import params
+from preprocess.refusals import Code, Refusal
+from preprocess.run import stage
+from preprocess.run.stage import Stage, Task
+from preprocess.stages import manifest
+from preprocess.store import entries as store
+from preprocess.store import inventory
+
+MODULE = "tests.preprocess.run.test_stage"
+RUN = params.Run(workers=2, device="cpu", store=".store")
+CLIPS = {f"clip{i}": f"says {i}" for i in range(40)}
+
+
+def work(task: Task, folder: Path, log: Path) -> None:
+    """A clip's text in a file; each time that it is done leaves a line."""
+    with log.open("a") as file:
+        file.write(f"{task.clip_id}\n")
+    if "full" in task.content["text"]:
+        raise OSError(errno.ENOSPC, "the disk is full")
+    if "nothing" in task.content["text"]:
+        raise Refusal(Code.NO_SPEECH, "nothing is said")
+    (folder / "txt").write_text(task.content["text"] * 100, encoding="utf-8")
+
+
+def fill(folder: Path, clips: dict[str, str], workers: int = 2, **parameters: object) -> set[str]:
+    """Fill the output of a stage in a folder; the clips that were computed."""
+    folder.mkdir(exist_ok=True)
+    log = (folder / "log").absolute()
+    log.write_text("")
+    os.chdir(folder)
+    made = Stage("stage", MODULE, partial(work, log=log), parameters=dict(parameters))
+    tasks = [Task(clip_id, {"text": text}, 1.0) for clip_id, text in clips.items()]
+    stage.fill(made, tasks, RUN.model_copy(update={"workers": workers}))
+    computed = log.read_text().split()
+    assert len(computed) == len(set(computed))
+    return set(computed)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "data/stage").iterdir()}
+
+
+def clean(folder: Path, clips: dict[str, str], **parameters: object) -> dict[str, bytes]:
+    """The output of a run in a folder of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    fill(folder, clips, **parameters)
+    return files(folder)
+
+
+@pytest.fixture(autouse=True)
+def back() -> Iterator[None]:
+    here = Path.cwd()
+    yield
+    os.chdir(here)
+
+
+def checkout(folder: Path, linked: bool = True) -> Path:
+    """A folder in which DVC links outputs to its cache, or copies them."""
+    (folder / ".dvc").mkdir(parents=True)
+    if linked:
+        (folder / ".dvc/config").write_text('[core]\n    analytics = false\n[cache]\n    type = "hardlink,copy"\n')
+    return folder
+
+
+def test_whatever_the_history_only_what_is_new_is_computed_and_the_bytes_are_those_of_a_clean_run(tmp_path: Path) -> None:
+    others = {clip_id: text for clip_id, text in CLIPS.items() if clip_id != "clip7"}
+    others |= {"clip3": "something else", "new": "says more", "mute": "nothing"}
+    history = [
+        (CLIPS, {}, set(CLIPS)),
+        (others, {}, {"clip3", "new", "mute"}),
+        (others, {"rate": 5}, set(others)),
+        (CLIPS, {}, set()),
+        (dict(reversed(others.items())), {}, set()),
+    ]
+    linked, copied = checkout(tmp_path / "linked"), checkout(tmp_path / "copied", linked=False)
+    made: dict[str, dict[str, bytes]] = {}
+    for clips, parameters, computed in history:
+        name = str((sorted(clips.items()), parameters))
+        made[name] = made.get(name) or clean(tmp_path / "clean", clips, **parameters)
+        for folder in (linked, copied):
+            assert fill(folder, clips, **parameters) == computed
+            assert files(folder) == made[name]
+    assert not list(copied.glob(".store/stage/shards-*"))  # where they would take as much disk again
+
+
+def test_what_an_interrupted_run_has_finished_is_not_pruned(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch()  # by which a checkout is known to be there
+    fill(tmp_path, {"clip0": "an earlier run"})
+    with pytest.raises(OSError, match="full"):
+        fill(tmp_path, CLIPS | {"full": "the disk is full"}, workers=1)
+    kept = tmp_path / ".store/stage"
+    finished = len(inventory.entries(kept)) - 1
+    assert inventory.prune(kept).startswith("1 entries dropped")  # of the earlier run
+    assert len(fill(tmp_path, CLIPS)) == len(CLIPS) - finished < len(CLIPS)
+
+
+def test_what_a_killed_run_left_unfinished_is_gone_with_the_next(tmp_path: Path) -> None:
+    fill(tmp_path, CLIPS)
+    checkouts = (tmp_path, tmp_path / "elsewhere")  # of which the other may still be at work
+    left = [tmp_path / ".store/stage" / f"{store.UNFINISHED}{store.place(checkout)}-x" for checkout in checkouts]
+    for path in left:
+        path.mkdir()
+    fill(tmp_path, CLIPS)
+    assert [path.exists() for path in left] == [False, True]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_neither_order_nor_workers_change_a_byte(tmp_path: Path, workers: int) -> None:
+    shuffled = dict(sorted(CLIPS.items(), key=lambda item: item[0][::-1]))
+    assert clean(tmp_path / "one", shuffled, workers=workers) == clean(tmp_path / "other", CLIPS)
+
+
+def test_clips_of_the_same_content_are_computed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(fill(tmp_path, {"a": "the same", "b": "the same"})) == 1
+    assert "stage: 2 clips, 1 computed, 1 reused, 0 refused" in capsys.readouterr().out
+
+
+def inodes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in (folder / "data/stage").glob("*.zip")}
+
+
+def test_one_clip_changed_is_one_shard_written_where_dvc_links(tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "checkout")
+    fill(folder, CLIPS)
+    before = inodes(folder)
+    shutil.rmtree(folder / "data")  # as DVC does before it runs a stage
+    fill(folder, CLIPS | {"clip3": "something else"})
+    assert sum(before[name] == inode for name, inode in inodes(folder).items()) == len(before) - 1
+
+
+def test_a_shard_that_was_written_to_an_entry_that_is_lost_and_a_worker_that_died_are_made_again(tmp_path: Path) -> None:
+    folder, clips = checkout(tmp_path / "checkout"), CLIPS | {"mute": "nothing"}
+    fill(folder, clips)
+    whole = files(folder)
+    for path in (folder / "data/stage").glob("*.zip"):
+        with path.open("r+b") as file:
+            file.write(b"broken")
+    assert fill(folder, clips) == set()
+    assert files(folder) == whole
+    next((folder / ".store/stage").glob("??/*.zip")).unlink()
+    assert len(fill(folder, clips)) == 1
+    assert files(folder) == whole
+    (contents,) = folder.glob(".store/stage/shards-*/contents.json")
+    contents.write_text(contents.read_text().replace(Code.NO_SPEECH, Code.WORKER_DIED))
+    for path in (folder / ".store/stage").glob("??/*.zip"):
+        path.write_bytes(path.read_bytes().replace(Code.NO_SPEECH.encode(), Code.WORKER_DIED.encode()))
+    assert fill(folder, clips) == {"mute"}
+    assert files(folder) == whole
+
+
+def test_a_damaged_entry_is_made_again_when_its_shard_is_written(tmp_path: Path) -> None:
+    fill(tmp_path, CLIPS)
+    whole = files(tmp_path)
+    path = next((tmp_path / ".store/stage").glob("??/*.zip"))
+    path.write_bytes(path.read_bytes()[:50])
+    assert len(fill(tmp_path, CLIPS)) == 1
+    assert files(tmp_path) == whole
+
+
+def test_media_that_are_as_they_were_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["a.wav", "b.wav"]
+    for name in names:
+        soundfile.write(tmp_path / name, np.zeros(1600), 16000)
+    assert manifest.probe_all(names, tmp_path, RUN)[1] == 0
+    assert manifest.probe_all(names, tmp_path, RUN)[1] == 0  # they have only just been written
+    monkeypatch.setattr(manifest, "SETTLED", 0.0)
+    first, _ = manifest.probe_all(names, tmp_path, RUN)
+    assert manifest.probe_all(names, tmp_path, RUN) == (first, 2)
+    times = (tmp_path / "b.wav").stat()
+    soundfile.write(tmp_path / "b.wav", np.ones(1600) / 2, 16000)
+    os.utime(tmp_path / "b.wav", ns=(times.st_atime_ns, times.st_mtime_ns))  # of the same size and date
+    second, known = manifest.probe_all([*names, "c.wav"], tmp_path, RUN)
+    assert known == 1
+    assert second["a.wav"] == first["a.wav"]
+    assert second["b.wav"].digest != first["b.wav"].digest
+    assert second["c.wav"].code == Code.MEDIA_MISSING
+    (note,) = (tmp_path / ".store/manifest").glob("*.json")
+    for damage in (b"\xff", b"[]", note.read_bytes().replace(b'"probed"', b'"proved"')):
+        note.write_bytes(damage)
+        assert manifest.probe_all(names, tmp_path, RUN)[1] == 0

@@ -1,0 +1,185 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from params import Align
+from preprocess.encoders.states import TimedStates, WordStates
+from preprocess.speech.words import Word
+from preprocess.stages import align
+from preprocess.stages.align import UNKNOWN, Clip, Rows
+
+WORDS = Align(mode="words", max_rows=64, hop=0.1, pooling="mean")
+
+
+def said(*spans: tuple[float | None, float | None]) -> list[Word]:
+    return [Word(f"w{i}", start, end, 1.0) for i, (start, end) in enumerate(spans)]
+
+
+def grid(duration: float, step: float, observed: Callable[[float], bool] = lambda _: True) -> TimedStates:
+    """States that say when they are: one feature, the middle of their span."""
+    edges = np.arange(0, duration + 1e-9, step, dtype=np.float32)
+    times = np.stack([edges[:-1], edges[1:]], 1)
+    middle = times.mean(1)
+    return TimedStates(middle[:, None], times, np.array([observed(float(t)) for t in middle]))
+
+
+def tokens(*owners: int) -> WordStates:
+    """Token states with one feature, their place."""
+    return WordStates(np.arange(len(owners), dtype=np.float32)[:, None], np.array(owners, np.int32))
+
+
+def clip(words: list[Word], duration: float = 2.0, **modalities: object) -> Clip:
+    return Clip("a", duration, words, *(modalities.get(name) for name in ("text", "audio", "vision")))
+
+
+def test_row_i_of_every_modality_is_the_same_word() -> None:
+    rows = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), text=tokens(0, 0, 1), audio=grid(2, 0.02), vision=grid(2, 0.1)), WORDS)
+    assert rows["text"].states[:, 0].tolist() == [0.5, 2.0]
+    assert rows["audio"].states[:, 0] == pytest.approx([0.4, 1.2], abs=1e-4)
+    assert rows["vision"].states[:, 0] == pytest.approx([0.4, 1.2], abs=1e-4)
+    for found in rows.values():
+        assert found.mask.all()
+        assert found.times.tolist() == pytest.approx(np.array([[0.2, 0.6], [1.0, 1.4]]))
+
+
+def test_a_state_counts_by_the_time_that_it_shares_with_the_word() -> None:
+    rows = align.rows(clip(said((0.05, 0.2)), audio=grid(2, 0.1)), WORDS)
+    assert rows["audio"].states[0, 0] == pytest.approx((0.05 * 0.05 + 0.10 * 0.15) / 0.15, abs=1e-5)
+
+
+def test_a_word_shorter_than_the_grid_takes_the_state_around_it() -> None:
+    rows = align.rows(clip(said((0.52, 0.52), (0.61, 0.64)), vision=grid(2, 0.1)), WORDS)
+    assert rows["vision"].states[:, 0] == pytest.approx([0.55, 0.65], abs=1e-4)
+
+
+def test_a_word_without_length_at_the_end_of_the_clip_takes_the_last_state() -> None:
+    rows = align.rows(clip(said((0.2, 0.6), (2.001, 2.001)), audio=grid(2, 0.02), vision=grid(2, 0.1, lambda t: t < 1)), WORDS)
+    assert rows["audio"].states[:, 0] == pytest.approx([0.4, 1.99], abs=1e-4)
+    assert rows["vision"].mask.tolist() == [True, False]
+
+
+def test_a_word_during_which_no_face_was_seen_is_masked_and_zero() -> None:
+    rows = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), vision=grid(2, 0.1, lambda t: t < 0.9)), WORDS)
+    assert rows["vision"].mask.tolist() == [True, False]
+    assert rows["vision"].states[1].tolist() == [0.0]
+
+
+def test_frames_without_a_face_do_not_dilute_a_word() -> None:
+    rows = align.rows(clip(said((0.0, 1.0)), vision=grid(2, 0.1, lambda t: t < 0.2)), WORDS)
+    assert rows["vision"].states[0, 0] == pytest.approx(0.1, abs=1e-5)
+
+
+def test_a_clip_without_words_is_one_row_over_its_whole_length_with_its_text_absent() -> None:
+    rows = align.rows(clip([], audio=grid(2, 0.02), vision=grid(2, 0.1)), WORDS)
+    assert set(rows) == {"audio", "vision"}
+    assert rows["audio"].times.tolist() == [[0, 2]]
+    assert rows["audio"].states[0, 0] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_text_without_sound_has_unknown_times() -> None:
+    rows = align.rows(clip(said((None, None), (None, None)), duration=0, text=tokens(0, 1)), WORDS)
+    assert rows["text"].times.tolist() == [[UNKNOWN, UNKNOWN]] * 2
+    assert rows["text"].mask.all()
+
+
+def test_text_over_a_silent_film_is_spread_evenly() -> None:
+    rows = align.rows(clip(said((None, None), (None, None)), text=tokens(0, 1), vision=grid(2, 0.1)), WORDS)
+    assert rows["text"].times.tolist() == [[align.UNKNOWN, align.UNKNOWN]] * 2  # nobody knows when it was said
+    assert rows["vision"].times.tolist() == [[0, 1], [1, 2]]
+    assert rows["vision"].states[:, 0] == pytest.approx([0.5, 1.5], abs=1e-4)
+
+
+@given(some.integers(1, 200), some.integers(1, 70))
+def test_a_long_clip_is_merged_evenly_and_never_cut(count: int, max_rows: int) -> None:
+    words = said(*((i * 0.1, i * 0.1 + 0.1) for i in range(count)))
+    settings = Align(mode="words", max_rows=max_rows, hop=0.1, pooling="mean")
+    times, groups = align.spans(clip(words, duration=count * 0.1), settings)
+    assert len(groups) == len(times) == min(count, max_rows)
+    assert np.concatenate(groups).tolist() == list(range(count))
+    sizes = [len(group) for group in groups]
+    assert max(sizes) - min(sizes) <= 1
+    assert times[0, 0] == pytest.approx(0)
+    assert times[-1, 1] == pytest.approx(count * 0.1, rel=1e-5)
+
+
+@given(some.floats(0.05, 30), some.sampled_from([0.1, 0.25, 1.0]))
+def test_without_alignment_the_hops_cover_the_clip(duration: float, hop: float) -> None:
+    times = align.hops(clip([], duration=duration), Align(mode="none", max_rows=64, hop=hop, pooling="mean"))
+    assert len(times) <= 64
+    assert len(times) == 64 or (times[:-1, 1] - times[:-1, 0]) == pytest.approx(hop, abs=1e-4)
+    assert times[0, 0] == 0
+    assert times[-1, 1] == pytest.approx(duration, rel=1e-5)
+    assert times[1:, 0] == pytest.approx(times[:-1, 1])
+
+
+def test_hops_that_do_not_fit_are_merged_whole_and_counted() -> None:
+    hopped = Align(mode="none", max_rows=64, hop=0.1, pooling="mean")
+    fitting, longer, silent = clip([], 6.35, audio=grid(6, 0.1)), clip([], 10.0, audio=grid(10, 0.1)), clip([], 10.0)
+    assert align.hops(fitting, hopped)[:, 0] == pytest.approx(0.1 * np.arange(64), abs=1e-6)
+    steps = np.diff(align.hops(longer, hopped), axis=1)
+    assert sorted({round(float(step), 3) for step in steps[:, 0]}) == [0.1, 0.2]
+    assert [align.is_merged(one, hopped) for one in (fitting, longer, silent)] == [False, True, False]
+    assert not align.is_merged(longer, WORDS)
+
+
+def test_without_alignment_each_modality_keeps_its_own_pace() -> None:
+    hopped = Align(mode="none", max_rows=64, hop=0.5, pooling="mean")
+    rows = align.rows(clip(said((0.2, 0.6)), text=tokens(0, 0), audio=grid(2, 0.02)), hopped)
+    assert rows["text"].states.shape == (1, 1)
+    assert rows["audio"].states[:, 0] == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=1e-4)
+
+
+def test_a_row_may_take_the_highest_state_of_its_time_instead_of_their_mean() -> None:
+    found = clip(said((0.2, 0.6), (1.0, 1.4)), audio=grid(2, 0.02), vision=grid(2, 0.1, lambda t: t < 0.5))
+    rows = align.rows(found, WORDS.model_copy(update={"pooling": "max"}))
+    assert rows["audio"].states[:, 0] == pytest.approx([0.59, 1.39], abs=1e-3)
+    assert rows["vision"].states[:, 0] == pytest.approx([0.45, 0.0], abs=1e-3)  # not of a frame without a face
+    assert rows["vision"].mask.tolist() == [True, False]
+
+
+def test_padding_is_zero_masked_and_without_time() -> None:
+    long = align.rows(clip(said((0, 1), (1, 2)), text=tokens(0, 1), audio=grid(2, 0.1)), WORDS)
+    short = align.rows(clip(said((0, 1)), text=tokens(0)), WORDS)
+    widths = {"text": 1, "audio": 1}
+    length = align.lengths([{"text": (2, 1), "audio": (1, 1)}, {"text": (1, 1)}], widths, "words")
+    found = align.tensors([long, short], widths, length)
+    assert found["text_mask"].tolist() == [[True, True], [True, False]]
+    assert found["audio_mask"].tolist() == [[True, True], [False, False]]
+    assert found["text"][1, 1].tolist() == [0]
+    assert found["text_time"][1, 1].tolist() == [UNKNOWN, UNKNOWN]
+
+
+def test_a_split_without_clips_has_tensors_of_its_widths() -> None:
+    widths = {"text": 384, "vision": 58}
+    found = align.tensors([], widths, align.lengths([], widths, "words"))
+    assert found["text"].shape == (0, 1, 384)
+    assert found["vision_mask"].shape == (0, 1)
+
+
+def test_statistics_are_those_of_the_observed_rows_of_the_training_split() -> None:
+    values = np.random.default_rng(0).normal(3, 2, (50, 7, 4)).astype(np.float32)
+    mask = np.random.default_rng(1).random((50, 7)) < 0.5
+    clips = [{"text": Rows(*pair, np.zeros((7, 2), np.float32))} for pair in zip(values, mask, strict=True)]
+    found = align.statistics(lambda: iter(clips), {"text": 4, "audio": 2})
+    assert found["text_mean"] == pytest.approx(values[mask].mean(0), abs=1e-5)
+    assert found["text_deviation"] == pytest.approx(values[mask].std(0), abs=1e-5)
+    assert found["audio_mean"].tolist() == [0, 0]
+    assert found["audio_deviation"].tolist() == [1, 1]
+
+
+def test_rows_on_the_disk_are_read_as_they_were(tmp_path: Path) -> None:
+    first = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), text=tokens(0, 0, 1), audio=grid(2, 0.02)), WORDS)
+    second = align.rows(clip(said((0, 1)), vision=grid(2, 0.1)), WORDS)
+    with (tmp_path / "spool").open("w+b") as file:
+        spool = align.Spool(file)
+        for clip_id, found in {"a": first, "none": {}, "b": second}.items():
+            spool.add(clip_id, found)
+        assert spool.read("none") == {}
+        for clip_id, expected in {"b": second, "a": first}.items():
+            for name, rows in spool.read(clip_id).items():
+                assert all(np.array_equal(vars(rows)[key], value) for key, value in vars(expected[name]).items())
+    assert spool.shapes == {"a": {"text": (2, 1), "audio": (2, 1)}, "none": {}, "b": {"vision": (1, 1)}}

@@ -87,7 +87,7 @@ def faces(medium: Medium, settings: Params) -> Work:
 
 def transcripts(medium: Medium, settings: Params) -> Work:
     """The recogniser where the text is unknown, and the aligner."""
-    from preprocess.encoders import whisper
+    from preprocess.encoders import transcription
     from preprocess.stages import transcripts as stage
 
     wave, known = sound.wave(Shards(DATA / "audio"), medium.clip_id), bool(clips.read_texts()[medium.clip_id])
@@ -96,7 +96,7 @@ def transcripts(medium: Medium, settings: Params) -> Work:
 
     def work() -> None:
         if not known:
-            list(whisper.transcribe(stage.MODEL, [wave], "cpu", settings.transcripts))
+            list(transcription.transcribe(stage.MODEL, [wave], "cpu", settings.transcripts))
         stage.align(wave, said, aligner, "cpu")
 
     return work
@@ -119,12 +119,12 @@ def encode_audio(medium: Medium, settings: Params) -> Work:
 
 
 def encode_vision(medium: Medium, settings: Params) -> Work:
+    from preprocess.face.track import read_track
     from preprocess.media import film
     from preprocess.stages import encode_vision as stage
-    from preprocess.stages import faces
 
     tracks = Shards(DATA / "faces")
-    track = faces.read(tracks, medium.clip_id)
+    track = read_track(tracks, medium.clip_id)
     with tracks.open(medium.clip_id, film.FILE) as stream:
         crops = [picture for _, picture in film.read(stream)]
     return lambda: stage.encode(track, iter(crops), settings.encode.vision)

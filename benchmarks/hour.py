@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 import params
 from benchmarks import processes
 from benchmarks.records import Record
-from preprocess.media import decoder as media
+from preprocess.media import probe
 
 STAGES = ["manifest", "frames", "audio", "faces", "transcripts"]
 STAGES += ["tune_text", "encode_text", "encode_audio", "encode_vision", "align"]
@@ -33,7 +33,7 @@ def films(corpus: Path) -> list[dict[str, str]]:
         rows = [row for row in csv.DictReader(file) if row["media"]]
     found = []
     for row in rows:
-        streams = media.probe(corpus / row["media"])
+        streams = probe.streams_of(corpus / row["media"])
         if streams.width and streams.sample_rate:
             found.append(row)
     return found
@@ -52,7 +52,7 @@ def loop(corpus: Path, rows: list[dict[str, str]], seconds: float, target: Path)
     listed.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
     once = target.with_name("once.mkv")
     ffmpeg("-f", "concat", "-i", listed, "-c", "copy", once)
-    times = max(1, round(seconds / media.probe(once).duration))
+    times = max(1, round(seconds / probe.streams_of(once).duration))
     ffmpeg("-stream_loop", times - 1, "-i", once, "-c", "copy", target)
     for path in (*parts, listed, once):
         path.unlink()

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 import params
-from preprocess.clips import read_media, read_texts
+from preprocess.clips import Task, read_media, read_texts
 from preprocess.encoders import states
 from preprocess.encoders.states import TimedStates, WordStates
-from preprocess.run.stage import Stage, Task, fill
+from preprocess.run.stage import Stage, fill
 from preprocess.speech import words
 from preprocess.speech.words import Transcript, Word
 from preprocess.store.shards import Shards

@@ -23,9 +23,9 @@ from PIL import Image
 
 import params
 from preprocess.face import landmarks
+from preprocess.face.track import FaceTrack, read_track
 from preprocess.media import film, sound
 from preprocess.speech import words
-from preprocess.stages import faces
 from preprocess.store.shards import Shards
 
 DATA = Path("data")
@@ -100,14 +100,14 @@ def draw_frames() -> None:
 
 def moments(clip_id: str) -> list[np.ndarray]:
     """Frame and crop at even times, both with the landmarks."""
-    track = faces.read(Shards(DATA / "faces"), clip_id)
+    track = read_track(Shards(DATA / "faces"), clip_id)
     with Shards(DATA / "frames").open(clip_id, film.FILE) as stream:
         frames = [picture for _, picture in film.read(stream)]
     places = np.linspace(0, len(frames) - 1, MOMENTS + 2).astype(int)[1:-1]
     return [picture for i in places for picture in marked(frames[i], track, i)]
 
 
-def marked(frame: np.ndarray, track: faces.Track, i: int) -> tuple[np.ndarray, np.ndarray]:
+def marked(frame: np.ndarray, track: FaceTrack, i: int) -> tuple[np.ndarray, np.ndarray]:
     """A frame at twice its size with a dot on each landmark, and its crop; without dots where there is no face."""
     settings = params.load().faces.model_copy(update={"crop_size": CROP})
     large = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)

@@ -1,23 +1,18 @@
 """`python -m lddu STAGE`: run one stage on the tensors that params.yaml names; `predict` and `export` use what it learned."""
 
-import os
-
-# Threads that wait for each other without giving way make training six times slower beside any other busy program.
-# OpenMP reads this once, when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import argparse
 import importlib
 import sys
 from pathlib import Path
 
 import params
-from preprocess.run import work
+import process
 
 STAGES = ("train", "evaluate", "predictor", "report")
 
 
 def main() -> None:
+    process.wait_passively()
     if sys.argv[1:2] == ["predict"]:
         from lddu.prediction.command import main as predict
 
@@ -32,6 +27,8 @@ def main() -> None:
     export.add_argument("--model", type=Path, default=Path("data/predictor"), metavar="FOLDER", help="what is copied")
     asked = parser.parse_args()
     if asked.stage == "export":
+        from lddu.prediction.command import copy
+
         copy(asked.model, asked.target)
     elif asked.stage == "predictor":
         gather()
@@ -45,7 +42,7 @@ def run(stage: str) -> None:
         settings = params.load()
     except params.ParameterError as error:
         sys.exit(f"{stage}: {error}")
-    work.end_with_parent()
+    process.end_with_parent()
     from lddu.checkpoint import CheckpointError
     from lddu.device import DeviceError
     from lddu.predictions import PredictionsError
@@ -71,18 +68,6 @@ def gather() -> None:
         predictor(params.load())
     except (params.ParameterError, PredictorError) as error:
         sys.exit(f"predictor: {error}")
-
-
-def copy(source: Path, target: Path) -> None:
-    from lddu.prediction.inference import export
-    from lddu.predictor import PredictorError
-    from preprocess.stages.models import ModelError
-
-    try:
-        roles = export(source, target)
-    except (ModelError, PredictorError) as error:
-        sys.exit(f"export: {error}")
-    print(f"export: {target} has the weights, the parameters and {len(roles)} pretrained networks: {', '.join(roles)}")
 
 
 if __name__ == "__main__":

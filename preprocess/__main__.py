@@ -5,9 +5,10 @@ import errno
 import importlib
 import sys
 
+import process
 from params import ParameterError
 from preprocess.corpus import CorpusError
-from preprocess.media.decoder import MediaError, MediumGoneError
+from preprocess.media.probe import MediaError, MediumGoneError
 from preprocess.refusals import TooManyError
 from preprocess.run import work
 from preprocess.run.work import WorkerDiedError
@@ -41,7 +42,7 @@ def main() -> None:
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
     asked = parser.parse_args()
     stage = asked.stage
-    work.end_with_parent()
+    process.end_with_parent()
     try:
         if stage == "store":
             return inventory.main(asked.command)

@@ -5,9 +5,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from preprocess.run.stage import Task
-
 FOLDER = Path("data/manifest")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to be done by one stage."""
+
+    clip_id: str
+    content: dict[str, Any]  # plain JSON: all of the clip that can change the result; enters the store's key
+    seconds: float  # of media, for the progress bar
+    source: str = ""  # where the content is read from, if it is not in `content` itself; never enters the key
+    size: int = 0  # bytes of what is read, where there are no seconds to tell long clips from short ones
 
 
 @dataclass(frozen=True)

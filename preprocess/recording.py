@@ -17,12 +17,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import params
-from preprocess.clips import Medium
+from preprocess.clips import Medium, Task
 from preprocess.encoders import states
-from preprocess.media import decoder as media
-from preprocess.media.decoder import MediaError, Streams
+from preprocess.media import probe
+from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.run.stage import Task
 from preprocess.speech import pauses as speech
 from preprocess.speech import words
 from preprocess.speech.words import Transcript
@@ -108,7 +107,7 @@ def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> It
     if path.suffix.lower() in TEXTS:
         yield from (of_text(line, tools) for line in read_lines(path))
         return
-    streams = probe(path)
+    streams = streams_in(path)
     load_decoders(streams, tools)
     with TemporaryDirectory(prefix="lddu-") as folder, ThreadPoolExecutor(1) as ahead:
         found = spans(path, streams, tools, whole or bool(text))
@@ -136,11 +135,11 @@ def read_lines(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def probe(path: Path) -> Streams:
+def streams_in(path: Path) -> Streams:
     if not path.is_file():
         raise RecordingError(f"{path}: {'a folder; name the files in it' if path.is_dir() else 'there is no such file'}")
     try:
-        streams = media.probe(path)
+        streams = probe.streams_of(path)
     except MediaError as error:
         raise RecordingError(f"{path}: no film or sound that can be read ({error}); texts end in {', '.join(TEXTS)}") from None
     if not streams.width and not streams.sample_rate:

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 import params
-from preprocess.media import decoder as media
+import process
+from preprocess.media import decoder
 from preprocess.run import sources, work
 from preprocess.run.progress import track
 from preprocess.store import entries as store
@@ -141,7 +142,7 @@ def _determined_by(sample: params.Sample) -> dict[str, object]:
         "sources": sources.digest("sample.corpus"),
         "parameters": [sample.seed, sample.speakers, sample.frame_rate],
         "model": sha256(MODEL.read_bytes()).hexdigest(),
-        "ffmpeg": media.version(film.PROGRAM),
+        "ffmpeg": decoder.ffmpeg_version(film.PROGRAM),
         "capability": store.capability(),
     }
 
@@ -201,7 +202,7 @@ def main() -> None:
     if not MODEL.is_file():
         raise SystemExit(f"{MODEL} is not here: python -m preprocess models fetches it")
     clips = plan(settings.sample)
-    work.end_with_parent()
+    process.end_with_parent()
     try:
         with work.alone("sample"):
             assemble(clips, fill(clips, settings), OUT)

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from preprocess.media.decoder import BITEXACT, binary
+from preprocess.media.decoder import BITEXACT, ffmpeg_path
 from sample.photograph import HEIGHT, WIDTH
 from sample.voice import RATE, Wave
 
@@ -34,7 +34,7 @@ def write(path: Path, pictures: Iterable[NDArray[np.uint8]], frame_rate: int, wa
         "audio_bitrate": "80k",
     }
     graph = ffmpeg.output(pictured, ffmpeg.input(str(sound)), str(path), **codecs, **BITEXACT).global_args("-loglevel", "error")
-    command = ffmpeg.compile(graph, cmd=binary(PROGRAM), overwrite_output=True)
+    command = ffmpeg.compile(graph, cmd=ffmpeg_path(PROGRAM), overwrite_output=True)
     done = subprocess.run(command, input=b"".join(picture.tobytes() for picture in pictures), capture_output=True)
     if done.returncode:
         raise FilmError(f"{path.name}: {done.stderr.decode(errors='replace').strip()}")

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from preprocess import refusals
+from preprocess.face.track import read_track
 from preprocess.media import film, sound
 from preprocess.speech import words
 from preprocess.speech.words import Transcript
-from preprocess.stages import faces
 from preprocess.store.shards import Shards
 
 FOLDER = Path("data")
@@ -105,7 +105,7 @@ class Archive:
     def _strip(self, clip_id: str, pictures: int) -> Strip | None:
         """Crops of the face; the whole frames of a clip in which none was seen."""
         if self.holds("faces", clip_id):
-            present = faces.read(self.shards["faces"], clip_id).present
+            present = read_track(self.shards["faces"], clip_id).present
             with self.shards["faces"].open(clip_id, film.FILE) as crops:
                 return strip([(time, small) for time, small in thumbnails(crops)], present, pictures)
         if self.holds("frames", clip_id):

@@ -17,7 +17,6 @@ FAILED, UNABLE, INTERRUPTED = 1, 2, 130  # exit status: a file could not be read
 
 
 def main(arguments: list[str] | None = None) -> None:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in lddu/__main__.py
     asked = parser().parse_args(arguments)
     if not asked.files and not asked.text:
         parser().error("a FILE or --text is needed")
@@ -126,5 +125,14 @@ def tree_of(utterance: "Utterance") -> dict:
     }
 
 
-if __name__ == "__main__":
-    main()
+def copy(source: Path, target: Path) -> None:
+    """`lddu export`."""
+    from lddu.prediction.inference import export
+    from lddu.predictor import PredictorError
+    from preprocess.stages.models import ModelError
+
+    try:
+        roles = export(source, target)
+    except (ModelError, PredictorError) as error:
+        sys.exit(f"export: {error}")
+    print(f"export: {target} has the weights, the parameters and {len(roles)} pretrained networks: {', '.join(roles)}")

@@ -23,8 +23,8 @@ from preprocess.corpora.films import Films, place
 from preprocess.corpora.found import COLUMNS, Clip, Found
 from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
-from preprocess.media import decoder as media
-from preprocess.media.decoder import MediaError
+from preprocess.media import probe
+from preprocess.media.probe import MediaError
 from preprocess.speech import pauses as speech
 
 NAMES = ("media", "file", "filename", "path", "video")
@@ -52,8 +52,8 @@ def ids(paths: list[Path], folder: Path) -> dict[Path, str]:
     }
 
 
-def probe(path: Path) -> media.Streams:
-    streams = media.probe(path)
+def streams_in(path: Path) -> probe.Streams:
+    streams = probe.streams_of(path)
     if not streams.width and not streams.sample_rate:
         raise MediaError("neither picture nor sound in it")
     return streams
@@ -151,7 +151,7 @@ def add(pairs: list[tuple[Clip, Path]], films: Films, folder: Path, found: Found
     for clip, film in pairs:
         name = film.relative_to(films.folder).as_posix()
         try:
-            duration = durations.setdefault(film, 0.0) or probe(film).duration
+            duration = durations.setdefault(film, 0.0) or streams_in(film).duration
             durations[film] = duration
             own = parts(clip, film, duration)
         except MediaError as error:

@@ -17,10 +17,8 @@ from transformers import AutoModelForCTC, AutoTokenizer
 
 from preprocess.encoders import wav2vec
 from preprocess.encoders.networks import preparer
-from preprocess.encoders.whisper import WINDOW, windows
-from preprocess.media.sound import SAMPLE_RATE
-from preprocess.speech.alignment import Span, interpolate
-from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Word, is_ideograph
+from preprocess.media.sound import SAMPLE_RATE, WINDOW, windows
+from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Span, Word, interpolate, is_ideograph
 
 LIKELY = 0.25  # mean probability of a word's tokens below which the text may not be what is said
 LIMIT = 200_000_000  # tokens times frames, for each of which the search for the best path keeps two bytes

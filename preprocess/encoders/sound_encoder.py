@@ -13,9 +13,8 @@ import params
 from preprocess.encoders import prosody, wav2vec, whisper
 from preprocess.encoders.networks import batches, preparer
 from preprocess.encoders.states import TimedStates
-from preprocess.encoders.whisper import WINDOW
 from preprocess.media import sound
-from preprocess.media.sound import SAMPLE_RATE
+from preprocess.media.sound import SAMPLE_RATE, WINDOW
 from preprocess.store.shards import Shards
 
 # A wave (n,) and its prosody, where that is wanted.

@@ -19,11 +19,11 @@ from mediapipe.tasks import python as tasks
 from mediapipe.tasks.python import vision
 
 import params
+from preprocess.clips import Task
 from preprocess.face import speaker
+from preprocess.face.track import BLENDSHAPES, LANDMARKS, Face, SpeakerChoice
 from preprocess.media import film, sound
 from preprocess.refusals import Code, Refusal
-from preprocess.run.stage import Task
-from preprocess.stages.faces import BLENDSHAPES, LANDMARKS, Choice, Face
 from preprocess.store.shards import Shards
 
 TASK = "face_landmarker.task"
@@ -163,7 +163,7 @@ def crops(
 
 def find(
     frames: Shards, sounds: Shards, task: Task, sightings: Sightings, settings: params.Faces, model: Path, target: Path
-) -> Choice:
+) -> SpeakerChoice:
     """See a clip's faces, choose the speaker's, and write the film of its crops; Refusal where there is none."""
     cv2.setNumThreads(1)
     with frames.open(task.clip_id, film.FILE) as pictures:

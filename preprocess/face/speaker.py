@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from preprocess.stages.faces import Choice
+from preprocess.face.track import SpeakerChoice
 
 REACH = 1.0  # a face is the same one if its centre moved by less than this many of its sides
 UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152  # of MediaPipe's 478 landmarks; the lips' inner edges
@@ -76,16 +76,16 @@ def _correlation(values: np.ndarray, frames: list[int], energy: np.ndarray) -> f
     return float(mouth @ level / spread) if spread > 1e-6 else 0.0
 
 
-def choose(tracks: list[Track], energy: np.ndarray | None) -> Choice:
+def choose(tracks: list[Track], energy: np.ndarray | None) -> SpeakerChoice:
     """The speaker among the tracks; energy (T,) is the sound's level at every frame, None where there is no sound."""
     if not tracks:
-        return Choice(0, -1, "only", 0.0, 0.0)
+        return SpeakerChoice(0, -1, "only", 0.0, 0.0)
     heard = [agreement(track, energy) if energy is not None else 0.0 for track in tracks]
     if len(tracks) == 1:
-        return Choice(1, 0, "only", round(heard[0], 4), 1.0)
+        return SpeakerChoice(1, 0, "only", round(heard[0], 4), 1.0)
     by = "sound" if max(heard) >= AGREES else "size"
     total = sum(sum(track.sides) for track in tracks)
     scores = heard if by == "sound" else [sum(track.sides) / total for track in tracks]
     order = sorted(range(len(tracks)), key=lambda k: (-scores[k], k))
     best, second = order[0], order[1]
-    return Choice(len(tracks), best, by, round(heard[best], 4), round(scores[best] - scores[second], 4))
+    return SpeakerChoice(len(tracks), best, by, round(heard[best], 4), round(scores[best] - scores[second], 4))

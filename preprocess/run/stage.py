@@ -13,6 +13,7 @@ from typing import Any
 
 import params
 from preprocess import refusals
+from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, Refused, TooManyError
 from preprocess.run import sources, work
 from preprocess.run.progress import track
@@ -23,17 +24,6 @@ from preprocess.store.shards import Content, Ready, Shelf
 
 TRIED_AGAIN = (Code.WORKER_DIED, Code.FAILED)
 OF_THE_RUN = (params.ParameterError, OSError, ImportError)  # errors that are the fault of no clip
-
-
-@dataclass(frozen=True)
-class Task:
-    """One clip to be done by one stage."""
-
-    clip_id: str
-    content: dict[str, Any]  # plain JSON: all of the clip that can change the result; enters the store's key
-    seconds: float  # of media, for the progress bar
-    source: str = ""  # where the content is read from, if it is not in `content` itself; never enters the key
-    size: int = 0  # bytes of what is read, where there are no seconds to tell long clips from short ones
 
 
 @dataclass(frozen=True)

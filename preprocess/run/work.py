@@ -26,7 +26,6 @@ Result = TypeVar("Result")
 
 LOGS = Path("logs")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-WATCH = 0.5  # seconds between two looks at whether the parent is still there
 
 
 class WorkerDiedError(RuntimeError):
@@ -127,22 +126,6 @@ def stop() -> None:
             os.killpg(worker.pid or 0, signal.SIGKILL)
         except ProcessLookupError:  # not yet a group of its own
             worker.kill()
-
-
-def end_with_parent() -> None:
-    """Have SIGTERM end this process as SIGINT does, and have it sent when the process that started this one is gone."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            threading.Event().wait(WATCH)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _start_worker(log: Path) -> None:

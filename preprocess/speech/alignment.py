@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import count, pairwise, takewhile
+from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from hibari.g2p import G2P
 from pocketsphinx import Decoder, get_model_path
 
 from preprocess.media.sound import SAMPLE_RATE
-from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Word
+from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Span, Word, interpolate
 
 FRAME = 0.01  # seconds, the grid of the times
 # Time and memory of a search grow with words times seconds: about 25 us and 0.15 kB, and without beams, where every state
@@ -34,8 +34,6 @@ PHONES = {
     "ʔ": "T", "ʤ": "JH", "ʧ": "CH", "θ": "TH",
 }  # fmt: skip
 PHONE = re.compile("|".join(PHONES))
-
-Span = tuple[float, float]  # start and end, seconds
 
 
 @cache
@@ -120,22 +118,3 @@ def _entry(decoder: Decoder, word: str, i: int) -> str:
         return ""
     decoder.add_word(f"word_{i}", phones, False)
     return f"word_{i}"
-
-
-def interpolate(spans: list[Span | None], duration: float) -> list[Span]:
-    """Fill runs of missing spans with equal parts of the time that their neighbours leave."""
-    times: list[Span] = []
-    i = 0
-    while i < len(spans):
-        known = spans[i]
-        if known is not None:
-            times.append((min(known[0], duration), min(known[1], duration)))
-            i += 1
-            continue
-        stop = next((k for k in range(i, len(spans)) if spans[k] is not None), len(spans))
-        after = spans[stop] if stop < len(spans) else None
-        low = times[-1][1] if times else 0.0
-        edges = np.linspace(low, max(low, after[0] if after else duration), stop - i + 1).tolist()
-        times += pairwise(edges)
-        i = stop
-    return times

@@ -3,6 +3,9 @@
 import json
 import re
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from preprocess.store.shards import Shards
 
@@ -14,6 +17,8 @@ IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 WORD = re.compile(rf"[{IDEOGRAPH}][^\w\s]*|[^\s{IDEOGRAPH}]+")
 
 STRICT, OPEN, INTERPOLATED = 1.0, 0.5, 0.0  # confidence in a word's times
+
+Span = tuple[float, float]  # start and end, seconds
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,22 @@ def read(shards: Shards, clip_id: str) -> Transcript:
 
 def is_ideograph(character: str) -> bool:
     return bool(re.match(f"[{IDEOGRAPH}]", character))
+
+
+def interpolate(spans: list[Span | None], duration: float) -> list[Span]:
+    """Fill runs of missing spans with equal parts of the time that their neighbours leave."""
+    times: list[Span] = []
+    i = 0
+    while i < len(spans):
+        known = spans[i]
+        if known is not None:
+            times.append((min(known[0], duration), min(known[1], duration)))
+            i += 1
+            continue
+        stop = next((k for k in range(i, len(spans)) if spans[k] is not None), len(spans))
+        after = spans[stop] if stop < len(spans) else None
+        low = times[-1][1] if times else 0.0
+        edges = np.linspace(low, max(low, after[0] if after else duration), stop - i + 1).tolist()
+        times += pairwise(edges)
+        i = stop
+    return times

@@ -4,12 +4,13 @@ from functools import partial
 from pathlib import Path
 
 import params
-from preprocess.clips import read_media
-from preprocess.media import decoder as media
-from preprocess.media.decoder import DecoderKilledError, DecoderStoppedError, MediaError
+from preprocess.clips import Task, read_media
+from preprocess.media import probe
+from preprocess.media.decoder import BITEXACT, DecoderKilledError, ffmpeg_version, limits_of, part_of, run_ffmpeg
+from preprocess.media.probe import DecoderStoppedError, MediaError
 from preprocess.media.sound import FILE, SAMPLE_RATE
 from preprocess.refusals import Code, Refusal
-from preprocess.run.stage import Stage, Task, fill
+from preprocess.run.stage import Stage, fill
 
 
 def write(source: Path, start: float, end: float, decoder: params.Decoder, target: Path) -> None:
@@ -17,11 +18,11 @@ def write(source: Path, start: float, end: float, decoder: params.Decoder, targe
 
     Where the sound begins after the picture, or has a gap, silence keeps the clock. MediaError where it cannot be decoded.
     """
-    span = media.span(source, start, end)
+    span = part_of(source, start, end)
     sound = span.source["a:0"].filter("aresample", SAMPLE_RATE, **{"async": 1, "first_pts": round(span.begin * SAMPLE_RATE)})
     even = span.cut(sound, "a").filter("asetnsamples", n=4096, p=0)  # FLAC takes no short block at the beginning
-    output = even.output(str(target), format="flac", acodec="flac", ac=1, ar=SAMPLE_RATE, sample_fmt="s16", **media.BITEXACT)
-    media.run(output, decoder)
+    output = even.output(str(target), format="flac", acodec="flac", ac=1, ar=SAMPLE_RATE, sample_fmt="s16", **BITEXACT)
+    run_ffmpeg(output, decoder)
 
 
 def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
@@ -29,7 +30,7 @@ def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
     target = folder / FILE
     try:
         write(Path(task.source), task.content["start"], task.content["end"], decoder, target)
-        empty = media.probe(target).duration == 0
+        empty = probe.streams_of(target).duration == 0
     except DecoderStoppedError as error:
         raise Refusal(Code.DECODER_STOPPED, str(error)) from None
     except DecoderKilledError as error:
@@ -43,13 +44,13 @@ def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
 def main() -> None:
     settings = params.load()
     root = Path(settings.corpus.root)
-    limits = media.limits(settings.decoder)
+    limits = limits_of(settings.decoder)
     stage = Stage(
         name="audio",
         module="preprocess.stages.audio",
         work=partial(audio_of, decoder=settings.decoder),
         parameters=settings.decoder.model_dump(exclude=set(limits)),
-        environment=media.version(settings.decoder.ffmpeg),
+        environment=ffmpeg_version(settings.decoder.ffmpeg),
         limits=limits,
     )
     fill(stage, [item.decoding(root) for item in read_media() if item.sound], settings.run)

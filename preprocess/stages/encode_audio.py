@@ -5,11 +5,11 @@ from itertools import groupby, tee
 from pathlib import Path
 
 import params
-from preprocess.clips import durations
+from preprocess.clips import Task, durations
 from preprocess.encoders import states
 from preprocess.encoders.networks import device as resolve
 from preprocess.encoders.networks import require_layer
-from preprocess.run.stage import Stage, Task, fill
+from preprocess.run.stage import Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
 

@@ -4,10 +4,11 @@ from functools import partial
 from pathlib import Path
 
 import params
+from preprocess.clips import Task
 from preprocess.encoders import states
 from preprocess.encoders.networks import device as resolve
 from preprocess.encoders.networks import require_layer
-from preprocess.run.stage import Stage, Task, fill
+from preprocess.run.stage import Stage, fill
 from preprocess.speech import words
 from preprocess.store.shards import Shards
 

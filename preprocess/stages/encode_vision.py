@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 
 import params
-from preprocess.clips import durations
+from preprocess.clips import Task, durations
 from preprocess.encoders import states
 from preprocess.encoders.networks import device as resolve
 from preprocess.encoders.networks import require_layer
+from preprocess.face.track import BLENDSHAPES, FaceTrack, read_track_pieces
 from preprocess.media import film
-from preprocess.run.stage import Stage, Task, fill
-from preprocess.stages import faces
-from preprocess.stages.faces import Track
+from preprocess.run.stage import Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
 
 MODEL = Path("data/models/vision")
-NOTHING = np.zeros((0, faces.BLENDSHAPES + 6), np.float32)
+NOTHING = np.zeros((0, BLENDSHAPES + 6), np.float32)
 
 
 def head(pose: np.ndarray) -> np.ndarray:
@@ -32,7 +31,7 @@ def head(pose: np.ndarray) -> np.ndarray:
 
 
 def encode(
-    track: Track, crops: Iterator[np.ndarray], settings: params.EncodeVision, model: Path = MODEL, device: str = "cpu"
+    track: FaceTrack, crops: Iterator[np.ndarray], settings: params.EncodeVision, model: Path = MODEL, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
     """States (T, D) of a face in T frames, zeros where none was seen, and where one was (T,).
 
@@ -65,10 +64,10 @@ def spans(times: np.ndarray, rate: float) -> np.ndarray:
 def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVision, model: Path, device: str) -> None:
     """One clip's states of the face, written as they are made: those of a long film do not fit in memory."""
     shards = Shards(Path(task.source))
-    left = spans(np.concatenate([track.times for track in faces.pieces(shards, task.clip_id)]), rate)
+    left = spans(np.concatenate([track.times for track in read_track_pieces(shards, task.clip_id)]), rate)
     with shards.open(task.clip_id, film.FILE) as crops, tables.Writer(folder / states.FILE) as table:
         pictures = (picture for _, picture in film.read(crops))
-        for track in faces.pieces(shards, task.clip_id):
+        for track in read_track_pieces(shards, task.clip_id):
             found, seen = encode(track, pictures, settings, model, device)
             times, left = np.split(left, [len(seen)])
             table.append({"states": found, "times": times, "observed": seen})

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import params
-from preprocess.clips import read_media
-from preprocess.media import decoder as media
-from preprocess.media.decoder import DecoderKilledError, DecoderStoppedError, MediaError
+from preprocess.clips import Task, read_media
+from preprocess.media import probe
+from preprocess.media.decoder import BITEXACT, DecoderKilledError, ffmpeg_version, limits_of, part_of, run_ffmpeg
 from preprocess.media.film import FILE
+from preprocess.media.probe import DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal
-from preprocess.run.stage import Stage, Task, fill
+from preprocess.run.stage import Stage, fill
 
 JPEG_QUALITY = 3  # ffmpeg's scale, 2 (best) to 31
 
@@ -64,7 +65,7 @@ def hdr_graph(picture: Any, settings: params.Frames, transfer: str) -> Any:
 
 def write(source: Path, start: float, end: float, settings: params.Frames, decoder: params.Decoder, target: Path) -> None:
     """Write the pictures of a medium from start to end (seconds); MediaError where it cannot be decoded."""
-    span = media.span(source, start, end)
+    span = part_of(source, start, end)
     picture = span.cut(span.source["V:0"], "")
     chosen = hdr_graph(picture, settings, span.hdr) if span.hdr else graph(picture, settings)
     output = chosen.filter("format", "yuvj420p").output(
@@ -74,9 +75,9 @@ def write(source: Path, start: float, end: float, settings: params.Frames, decod
         fps_mode="passthrough",
         enc_time_base="1:1000",
         **{"q:v": JPEG_QUALITY},
-        **media.BITEXACT,
+        **BITEXACT,
     )
-    media.run(output, decoder)
+    run_ffmpeg(output, decoder)
 
 
 def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params.Decoder) -> None:
@@ -84,7 +85,7 @@ def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params
     target = folder / FILE
     try:
         write(Path(task.source), task.content["start"], task.content["end"], settings, decoder, target)
-        empty = media.probe(target).width == 0
+        empty = probe.streams_of(target).width == 0
     except DecoderStoppedError as error:
         raise Refusal(Code.DECODER_STOPPED, str(error)) from None
     except DecoderKilledError as error:
@@ -98,13 +99,13 @@ def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params
 def main() -> None:
     settings = params.load()
     root = Path(settings.corpus.root)
-    limits = media.limits(settings.decoder)
+    limits = limits_of(settings.decoder)
     stage = Stage(
         name="frames",
         module="preprocess.stages.frames",
         work=partial(frames_of, settings=settings.frames, decoder=settings.decoder),
         parameters=settings.frames.model_dump() | settings.decoder.model_dump(exclude=set(limits)),
-        environment=media.version(settings.decoder.ffmpeg),
+        environment=ffmpeg_version(settings.decoder.ffmpeg),
         limits=limits,
     )
     fill(stage, [item.decoding(root) for item in read_media() if item.picture], settings.run)

@@ -17,8 +17,8 @@ import params
 from preprocess import corpus, refusals
 from preprocess.clips import FOLDER, Medium
 from preprocess.corpus import NOISE, SPLITS, Clip
-from preprocess.media import decoder as media
-from preprocess.media.decoder import MediaError, Streams
+from preprocess.media import probe
+from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refused
 from preprocess.run import sources, work
 from preprocess.run.progress import track
@@ -38,13 +38,13 @@ class Probed:
     detail: str = ""
 
 
-def probe(name: str, root: Path) -> Probed:
+def probe_medium(name: str, root: Path) -> Probed:
     path = root / name
     if not path.is_file():
         found = "is no file" if path.exists() else "is not in the corpus folder"
         return Probed(name, code=Code.MEDIA_MISSING, detail=f"{name} {found}")
     try:
-        streams = media.probe(path)
+        streams = probe.streams_of(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except MediaError as error:
@@ -181,7 +181,9 @@ def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, 
     states = {name: state(root / name) for name in names}
     known = seen.of(states)
     todo = [name for name in names if name not in known]
-    probing = work.each(partial(probe, root=root), todo, work.workers(run.workers), "preprocess.stages.manifest", died=deadly)
+    probing = work.each(
+        partial(probe_medium, root=root), todo, work.workers(run.workers), "preprocess.stages.manifest", died=deadly
+    )
     probed = known | {item.media: item for item in track(probing, "manifest", len(todo))}
     seen.note(states, probed)
     return probed, len(known)

@@ -12,11 +12,11 @@ import numpy as np
 
 import params
 from preprocess import refusals
-from preprocess.clips import durations, read_texts
+from preprocess.clips import Task, durations, read_texts
 from preprocess.encoders.networks import device as resolve
 from preprocess.media import sound
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.run.stage import Stage, Task, fill
+from preprocess.run.stage import Stage, fill
 from preprocess.speech.words import FILE, INTERPOLATED, Transcript, Word, read, split
 from preprocess.store.shards import Shards
 
@@ -30,11 +30,11 @@ def hear(
 
     Each window's words are aligned with its own sound, so that the cost grows with the length alone.
     """
-    from preprocess.encoders import whisper  # needs torch, which a corpus with texts does not
+    from preprocess.encoders import transcription  # needs torch, which a corpus with texts does not
 
-    blocks = sound.blocks(shards, clip_id, whisper.WINDOW)
+    blocks = sound.blocks(shards, clip_id, sound.WINDOW)
     texts, found, begin = [], list[Word](), 0.0
-    for part, text in whisper.transcribe(model, blocks, device, settings):
+    for part, text in transcription.transcribe(model, blocks, device, settings):
         if words := split(text):
             texts.append(text)
             found += [later(word, begin) for word in align(part, words, aligner, device)]
@@ -102,7 +102,7 @@ def main() -> None:
     device = resolve(settings.run.device)
     aligner = ALIGNER if (ALIGNER / "config.json").is_file() else None
     texts = read_texts()
-    hearing = [] if all(texts.values()) else ["preprocess.encoders.whisper"]
+    hearing = [] if all(texts.values()) else ["preprocess.encoders.transcription"]
     sounds = Shards(Path("data/audio"))
     seconds = durations()
     stage = Stage(

@@ -17,11 +17,11 @@ from safetensors.numpy import save_file
 import params
 from lddu import report
 from preprocess import refusals
+from preprocess.face.track import FaceTrack
 from preprocess.media import film
 from preprocess.media.sound import SAMPLE_RATE
 from preprocess.refusals import Code, Refused
 from preprocess.speech.words import Transcript, Word
-from preprocess.stages.faces import Track
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from tests.conftest import ROOT
@@ -48,10 +48,10 @@ def crops(path: Path) -> None:
     film.write(path, ((i / RATE, noise) for i in range(int(SECONDS * RATE))), SIDE)
 
 
-def track() -> Track:
+def track() -> FaceTrack:
     """Twenty frames; no face in the last five."""
     count = int(SECONDS * RATE)
-    return Track(
+    return FaceTrack(
         times=np.arange(count, dtype=np.float32) / RATE,
         present=np.arange(count) < count - 5,
         landmarks=np.zeros((count, 478, 3), np.float32),

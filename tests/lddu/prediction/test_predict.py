@@ -19,8 +19,7 @@ from lddu import load, predictor, quantiles, weights
 from lddu.model import LDDU, LDDUConfig
 from lddu.prediction import command
 from lddu.prediction.inference import Predictor, export
-from preprocess.media import decoder as media
-from preprocess.media import sound
+from preprocess.media import decoder, sound
 from preprocess.recording import RecordingError
 from tests.conftest import ROOT, Workspace
 
@@ -34,7 +33,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([media.binary("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+    subprocess.run([decoder.ffmpeg_path("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from preprocess import corpus
 from preprocess.corpora import __main__ as command
-from preprocess.media import decoder as media
+from preprocess.media import decoder
 from preprocess.speech import pauses as speech
 
 LABELS = "happy,sad"
@@ -38,7 +38,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([media.binary("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+    subprocess.run([decoder.ffmpeg_path("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,15 @@ from safetensors.numpy import load_file
 
 import params
 from params import ParameterError
+from preprocess.clips import Task
 from preprocess.encoders import image_encoder as crops
-from preprocess.encoders import prosody, sound_encoder, text_encoder, whisper
+from preprocess.encoders import prosody, sound_encoder, text_encoder, transcription
 from preprocess.encoders.networks import device, require_layer
 from preprocess.encoders.states import FILE, TimedStates, WordStates
+from preprocess.face.track import FaceTrack
 from preprocess.media import sound as sounds
 from preprocess.media.sound import FILE as FLAC
-from preprocess.run.stage import Task
 from preprocess.stages import encode_audio, encode_text, encode_vision
-from preprocess.stages.faces import Track
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards
@@ -167,7 +167,7 @@ def test_a_picture_has_the_states_of_the_stock_network(network: Network, kind: s
 
 def test_a_face_is_its_blendshapes_its_picture_or_both_and_frames_without_one_are_not_looked_at(network: Network) -> None:
     present = np.array([True, False, True])
-    track = Track(
+    track = FaceTrack(
         times=np.array([0, 0.1, 0.2], np.float32),
         present=present,
         landmarks=np.zeros((3, 478, 3), np.float32),
@@ -210,7 +210,7 @@ def test_a_network_of_another_kind_is_refused_by_its_role(network: Network, tmp_
 def test_a_multilingual_whisper_is_told_its_language_or_finds_it_out(network: Network) -> None:
     heard = {
         language: " ".join(
-            text for _, text in whisper.transcribe(network("multilingual"), waves(16000), "cpu", transcripts(language))
+            text for _, text in transcription.transcribe(network("multilingual"), waves(16000), "cpu", transcripts(language))
         )
         for language in ("auto", "zh", "en")
     }
@@ -221,7 +221,7 @@ def test_a_multilingual_whisper_is_told_its_language_or_finds_it_out(network: Ne
 @pytest.mark.parametrize(("kind", "known"), [("multilingual", "en, zh"), ("whisper", "en alone")])
 def test_a_language_that_the_transcriber_lacks_is_named_with_those_that_it_has(network: Network, kind: str, known: str) -> None:
     with pytest.raises(ParameterError, match=rf"transcripts\.language is 'fr', but models\.asr knows {known}"):
-        whisper.task_of(hf.WhisperForConditionalGeneration.from_pretrained(network(kind)), "fr")
+        transcription.task_of(hf.WhisperForConditionalGeneration.from_pretrained(network(kind)), "fr")
 
 
 @pytest.mark.parametrize(("asked", "reason"), [("gpu", "auto, cpu, cuda or cuda:N is expected"), ("cuda:99", "torch sees")])

@@ -6,8 +6,7 @@ import pytest
 import soundfile
 
 import params
-from preprocess.media import arrays
-from preprocess.media import decoder as media
+from preprocess.media import arrays, probe
 from preprocess.stages import audio
 from tests.conftest import ROOT
 
@@ -18,7 +17,7 @@ def test_arrays_come_back_from_the_file_as_they_were(tmp_path: Path, seen: bool)
     wave = generator.normal(0, 0.1, 32001).astype(np.float32)
     pictures = generator.integers(0, 256, (20, 48, 64, 3), np.uint8) if seen else None
     arrays.write(tmp_path / "a.mkv", wave, 16000, pictures, 10.0)
-    streams = media.probe(tmp_path / "a.mkv")
+    streams = probe.streams_of(tmp_path / "a.mkv")
     assert (streams.sample_rate, streams.width, streams.frame_rate) == ((16000, 64, 10.0) if seen else (16000, 0, 0.0))
     assert streams.duration == pytest.approx(2.0, abs=0.01)
     audio.write(tmp_path / "a.mkv", 0.0, streams.duration, params.load(ROOT / "params.yaml").decoder, tmp_path / "a.flac")

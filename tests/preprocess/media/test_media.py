@@ -10,9 +10,8 @@ import pytest
 import soundfile
 
 import params
-from preprocess.media import decoder as media
-from preprocess.media import film
-from preprocess.media.decoder import MediaError
+from preprocess.media import decoder, film, probe
+from preprocess.media.probe import MediaError
 from preprocess.stages import audio, frames
 
 FRAME = 0.039  # seconds: less than from one frame of the clock to the next
@@ -20,7 +19,7 @@ SETTINGS, DECODER = params.load().frames, params.load().decoder
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([media.binary("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+    subprocess.run([decoder.ffmpeg_path("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +145,7 @@ def test_sound_that_begins_after_the_picture_waits_in_silence(tmp_path: Path) ->
 
 
 def test_a_header_says_what_a_film_holds(clock: Path) -> None:
-    streams = media.probe(clock)
+    streams = probe.streams_of(clock)
     assert (streams.width, streams.height, streams.frame_rate) == (320, 240, 25)
     assert (streams.sample_rate, streams.channels) == (48000, 1)
     assert streams.duration == pytest.approx(5, abs=0.05)
@@ -159,19 +158,19 @@ def test_cover_art_is_no_picture(tmp_path: Path) -> None:
     ffmpeg("-i", tmp_path / "tone.mp3", "-i", tmp_path / "cover.png", "-map", "0", "-map", "1", "-c", "copy", covered)
     with av.open(str(covered)) as container:
         assert container.streams.video
-    assert media.probe(covered).width == 0
+    assert probe.streams_of(covered).width == 0
 
 
 @pytest.mark.parametrize("name", ["a b'c\".mp4", "-dash.mp4", "100%d.mp4", "中文.mp4", "line\nbreak.mp4", "concat:x.mp4"])
 def test_no_name_of_a_file_bends_a_command(clock: Path, tmp_path: Path, name: str) -> None:
     source = tmp_path / name
     source.write_bytes(clock.read_bytes())
-    assert media.probe(source).width == 320
+    assert probe.streams_of(source).width == 320
     assert len(pictures(source, 0, 1, tmp_path / "a.mkv")) == 10
 
 
 READERS: list[Callable[[Path, Path], object]] = [
-    lambda source, _: media.probe(source),
+    lambda source, _: probe.streams_of(source),
     lambda source, target: frames.write(source, 0, 1, SETTINGS, DECODER, target),
 ]
 
@@ -202,4 +201,4 @@ def test_what_is_no_recording_is_refused_and_nothing_it_names_is_read(
 
 def test_another_ffmpeg_that_does_not_start_is_named() -> None:
     with pytest.raises(MediaError, match=r"decoder\.ffmpeg: /nowhere/ffmpeg does not start"):
-        media.version("/nowhere/ffmpeg")
+        decoder.ffmpeg_version("/nowhere/ffmpeg")

@@ -8,9 +8,10 @@ import pytest
 
 import params
 from params import ParameterError
+from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, TooManyError
 from preprocess.run import stage
-from preprocess.run.stage import Stage, Task
+from preprocess.run.stage import Stage
 
 MODULE = "tests.preprocess.run.test_batches"
 RUN = params.Run(workers=2, device="cpu", store="store")

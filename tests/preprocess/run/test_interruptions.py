@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from preprocess import refusals
-from preprocess.media import decoder as media
+from preprocess.media import decoder
 from preprocess.refusals import Code
 from tests.conftest import ROOT, Workspace
 
@@ -31,7 +31,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     films.mkdir()
     for name, picture in {"small": SMALL, "large": LARGE}.items():
         lossless = ["-f", "lavfi", "-i", picture, "-c:v", "ffv1", films / f"{name}.mkv"]
-        subprocess.run([media.binary("bundled"), "-loglevel", "error", *lossless], check=True)
+        subprocess.run([decoder.ffmpeg_path("bundled"), "-loglevel", "error", *lossless], check=True)
     (films / "clips.csv").write_text("clip_id,media,happy\nsmall,small.mkv,1\nlarge,large.mkv,0\n", encoding="utf-8")
     made.stages("manifest")
     return made

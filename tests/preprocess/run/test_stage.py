@@ -12,9 +12,10 @@ import pytest
 import soundfile
 
 import params
+from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal
 from preprocess.run import stage
-from preprocess.run.stage import Stage, Task
+from preprocess.run.stage import Stage
 from preprocess.stages import manifest
 from preprocess.store import entries as store
 from preprocess.store import inventory

@@ -73,13 +73,13 @@ def test_a_deadly_task_that_nothing_stands_in_for_is_named() -> None:
 
 
 PROGRAM = f"""
-import signal, sys
+import process, signal, sys
 from functools import partial
 from pathlib import Path
 from preprocess.run import work
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
 from {MODULE} import sleep
-work.end_with_parent()
+process.end_with_parent()
 try:
     list(work.each(partial(sleep, folder=Path("pids")), range(4), 2, "{MODULE}"))
 except KeyboardInterrupt:

@@ -60,7 +60,7 @@ def test_interpolation_gives_every_word_a_place_in_order_and_moves_no_known_one(
     for span in found:  # spans in order, each a pause and a length after the one before
         known.append(None if span is None else (clock + span[0], clock + span[0] + span[1]))
         clock = known[-1][1] if span else clock
-    times = alignment.interpolate(known, clock + 1)
+    times = words.interpolate(known, clock + 1)
     assert all(start <= end for start, end in times)
     assert all(before[1] <= after[0] + 1e-9 for before, after in pairwise(times))
     assert all(time == pytest.approx(span) for time, span in zip(times, known, strict=True) if span)

@@ -22,12 +22,11 @@ import soundfile
 
 import params
 from preprocess import corpus
+from preprocess.clips import Task
 from preprocess.corpus import Clip, CorpusError
-from preprocess.media import decoder as media
-from preprocess.media import film, sound
-from preprocess.media.decoder import DecoderStoppedError, MediaError
+from preprocess.media import decoder, film, probe, sound
+from preprocess.media.probe import DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.run.stage import Task
 from preprocess.stages import audio, frames, manifest
 from tests.conftest import ROOT, set_params
 
@@ -41,7 +40,7 @@ Outcome = tuple[Code | int | None, Code | float | None]  # frames, seconds of so
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([media.binary("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+    subprocess.run([decoder.ffmpeg_path("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
 
 
 def picture(source: str = GREY) -> list[str]:
@@ -63,7 +62,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcome(path: Path, start: float = 0, end: float | None = None, **limits: int) -> Outcome:
     """What manifest, frames and audio make of a medium."""
     decoder = SETTINGS.decoder.model_copy(update=limits)
-    found = manifest.medium(Clip("clip", path.name, start, end), manifest.probe(path.name, path.parent))
+    found = manifest.medium(Clip("clip", path.name, start, end), manifest.probe_medium(path.name, path.parent))
     if isinstance(found, Refused):
         return Code(found.code), Code(found.code)
     task = found.decoding(path.parent)
@@ -303,14 +302,14 @@ def test_a_span_of_nothing_is_refused(good: Path, start: float, end: float | Non
     [
         ("good.mp4", 5.55e-17, None, (20, 2.0)),
         ("good.mp4", 1e-05, 1.5, (15, 1.5)),
-        ("good.ts", media.LEAD + 2e-15, media.LEAD + 1, (10, 1.0)),
+        ("good.ts", decoder.LEAD + 2e-15, decoder.LEAD + 1, (10, 1.0)),
     ],
 )
 def test_times_may_be_as_small_as_the_numbers_of_a_table(
     good: Path, tmp_path: Path, name: str, start: float, end: float | None, expected: Outcome
 ) -> None:
     source = good / name
-    if start > media.LEAD:
+    if start > decoder.LEAD:
         source = tmp_path / name
         ffmpeg("-stream_loop", "5", "-i", good / name, "-c", "copy", source)
     assert outcome(source, start, end) == (pytest.approx(expected[0], abs=1), expected[1])
@@ -370,7 +369,7 @@ def test_a_sound_whose_duration_would_be_guessed_is_read_to_its_end(tmp_path: Pa
     first, second, *codec = GUESSED[name]
     both = ["-filter_complex", "[0][1]concat=n=2:v=0:a=1"]
     ffmpeg("-f", "lavfi", "-i", first, "-f", "lavfi", "-i", second, *both, *codec, tmp_path / name)
-    assert media.probe(tmp_path / name).duration == pytest.approx(30, abs=0.1)
+    assert probe.streams_of(tmp_path / name).duration == pytest.approx(30, abs=0.1)
     assert outcome(tmp_path / name, 25, 28) == (None, 3.0)
 
 
@@ -379,7 +378,7 @@ def test_a_sound_whose_duration_would_be_guessed_is_read_to_its_end(tmp_path: Pa
 )
 def test_pictures_without_a_container_have_a_duration_and_segments(tmp_path: Path, name: str, codec: list[str]) -> None:
     ffmpeg(*picture(GREY.replace("d=2", "d=15")), *codec, tmp_path / name)
-    assert media.probe(tmp_path / name).duration == pytest.approx(15, abs=0.1)
+    assert probe.streams_of(tmp_path / name).duration == pytest.approx(15, abs=0.1)
     assert outcome(tmp_path / name, 12.5, 14) == (15, None)
 
 
@@ -412,7 +411,7 @@ def test_a_decoder_that_goes_without_memory_never_leaves_a_part_of_a_film(crowde
 
 def test_memory_that_lacked_is_found_anywhere_in_what_the_decoder_wrote() -> None:
     def starved(written: str) -> bool:
-        return media._Ended(0, 0.0, False, *media._read(written.splitlines())).starved
+        return decoder._Ended(0, 0.0, False, *decoder._read(written.splitlines())).starved
 
     shapeless = "[vp9 @ 0x5571] video_get_buffer: image parameters invalid\n[vp9 @ 0x5571] get_buffer() failed\n"
     assert starved("[h264 @ 0x5571] get_buffer() failed\n" + "[h264 @ 0x5571] no frame!\n" * 3000)
@@ -436,9 +435,9 @@ def test_a_full_disk_is_no_fact_about_a_medium(good: Path, tmp_path: Path, stage
 def test_what_a_medium_is_called_says_nothing_of_the_machine(tmp_path: Path) -> None:
     source = tmp_path / "Cannot allocate memory: No space left on device"
     source.write_text("no film", encoding="utf-8")
-    graph = ffmpeg_python.input(media.url(source)).output(str(tmp_path / "a.flac"))
+    graph = ffmpeg_python.input(probe.url(source)).output(str(tmp_path / "a.flac"))
     with pytest.raises(MediaError, match="Invalid data found"):
-        media.run(graph, SETTINGS.decoder)
+        decoder.run_ffmpeg(graph, SETTINGS.decoder)
 
 
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
@@ -517,7 +516,7 @@ def kill_decoders(times: int, number: int) -> None:
     while len(killed) < times and not ENOUGH.wait(0.01):
         children = [child for task in Path("/proc/self/task").glob("*/children") for child in task.read_text().split()]
         for child in set(children) - killed:
-            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(media.binary("bundled").encode()):
+            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(decoder.ffmpeg_path("bundled").encode()):
                 os.kill(int(child), number)
                 killed.add(child)
 
@@ -596,20 +595,20 @@ def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path)
     struct.pack_into(">I", data, data.index(b"stsc") + 16, many)
     (tmp_path / "a.mov").write_bytes(data)
     # Not ru_maxrss: a new program starts with the peak of the process that started it, here of all tests before.
-    probe = "from pathlib import Path; from preprocess import media; media.probe(Path('a.mov'))"
+    probe = "from pathlib import Path; from preprocess import media; probe.streams_of(Path('a.mov'))"
     probe += "; print(Path('/proc/self/status').read_text())"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     peak = next(line for line in done.stdout.splitlines() if line.startswith("VmHWM:"))
-    assert int(peak.split()[1]) * 1024 < media.HEADER_MEMORY * 1e6
+    assert int(peak.split()[1]) * 1024 < probe.HEADER_MEMORY * 1e6
     assert outcome(tmp_path / "a.mov")[1] == Code.NO_SAMPLES
 
 
 def test_memory_is_limited_while_a_medium_is_open_and_not_behind_it(good: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
-    with pytest.raises(DecoderStoppedError, match="more than 1000 MB"), media._open(good / "good.mp4"):
+    with pytest.raises(DecoderStoppedError, match="more than 1000 MB"), probe.opened(good / "good.mp4"):
         np.empty(1_500_000_000, np.uint8)
     assert resource.getrlimit(resource.RLIMIT_AS) == before
     np.empty(1_500_000_000, np.uint8)

@@ -17,6 +17,7 @@ from transformers import AutoModel, AutoTokenizer, WhisperForConditionalGenerati
 
 import params
 from preprocess.encoders import ctranslate2, sound_encoder, text_encoder, whisper
+from preprocess.media import sound
 from preprocess.stages import models
 from preprocess.stages.models import ModelError
 from tests.conftest import ROOT
@@ -196,7 +197,7 @@ def test_the_embedded_whisper_is_asked_for_text_without_times(models: Path) -> N
 def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:
     wave = np.random.default_rng(0).normal(0, 0.3, 70 * 16000).astype(np.float32)
     wave[22 * 16000 : 22 * 16000 + 3200] = 0
-    parts = list(whisper.windows(np.array_split(wave, 7), 25.0))
+    parts = list(sound.windows(np.array_split(wave, 7), 25.0))
     assert np.array_equal(np.concatenate(parts), wave)
     assert max(map(len, parts)) <= 25 * 16000
     assert len(parts[0]) / 16000 == pytest.approx(22.1, abs=0.11)

@@ -15,10 +15,9 @@ from safetensors.numpy import load_file
 
 import params
 from preprocess.encoders import states
-from preprocess.media import decoder as media
-from preprocess.media import film, sound
+from preprocess.face.track import read_track
+from preprocess.media import decoder, film, sound
 from preprocess.speech import words
-from preprocess.stages import faces
 from sample import voice
 from sample.speaker import Voice
 from tests.conftest import DEVICES, STAGES, Workspace
@@ -33,7 +32,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([media.binary("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+    subprocess.run([decoder.ffmpeg_path("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
 
 
 def clips_without(workspace: Workspace, *noises: str) -> list[dict[str, str]]:
@@ -90,7 +89,7 @@ def test_every_word_has_a_row_and_its_time_in_all_modalities(sample_run: Workspa
 
 def test_a_frame_has_a_row_in_the_faces_whether_a_face_was_seen_or_not(sample_run: Workspace) -> None:
     for clip_id in sample_run.shards("faces").digests:
-        track = faces.read(sample_run.shards("faces"), clip_id)
+        track = read_track(sample_run.shards("faces"), clip_id)
         with sample_run.shards("frames").open(clip_id, film.FILE) as frames:
             times = [seconds for seconds, _ in film.read(frames)]
         assert track.times.tolist() == pytest.approx(times)
@@ -102,7 +101,7 @@ def test_a_frame_has_a_row_in_the_faces_whether_a_face_was_seen_or_not(sample_ru
 
 def test_faces_are_found_where_nothing_hides_them(sample_run: Workspace) -> None:
     clean = [row["clip_id"] for row in clips_without(sample_run, "noise_vision")]
-    present = np.concatenate([faces.read(sample_run.shards("faces"), clip_id).present for clip_id in clean])
+    present = np.concatenate([read_track(sample_run.shards("faces"), clip_id).present for clip_id in clean])
     assert present.mean() >= 0.98
 
 
@@ -324,13 +323,13 @@ def test_of_two_faces_the_one_whose_mouth_moves_with_the_sound_is_taken(troubled
     (row,) = rows(troubled.folder / "data/faces/speakers.csv")
     assert (row["clip_id"], row["faces"], row["by"]) == ("two", "2", "sound")
     assert float(row["margin"]) > 0.1
-    track = faces.read(troubled.shards("faces"), "two")
+    track = read_track(troubled.shards("faces"), "two")
     assert track.present.mean() > 0.9
     assert track.landmarks[track.present][:, :, 0].min() > 320  # the still one is on the left
 
 
 def test_a_face_that_leaves_and_returns_is_missing_meanwhile_alone(troubled: Workspace) -> None:
-    track = faces.read(troubled.shards("faces"), "vanishes")
+    track = read_track(troubled.shards("faces"), "vanishes")
     hidden = (track.times > 0.75) & (track.times < 1.25)
     assert not track.present[hidden].any()
     assert track.present[track.times < 0.6].all()

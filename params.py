@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from contract import COLUMNS, NOISE_COLUMNS
+
 PATH = Path("params.yaml")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -41,9 +43,7 @@ Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 # Kinds of noise in the features, of lddu/noise.py.
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
 
-RESERVED_COLUMNS = frozenset(
-    ["clip_id", "media", "start", "end", "text", "split", "speaker", "noise_text", "noise_audio", "noise_vision"]
-)
+RESERVED_COLUMNS = frozenset([*COLUMNS, *NOISE_COLUMNS])
 
 
 class ParameterError(ValueError):

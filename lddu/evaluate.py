@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 import params
+from contract import TENSOR_SPLITS
 from lddu import baselines, metrics, plots, quantiles, uncertainty, weights
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
 from lddu.model import LDDU, LDDUOutput
-from lddu.tensors import SPLITS, Split, TensorError, read_noise, read_splits, require_labels
+from lddu.tensors import Split, TensorError, read_noise, read_splits, require_labels
 
 MODEL = Path("data/model")
 METRICS = Path("metrics")
@@ -282,7 +283,7 @@ def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split
     """The trained network and all splits, which must fit each other."""
     folder = Path(parameters.tensors)
     model, card = weights.load(MODEL)
-    splits = read_splits(folder, SPLITS, parameters.corpus.labels)
+    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels)
     for name in ("train", "valid"):
         require_labels(splits[name], folder)
     if card.labels != parameters.corpus.labels or model.config.dims != splits["train"].dims:

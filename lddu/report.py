@@ -10,13 +10,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 import params
+from contract import TENSOR_SPLITS
 from lddu.page import html as page
 from lddu.page import scoreboard
 from lddu.page.card import card, decisions
 from lddu.page.choice import Chosen, choose
 from lddu.page.footage import FOLDER, Archive
 from lddu.page.html import folded, listed, number, several, text
-from lddu.page.results import SHOWN_FIRST, SPLITS, Clip, Results, read
+from lddu.page.results import SHOWN_FIRST, Clip, Results, read
 from lddu.page.timeline import Axis, draw
 
 PAGE = Path("report/index.html")
@@ -192,7 +193,7 @@ def foot(results: Results) -> str:
 
 
 def _is_there(path: str) -> bool:
-    return any(Path(path.replace("<split>", split)).exists() for split in SPLITS)
+    return any(Path(path.replace("<split>", split)).exists() for split in TENSOR_SPLITS)
 
 
 def report(settings: params.Params) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from contract import COLUMNS, NOISE_COLUMNS, SPLITS
+
 CLIP_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-SPLITS = ("train", "valid", "test")
-NOISE = ("noise_text", "noise_audio", "noise_vision")
-COLUMNS = ("clip_id", "media", "start", "end", "text", "split", "speaker", *NOISE)
 SOURCES = ("speaker", "media")  # columns of what clips have in common: a split that shares one with another leaks
 
 
@@ -92,7 +91,7 @@ def _rows(path: Path, labels: list[str], problems: list[str]) -> Iterator[_Row]:
         table = csv.DictReader(file)
         columns = table.fieldnames or []
         problems += [f"row 1: there is no column {name!r}" for name in ["clip_id", *labels] if name not in columns]
-        read = {*COLUMNS, *labels}
+        read = {*COLUMNS, *NOISE_COLUMNS, *labels}
         problems += [
             f"row 1: column {name!r} is there {n} times" for name, n in Counter(columns).items() if n > 1 and name in read
         ]
@@ -120,7 +119,7 @@ def _clip(row: _Row, root: Path, labels: list[str]) -> Clip:
         text=row.text("text"),
         split=row.text("split"),
         speaker=row.text("speaker"),
-        noise={column: value for column in NOISE if (value := row.number_in(column, 0, 1)) is not None},
+        noise={column: value for column in NOISE_COLUMNS if (value := row.number_in(column, 0, 1)) is not None},
         labels=_labels(row, labels),
         note=f"start {start:g} s is before the medium: taken as 0" if start < 0 else "",
     )

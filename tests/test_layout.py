@@ -34,8 +34,8 @@ def modules_in(package: str) -> list[str]:
 
 
 def imported_by(module: str) -> set[str]:
-    """The repository's modules that a module imports, anywhere in its text."""
-    return {found for item in sources.imports(module) if (found := sources.module_of(item))}
+    """The modules of the three packages that a module imports, anywhere in its text."""
+    return {found for item in sources.imports(module) if "." in (found := sources.module_of(item))}
 
 
 def room_of(module: str) -> str:

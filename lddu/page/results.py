@@ -8,15 +8,14 @@ from pathlib import Path
 from safetensors import safe_open
 
 import params
+from contract import MODALITIES, TENSOR_SPLITS
 from lddu import predictions
 from lddu.predictions import Prediction
 from preprocess.refusals import Refused
 
 METRICS = Path("metrics")
 CLIP_LIST = Path("data/manifest/labels.csv")
-SPLITS = ("train", "valid", "test", "other")
 SHOWN_FIRST = ("test", "valid", "other", "train")
-MODALITIES = ("text", "audio", "vision")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Results:
 def read(settings: params.Params, refused: list[Refused]) -> Results:
     """Whatever of it is there; `refused` counts where the clip list is of these clips."""
     labels, tensors = settings.corpus.labels, Path(settings.tensors)
-    tables = {split: predictions.FOLDER / f"{split}.csv" for split in SPLITS}
+    tables = {split: predictions.FOLDER / f"{split}.csv" for split in TENSOR_SPLITS}
     found = {split: predictions.read(path, labels) for split, path in tables.items() if path.is_file()}
     found = {split: clips for split, clips in found.items() if clips}
     ids = {one.clip_id for clips in found.values() for one in clips}
@@ -71,7 +70,11 @@ def read(settings: params.Params, refused: list[Refused]) -> Results:
         corpus=Path(settings.corpus.root).name if speakers is not None else tensors.name,
         labels=labels,
         predictions=found,
-        scores={split: json.loads(path.read_text(encoding="utf-8")) for split in SPLITS if (path := _metrics(split)).is_file()},
+        scores={
+            split: json.loads(path.read_text(encoding="utf-8"))
+            for split in TENSOR_SPLITS
+            if (path := _metrics(split)).is_file()
+        },
         clips={clip_id: clip for split in found for clip_id, clip in read_clips(tensors, split, labels).items()},
         speakers=speakers,
         refused=refused if speakers is not None else [],

@@ -16,6 +16,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 import params
+from contract import MODALITIES
 from lddu import predictor, quantiles
 from lddu.predictions import Decision
 from preprocess import recording
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from lddu.model import LDDU
 
-MODALITIES = ("text", "audio", "vision")
 BATCH = 64  # clips of features that the network reads at once
 
 

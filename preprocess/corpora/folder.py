@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 
 import params
+from contract import COLUMNS
 from preprocess.corpora import tables
 from preprocess.corpora.films import Films, place
-from preprocess.corpora.found import COLUMNS, Clip, Found
+from preprocess.corpora.found import Clip, Found
 from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
 from preprocess.media import probe

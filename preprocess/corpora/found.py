@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract import COLUMNS, SPLITS
 from preprocess import corpus
-from preprocess.corpus import SPLITS, CorpusError
+from preprocess.corpus import CorpusError
 
-COLUMNS = ("clip_id", "media", "start", "end", "text", "split", "speaker")
 SHOWN = 8  # names of one kind that are written out
 
 

@@ -117,15 +117,23 @@ def each(rows: Iterator[Row], one: Callable[[Row], None]) -> None:
         raise CorpusError("the table has mistakes:\n  " + "\n  ".join(problems))
 
 
-SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test", "": ""}
+SPLIT_NAMES = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "": "",
+}
 
 
 def split_of(row: Row, column: str) -> str:
     """The split that a cell names, `val` and `dev` being valid; ValueError for another word."""
     name = row[column].lower()
-    if name not in SPLITS:
+    if name not in SPLIT_NAMES:
         raise ValueError(row.wrong(column, "train, valid, test, or blank"))
-    return SPLITS[name]
+    return SPLIT_NAMES[name]
 
 
 def slug(name: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from preprocess.corpora import tables
 from preprocess.corpora.found import Missing
 
-SPLITS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
+SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 KEYS = {
     "text": ("text", "src-text"),
     "audio": ("audio", "src-audio"),
@@ -49,7 +49,7 @@ def split_packs(tree: Any) -> dict[str, dict]:
     """The splits of a file by our names for them; PackError where it has none."""
     found: dict[str, dict] = {}
     if isinstance(tree, dict):
-        named = {name: split for split, names in SPLITS.items() for name in names}
+        named = {name: split for split, names in SPLIT_NAMES.items() for name in names}
         found = {named[key]: own for key, own in tree.items() if key in named and isinstance(own, dict)}
     if not found:
         keys = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, dict) else type(tree).__name__

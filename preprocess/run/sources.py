@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("preprocess", "lddu", "sample")
+PACKAGES = ("preprocess", "lddu", "sample", "contract")
 RUN = "preprocess.run"
 # Libraries beneath those that are imported, which fetch, show, read options or check types, and compute nothing of a clip.
 INERT = {

@@ -19,6 +19,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import params
+from contract import MODALITIES, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import refusals
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.clips import Label, read_labels, read_media
@@ -33,10 +34,7 @@ from preprocess.store import tables
 from preprocess.store.shards import Shards
 
 FOLDER = Path("data/tensors")
-SPLITS = ("train", "valid", "test", "other")  # other: clips with a blank split
-MODALITIES = ("text", "audio", "vision")
 STAGES = ("manifest", "frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")
-UNKNOWN = -1.0  # the time of a word without sound
 HAIR = 0.01  # share of a row's best covered state that another must have to be in its maximum
 
 
@@ -46,7 +44,7 @@ class Rows:
 
     states: np.ndarray  # (L, D) float32, 0 where masked
     mask: np.ndarray  # (L,) bool: something was observed in the row's span
-    times: np.ndarray  # (L, 2) float32, seconds from the clip's start, or UNKNOWN
+    times: np.ndarray  # (L, 2) float32, seconds from the clip's start, or UNKNOWN_TIME
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def spans(clip: Clip, settings: params.Align) -> tuple[np.ndarray, list[np.ndarr
         edges = np.linspace(0, clip.duration, len(clip.words) + 1)
         times = [[edges[group[0]], edges[group[-1] + 1]] for group in groups]
     else:
-        times = [[UNKNOWN, UNKNOWN]] * len(groups)
+        times = [[UNKNOWN_TIME, UNKNOWN_TIME]] * len(groups)
     return np.array(times, np.float32), groups
 
 
@@ -163,7 +161,7 @@ def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
     """Every modality of a clip that is there."""
     times, groups = spans(clip, settings)
     other = times if settings.mode == "words" else hops(clip, settings)
-    said = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN)
+    said = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN_TIME)
     found = {
         "text": pool_words(clip.text, groups, said),
         "audio": pool_times(clip.audio, other, settings.pooling),
@@ -176,7 +174,7 @@ def pad(clips: list[dict[str, Rows]], modality: str, length: int, width: int) ->
     """One modality of many clips as tensors: states (N, L, D), mask (N, L), times (N, L, 2)."""
     found = np.zeros((len(clips), length, width), np.float32)
     mask = np.zeros((len(clips), length), bool)
-    times = np.full((len(clips), length, 2), UNKNOWN, np.float32)
+    times = np.full((len(clips), length, 2), UNKNOWN_TIME, np.float32)
     for i, clip in enumerate(clips):
         if modality in clip:
             own, count = clip[modality], len(clip[modality].mask)
@@ -313,7 +311,7 @@ def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
     FOLDER.mkdir(parents=True)
     known = {name: width for shapes in spool.shapes.values() for name, (_, width) in shapes.items()}
     widths = {name: known[name] for name in MODALITIES if name in known}
-    for split in SPLITS:
+    for split in TENSOR_SPLITS:
         own = [label for label in labels if label.split == split]
         write_split(split, spool, own, widths, settings)
         if split == "train":

@@ -16,6 +16,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import params
+from contract import SPLITS, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import corpus
 from preprocess.corpora import found
 from preprocess.corpora.found import Clip, Found, Missing
@@ -26,8 +27,6 @@ from preprocess.packs.pack import Pack, PackError
 from preprocess.packs.pickles import PickleError
 
 FOLDER = Path("data/features")
-SPLITS = ("train", "valid", "test", "other")
-UNKNOWN = -1.0  # the time of a row
 BLOCK = 1024  # clips at a time, for statistics
 
 
@@ -98,7 +97,7 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
     for name, states in pack.states.items():
         mask = pack.masks[name][order]
         tensors |= {name: states[order], f"{name}_mask": mask}
-        tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN, np.float32)
+        tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
     ids = [pack.clip_ids[i] for i in order.tolist()]
     found.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids))
@@ -118,7 +117,7 @@ def convert(settings: params.Features, names: list[str], folder: Path) -> Found:
     shapes = {m: x.shape[1:] for m, x in next(iter(splits.values())).states.items()}
     folder.mkdir(parents=True, exist_ok=True)
     what = Found(names)
-    for split in SPLITS:
+    for split in TENSOR_SPLITS:
         pack = splits.pop(split, None) or empty(shapes)
         values = labels.get(split, np.zeros((0, len(names)), np.float32))
         kept = set(write_split(folder, split, pack, values, names))
@@ -144,7 +143,7 @@ def write_summary(folder: Path, what: Found) -> None:
     """missing.csv, and counts in plain numbers."""
     found.write_missing(folder, what.missing)
     counts = {
-        "clips": {split: sum(clip.split == split for clip in what.clips) for split in packs.SPLITS},
+        "clips": {split: sum(clip.split == split for clip in what.clips) for split in SPLITS},
         "positives": {name: sum(clip.labels.get(name, 0) > 0 for clip in what.clips) for name in what.labels},
         "unlabelled": sum(not clip.labels for clip in what.clips),
         "missing": len(what.missing),

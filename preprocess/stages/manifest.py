@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import params
+from contract import NOISE_COLUMNS, SPLITS
 from preprocess import corpus, refusals
 from preprocess.clips import FOLDER, Medium
-from preprocess.corpus import NOISE, SPLITS, Clip
+from preprocess.corpus import Clip
 from preprocess.media import probe
 from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refused
@@ -160,8 +161,8 @@ def write(clips: list[Clip], labels: list[str], found: list[Medium], refused: li
     _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
     label_rows = ([clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in labels)] for clip in clips)
     _table("labels.csv", ["clip_id", "split", "speaker", *labels], label_rows)
-    noise_rows = ([clip.clip_id, *(clip.noise.get(name, "") for name in NOISE)] for clip in clips if clip.noise)
-    _table("noise.csv", ["clip_id", *NOISE], noise_rows)
+    noise_rows = ([clip.clip_id, *(clip.noise.get(name, "") for name in NOISE_COLUMNS)] for clip in clips if clip.noise)
+    _table("noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
     _table("notes.csv", ["clip_id", "note"], ([clip.clip_id, clip.note] for clip in clips if clip.note))
     refusals.write(FOLDER / "refused.csv", refused)
     text = json.dumps(summary(clips, found, refused), indent=2)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lddu.tensors import SPLITS, TensorError, read_noise, read_split, read_splits, read_statistics, require_labels
+from contract import TENSOR_SPLITS
+from lddu.tensors import TensorError, read_noise, read_split, read_splits, read_statistics, require_labels
 from tests.lddu.small_corpus import CLIPS, DIMS, LABELS, ROWS, write, write_rows
 
 
@@ -25,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
 
 def refused(folder: Path, *names: str) -> str:
     with pytest.raises(TensorError) as error:
-        read_splits(folder, names or SPLITS, LABELS)
+        read_splits(folder, names or TENSOR_SPLITS, LABELS)
     return str(error.value)
 
 
 def test_a_corpus_is_read_as_it_was_written(folder: Path) -> None:
-    splits = read_splits(folder, SPLITS, LABELS)
+    splits = read_splits(folder, TENSOR_SPLITS, LABELS)
     assert {name: len(split) for name, split in splits.items()} == CLIPS
     train = splits["train"]
     assert train.dims == DIMS

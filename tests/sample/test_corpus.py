@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from contract import NOISE_COLUMNS
 from preprocess import corpus as clips_table
 from sample.emotion import LABELS
 from tests.conftest import Workspace
@@ -38,7 +39,7 @@ def test_the_table_keeps_the_contract_of_a_corpus(corpus: SampleCorpus) -> None:
     assert {clip.split for clip in clips} == {"train", "valid", "test"}
     assert not [clip.note for clip in clips if clip.note]
     assert all((corpus.folder / clip.media).is_file() for clip in clips)
-    assert all(set(clip.noise) == set(clips_table.NOISE) for clip in clips)
+    assert all(set(clip.noise) == set(NOISE_COLUMNS) for clip in clips)
 
 
 def test_a_film_is_h264_and_aac_of_two_to_five_seconds(corpus: SampleCorpus) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract import SPLITS
 from preprocess import corpus
 from preprocess.corpora import __main__ as command
 from preprocess.corpora import m3ed, meld, mosei, tables
@@ -160,7 +161,7 @@ def test_mosei_has_the_published_counts(tmp_path: Path) -> None:
     options = ["--segments", folder / "segments_raw.csv", "--texts", folder / "train.csv", "--texts", folder / "valid.csv"]
     run("mosei", *options, "--split", folder / "mmsa_label.csv", tmp_path)
     clips = corpus.read(tmp_path, list(mosei.LABELS))
-    assert {split: sum(clip.split == split for clip in clips) for split in corpus.SPLITS} == {
+    assert {split: sum(clip.split == split for clip in clips) for split in SPLITS} == {
         "train": 16326,
         "valid": 1871,
         "test": 0,
@@ -273,7 +274,7 @@ def test_m3ed_knows_the_published_dialogues_and_series(tmp_path: Path) -> None:
     annotation = write(tmp_path / "annotation.json", json.dumps(tree))
     run("m3ed", "--annotation", annotation, "--splits", PUBLISHED / "m3ed", "--episodes", relation, tmp_path / "corpus")
     clips = corpus.read(tmp_path / "corpus", list(m3ed.LABELS))
-    series = {split: {clip.clip_id.split("_")[0] for clip in clips if clip.split == split} for split in ("", *corpus.SPLITS)}
+    series = {split: {clip.clip_id.split("_")[0] for clip in clips if clip.split == split} for split in ("", *SPLITS)}
     assert {split: len(names) for split, names in series.items()} == {"": 0, "train": 38, "valid": 7, "test": 11}
     assert len(clips) == 1016
     assert rows(tmp_path / "corpus/missing.csv") == {}

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from contract import UNKNOWN_TIME
 from params import Align
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.speech.words import Word
 from preprocess.stages import align
-from preprocess.stages.align import UNKNOWN, Clip, Rows
+from preprocess.stages.align import Clip, Rows
 
 WORDS = Align(mode="words", max_rows=64, hop=0.1, pooling="mean")
 
@@ -82,13 +83,13 @@ def test_a_clip_without_words_is_one_row_over_its_whole_length_with_its_text_abs
 
 def test_text_without_sound_has_unknown_times() -> None:
     rows = align.rows(clip(said((None, None), (None, None)), duration=0, text=tokens(0, 1)), WORDS)
-    assert rows["text"].times.tolist() == [[UNKNOWN, UNKNOWN]] * 2
+    assert rows["text"].times.tolist() == [[UNKNOWN_TIME, UNKNOWN_TIME]] * 2
     assert rows["text"].mask.all()
 
 
 def test_text_over_a_silent_film_is_spread_evenly() -> None:
     rows = align.rows(clip(said((None, None), (None, None)), text=tokens(0, 1), vision=grid(2, 0.1)), WORDS)
-    assert rows["text"].times.tolist() == [[align.UNKNOWN, align.UNKNOWN]] * 2  # nobody knows when it was said
+    assert rows["text"].times.tolist() == [[UNKNOWN_TIME, UNKNOWN_TIME]] * 2  # nobody knows when it was said
     assert rows["vision"].times.tolist() == [[0, 1], [1, 2]]
     assert rows["vision"].states[:, 0] == pytest.approx([0.5, 1.5], abs=1e-4)
 
@@ -150,7 +151,7 @@ def test_padding_is_zero_masked_and_without_time() -> None:
     assert found["text_mask"].tolist() == [[True, True], [True, False]]
     assert found["audio_mask"].tolist() == [[True, True], [False, False]]
     assert found["text"][1, 1].tolist() == [0]
-    assert found["text_time"][1, 1].tolist() == [UNKNOWN, UNKNOWN]
+    assert found["text_time"][1, 1].tolist() == [UNKNOWN_TIME, UNKNOWN_TIME]
 
 
 def test_a_split_without_clips_has_tensors_of_its_widths() -> None:

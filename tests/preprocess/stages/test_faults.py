@@ -595,11 +595,11 @@ def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path)
     struct.pack_into(">I", data, data.index(b"stsc") + 16, many)
     (tmp_path / "a.mov").write_bytes(data)
     # Not ru_maxrss: a new program starts with the peak of the process that started it, here of all tests before.
-    probe = "from pathlib import Path; from preprocess import media; probe.streams_of(Path('a.mov'))"
-    probe += "; print(Path('/proc/self/status').read_text())"
+    program = "from pathlib import Path; from preprocess.media import probe; probe.streams_of(Path('a.mov'))"
+    program += "; print(Path('/proc/self/status').read_text())"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", probe], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     peak = next(line for line in done.stdout.splitlines() if line.startswith("VmHWM:"))
     assert int(peak.split()[1]) * 1024 < probe.HEADER_MEMORY * 1e6

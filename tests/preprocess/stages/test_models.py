@@ -271,7 +271,7 @@ def test_a_typo_in_a_hubs_name_is_told_from_a_hub_that_is_away(downloads: Path, 
 
 def laid(source: str, hub: str) -> str:
     """What a user with this hub is told; huggingface_hub reads its address once, when it is imported."""
-    program = f"import params; from pathlib import Path; from preprocess import models; \
+    program = f"import params; from pathlib import Path; from preprocess.stages import models; \
 models.lay('text', params.Model(source={source!r}, sha256='0' * 64), Path('downloads'))"
     environment = os.environ | {"HF_ENDPOINT": hub, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "0"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)

@@ -140,14 +140,14 @@ def draw_flow(panel: Axes) -> None:
             arrow(panel, where[other], where[name])
     for name, other in INSTEAD.items():
         for reader in (x for x, read in inputs().items() if other in read):
-            arrow(panel, where[name], where[reader], style="--")
+            arrow(panel, where[name], where[reader], dashed=True)
     for name, place in where.items():
         modality = next((m for m, names in MODALITIES.items() if name in names), "")
         made = ", ".join(dict.fromkeys(short(out) for out in stages()[name]["outs"]))
         box(panel, place, name, made, networks(name), COLOURS[modality])
     corpus = where["sample"][0] + STEP[0], where["sample"][1]
-    arrow(panel, corpus, where["manifest"], style="--")
-    box(panel, corpus, "or your corpus", "clips.csv and its media", [], "white", "--")
+    arrow(panel, corpus, where["manifest"], dashed=True)
+    box(panel, corpus, "or your corpus", "clips.csv and its media", [], "white", dashed=True)
     for name, text in (
         ("models", "read by stages with networks"),
         ("predictor", "read by lddu predict"),
@@ -161,18 +161,27 @@ def short(out: str) -> str:
     return NETWORKS if out.startswith(f"{NETWORKS}/") else re.sub(r"\$\{.*\}", "<name>", out)
 
 
-def arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float], style: str = "-") -> None:
+def arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float], dashed: bool = False) -> None:
     """From the lower edge of one box to the upper edge of another."""
     half = BOX[1] / 2
-    look = {"arrowstyle": "-|>", "color": EDGE, "linestyle": style, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 1}
+    look = {
+        "arrowstyle": "-|>",
+        "color": EDGE,
+        "linestyle": "--" if dashed else "-",
+        "linewidth": 1.2,
+        "shrinkA": 0,
+        "shrinkB": 1,
+    }
     panel.annotate("", (end[0], end[1] - half), (start[0], start[1] + half), arrowprops=look)
 
 
-def box(panel: Axes, place: tuple[float, float], name: str, made: str, roles: list[str], colour: str, style: str = "-") -> None:
+def box(
+    panel: Axes, place: tuple[float, float], name: str, made: str, roles: list[str], colour: str, dashed: bool = False
+) -> None:
     """A stage: its name, what it makes, and the roles of the networks that it reads."""
     corner = place[0] - BOX[0] / 2, place[1] - BOX[1] / 2
     shape = FancyBboxPatch(corner, *BOX, boxstyle="round,pad=0,rounding_size=0.08", facecolor=colour, edgecolor=EDGE)
-    shape.set_linestyle(style)
+    shape.set_linestyle("--" if dashed else "-")
     panel.add_patch(shape)
     lines = [*textwrap.wrap(made, 29), *([f"networks: {', '.join(roles)}"] if roles else [])]
     panel.text(place[0], place[1] - 0.13 * len(lines) / 2, name, ha="center", va="center", fontsize=11, weight="bold")

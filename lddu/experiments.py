@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 SCORES = {"micro_f1": "micro F1", "micro_ap": "micro AP", "bce": "BCE"}  # keys of metrics/valid.json, heads of columns
+DONE = "success"  # DVC's state of an experiment that ran to its end
 PLACES = 4  # decimals of a score
 WIDTH = 200  # characters of a line where the output is a file or a pipe
 
@@ -26,7 +27,7 @@ class Run:
     name: str
     parameters: dict[str, Any]  # by their name in params.yaml, as train.lr
     scores: dict[str, float]  # of valid, by SCORES; empty where the run has none
-    state: str = ""  # why it has none: Queued, Running, Failed
+    state: str  # shown where it has none: queued, running, failed
 
 
 def show(commits: int) -> list[dict[str, Any]]:
@@ -36,29 +37,34 @@ def show(commits: int) -> list[dict[str, Any]]:
 
 
 def runs(shown: list[dict[str, Any]]) -> list[Run]:
-    """The files as they are, then each commit with its experiments in order of their parameters."""
-    return [run for baseline in shown for run in (_run(baseline), *_experiments(baseline))]
+    """The files as they are where they differ from the last commit, then each commit with its experiments."""
+    now, *commits = shown
+    found = [run for commit in commits for run in (_run(commit), *_experiments(commit))]
+    workspace = _run(now)
+    same = (workspace.parameters, workspace.scores) == (found[0].parameters, found[0].scores)
+    return found if same else [workspace, *found]
 
 
-def _experiments(baseline: dict[str, Any]) -> list[Run]:
-    """Of an experiment with checkpoints the newest revision counts."""
-    experiments = [_run(item["revs"][0], item["executor"]) for item in baseline["experiments"] or []]
+def _experiments(commit: dict[str, Any]) -> list[Run]:
+    """In order of their parameters."""
+    experiments = [_run(item["revs"][0], item["executor"]) for item in commit["experiments"] or []]
     return sorted(experiments, key=lambda run: (json.dumps(run.parameters, sort_keys=True), run.name))
 
 
 def _run(revision: dict[str, Any], executor: dict[str, Any] | None = None) -> Run:
     data = revision["data"] or {}
-    name = revision["name"] or revision["rev"][:7]
-    parameters = dict(_leaves(_content(data.get("params"), "params.yaml")))
-    metrics = _content(data.get("metrics"), "metrics/valid.json")
+    name = revision["name"] or (revision["rev"] if revision["rev"] == "workspace" else revision["rev"][:7])
+    parameters = dict(_leaves(_content(data, "params", "params.yaml")))
+    state = (executor or {}).get("state", DONE)
+    # DVC shows the commit's metrics for an experiment that failed before it wrote its own.
+    metrics = _content(data, "metrics", "metrics/valid.json") if state == DONE else {}
     scores = {key: metrics[key] for key in SCORES if key in metrics}
-    state = "" if scores else ((executor or {}).get("state") or "no scores").capitalize()
-    return Run(name, parameters, scores, state)
+    return Run(name, parameters, scores, "no scores" if state == DONE else state)
 
 
-def _content(files: dict[str, Any] | None, name: str) -> dict[str, Any]:
-    """What DVC read of a file; empty where it is not there."""
-    return (files or {}).get(name, {}).get("data") or {}
+def _content(data: dict[str, Any], kind: str, file: str) -> dict[str, Any]:
+    """What DVC read of a file of parameters or metrics; empty where it could not."""
+    return (data.get(kind) or {}).get(file, {}).get("data") or {}
 
 
 def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -73,7 +79,7 @@ def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
 def changed(runs: list[Run]) -> list[str]:
     """Names of the parameters that do not have one value in all runs."""
     names = dict.fromkeys(name for run in runs for name in run.parameters)
-    return [name for name in names if len({json.dumps(run.parameters.get(name)) for run in runs}) > 1]
+    return [name for name in names if any(run.parameters.get(name) != runs[0].parameters.get(name) for run in runs)]
 
 
 def table(runs: list[Run]) -> Table:
@@ -82,7 +88,7 @@ def table(runs: list[Run]) -> Table:
     for head in SCORES.values():
         drawn.add_column(head, justify="right")
     for run in runs:
-        values = [str(run.parameters.get(name, "")) for name in names]
+        values = [str(run.parameters.get(name, "")).removesuffix(".0") for name in names]
         scores = [f"{run.scores[key]:.{PLACES}f}" if key in run.scores else "" for key in SCORES]
         drawn.add_row(run.name, *values, *(scores if run.scores else [run.state]))
     return drawn

@@ -9,8 +9,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from preprocess.corpora import found
-from preprocess.corpora.found import Found, Missing
+from preprocess.corpora import conversion
+from preprocess.corpora.conversion import Found, Missing
 from preprocess.corpus import CorpusError
 
 PUBLISHED = ("mosei", "m3ed", "meld")
@@ -57,10 +57,10 @@ def main() -> None:
     try:
         what = module.convert(args)
         keep(what, getattr(args, "missing", "text"))
-        found.write(what, args.corpus, args.replace)
+        conversion.write(what, args.corpus, args.replace)
     except (CorpusError, OSError) as error:
         sys.exit(f"{args.command}: {error}")
-    print(found.summary(what, args.corpus / "clips.csv"))
+    print(conversion.summary(what, args.corpus / "clips.csv"))
     print(f"corpus.labels: [{', '.join(what.labels)}]")
 
 

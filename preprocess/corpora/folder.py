@@ -20,8 +20,8 @@ from pathlib import Path
 import params
 from contract import COLUMNS
 from preprocess.corpora import tables
+from preprocess.corpora.conversion import Clip, Found
 from preprocess.corpora.films import Films, place
-from preprocess.corpora.found import Clip, Found
 from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
 from preprocess.media import probe

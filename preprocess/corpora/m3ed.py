@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.corpora import tables
+from preprocess.corpora.conversion import Clip, Found
 from preprocess.corpora.films import Films, place
-from preprocess.corpora.found import Clip, Found
 from preprocess.corpus import CorpusError
 
 LABELS = ("happy", "neutral", "sad", "disgust", "anger", "fear", "surprise")

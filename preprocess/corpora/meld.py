@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from preprocess.corpora import tables
+from preprocess.corpora.conversion import Clip, Found
 from preprocess.corpora.films import Films, place
-from preprocess.corpora.found import Clip, Found
 from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
 

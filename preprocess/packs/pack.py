@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from preprocess.corpora import tables
-from preprocess.corpora.found import Missing
+from preprocess.corpora.conversion import Missing
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 KEYS = {

@@ -18,8 +18,8 @@ from safetensors.numpy import save_file
 import params
 from contract import SPLITS, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import corpus
-from preprocess.corpora import found
-from preprocess.corpora.found import Clip, Found, Missing
+from preprocess.corpora import conversion
+from preprocess.corpora.conversion import Clip, Found, Missing
 from preprocess.corpus import CorpusError
 from preprocess.packs import pack as packs
 from preprocess.packs import pickles
@@ -100,7 +100,7 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
         tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
     ids = [pack.clip_ids[i] for i in order.tolist()]
-    found.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids))
+    conversion.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids))
     return ids
 
 
@@ -141,7 +141,7 @@ def write_statistics(folder: Path, train: Pack) -> None:
 
 def write_summary(folder: Path, what: Found) -> None:
     """missing.csv, and counts in plain numbers."""
-    found.write_missing(folder, what.missing)
+    conversion.write_missing(folder, what.missing)
     counts = {
         "clips": {split: sum(clip.split == split for clip in what.clips) for split in SPLITS},
         "positives": {name: sum(clip.labels.get(name, 0) > 0 for clip in what.clips) for name in what.labels},
@@ -161,4 +161,4 @@ def main() -> None:
     if Path(settings.tensors) != folder:
         what.remarks.append(f"params.yaml names other tensors, {settings.tensors}: to train on these, write tensors: {folder}")
     write_summary(folder, what)
-    print(found.summary(what, folder))
+    print(conversion.summary(what, folder))

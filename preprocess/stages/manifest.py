@@ -178,7 +178,7 @@ def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
 
 def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, Probed], int]:
     """What each file is, and how many of them were known from an earlier run."""
-    seen = Seen(root, store.root(run.store) / "manifest")
+    seen = Seen(root, run.store_folder / "manifest")
     states = {name: state(root / name) for name in names}
     known = seen.of(states)
     todo = [name for name in names if name not in known]

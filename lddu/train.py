@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 import math
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,11 +196,6 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
     return digest.hexdigest()
 
 
-def store_root(parameters: params.Params) -> Path:
-    """The folder of finished work; of experiments that DVC runs in a copy, the main checkout's."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / parameters.run.store
-
-
 def write_curves(curves: list[dict[str, float]], chosen: int, folder: Path) -> None:
     """curves.csv, a row an epoch, and the same as a picture."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -231,7 +225,7 @@ def train(parameters: params.Params) -> None:
     """The stage: train on the tensors, write the networks and their curves, leave no checkpoint behind."""
     read(parameters)  # what cannot be used is said before any process is started
     device = device_of(parameters.run.device)
-    checkpoints = store_root(parameters) / "train" / key_of(parameters, device)
+    checkpoints = parameters.run.store_folder / "train" / key_of(parameters, device)
     with checkpoint.held(checkpoints):
         processes.start(train_all, parameters.train.processes, device, (parameters, checkpoints))
 

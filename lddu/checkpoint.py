@@ -5,7 +5,6 @@ and as metadata, in JSON, the curves so far. Random numbers follow from the seed
 Nothing in it is unpickled.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -31,9 +31,7 @@ def save(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict) -> No
     named = {f"{group}/{name}": x for group, members in tensors.items() for name, x in members.items()}
     flat = {name: x.detach().cpu().contiguous() for name, x in named.items()}
     unfinished = folder / f"{NAME}.{os.getpid()}"
-    save_file(
-        {name: x.detach().cpu().contiguous() for name, x in flat.items()}, unfinished, metadata={"state": json.dumps(state)}
-    )
+    save_file(flat, unfinished, metadata={"state": json.dumps(state)})
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(folder / NAME)
@@ -70,12 +68,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a training's checkpoints to this process, and delete them when it is done; the system lets go after a kill."""
+    """Keep a training's checkpoints to this process, and delete them when it is done; a killed process loses its lock."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(f"{folder}: another process is training the same; wait for it, or end it") from None
+    try:
+        lock = FileLock(folder / "lock").acquire(blocking=False)
+    except Timeout:
+        raise CheckpointError(f"{folder}: another process is training the same; wait for it, or end it") from None
+    with lock:
         yield
         shutil.rmtree(folder)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
 from lddu import metrics
+from lddu.titles import title_of
 
 # No display, fonts that come with matplotlib.
 STYLE: dict[Any, Any] = {
@@ -28,8 +29,6 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
 }
 QUIET, STRONG, LINE = "#7a8ba6", "#c8501e", "#9a9a9a"
-# How the baselines are called in a picture.
-BASELINES = {"prior": "label prior", "centre": "LDDU with μ alone", "joined": "probe on all joined"}
 DOTS_PER_INCH = 110
 # Names of a loss's parts, as a reader knows them.
 PARTS = {
@@ -117,7 +116,7 @@ def calibration(true: np.ndarray, probs: np.ndarray, scores: dict, bins: int, fo
 
 def baselines(scores: dict, folder: Path) -> None:
     """baselines.csv and baselines.png: the network's micro F1 beside that of the label prior and the probes."""
-    named = {BASELINES.get(name, f"probe on {name}"): found["micro_f1"] for name, found in scores["baselines"].items()}
+    named = {title_of(name): of_baseline["micro_f1"] for name, of_baseline in scores["baselines"].items()}
     rows = [{"model": name, "micro_f1": score} for name, score in {**named, "LDDU": scores["micro_f1"]}.items()]
     _write(folder / "baselines.csv", rows)
     with mpl.rc_context({**STYLE, "axes.grid": False}):

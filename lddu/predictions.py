@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lddu.probability import LEAST
+
 FOLDER = Path("data/predictions")
-# A probability is written with six digits: what reads as 0 or 1 is at most this far from it.
-LEAST_PROBABILITY = 1e-6
 
 
 class PredictionsError(ValueError):
@@ -33,8 +33,8 @@ class Decision:
         """In nats; how surprised the probability is by the truth. 0 where that is unknown."""
         if self.true is None:
             return 0.0
-        said = self.probability if self.true else 1 - self.probability
-        return -float(np.log(max(said, LEAST_PROBABILITY)))
+        of_truth = self.probability if self.true else 1 - self.probability
+        return -float(np.log(max(of_truth, LEAST)))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lddu.batches import Batch, Clips, in_order
 from lddu.engine import Predictions, predict
 from lddu.model import LDDU
 from lddu.noise import Noise
+from lddu.probability import logit
 
 # Of the noise that is put in; evaluation is the same every time.
 SEED = 0
@@ -33,7 +34,7 @@ def risk_coverage(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, l
     knows the errors would give, `chance` one that knows nothing: the share of wrong decisions.
     """
     wrong = ((probs >= thresholds) != true).ravel().astype(float)
-    near = -np.abs(_logit(probs) - _logit(thresholds)).ravel()
+    near = -np.abs(logit(probs) - logit(thresholds)).ravel()
     orders = {"sigma": joined(log_sigma).ravel(), "probability": near, "best": wrong}
     return {name: metrics.risk_coverage_area(wrong, order) for name, order in orders.items()} | {"chance": float(wrong.mean())}
 
@@ -93,8 +94,3 @@ def with_fewer(model: LDDU, clips: Clips, batch_size: int, accelerator: Accelera
 def _only(kept: tuple[str, ...], batch: Batch) -> Batch:
     features, masks = ({m: some[m] for m in kept} for some in (batch["features"], batch["masks"]))
     return Batch(features=features, masks=masks, labels=batch["labels"], excess=batch["excess"])
-
-
-def _logit(probs: np.ndarray) -> np.ndarray:
-    kept = np.clip(probs, metrics.LEAST_PROBABILITY, 1 - metrics.LEAST_PROBABILITY)
-    return np.log(kept) - np.log1p(-kept)

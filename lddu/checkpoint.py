@@ -1,7 +1,7 @@
-"""What training needs to go on after a kill, written after every epoch: one safetensors file, replaced at once.
+"""What training needs to continue after a kill, written after every epoch: one safetensors file, replaced in one step.
 
 It holds the tensors of the network, of the best epoch's network, of the losses (their queue and heads) and of the optimizer,
-and as metadata, in JSON, the curves so far. Random numbers follow from the seed and the step, so there is no state of theirs.
+and, as metadata in JSON, the curves. Random numbers depend on seed and step alone, so no random state is kept.
 Nothing in it is unpickled.
 """
 
@@ -26,7 +26,7 @@ class CheckpointError(RuntimeError):
 
 
 def save(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict) -> None:
-    """Write groups of tensors and a tree of plain values; a reader finds the last whole checkpoint or this one."""
+    """Write groups of tensors and a tree of plain values; a reader finds the previous checkpoint or this one, both whole."""
     folder.mkdir(parents=True, exist_ok=True)
     named = {f"{group}/{name}": x for group, members in tensors.items() for name, x in members.items()}
     flat = {name: x.detach().cpu().contiguous() for name, x in named.items()}
@@ -38,7 +38,7 @@ def save(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict) -> No
 
 
 def load(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
-    """What `save` wrote; None where there is nothing, or nothing that can be read."""
+    """What `save` wrote; None where there is no checkpoint, or one that cannot be read."""
     tensors: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(folder / NAME, framework="pt") as file:
@@ -52,7 +52,7 @@ def load(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's state as named tensors: `<parameter>.<what>`."""
+    """An optimizer's state as named tensors: `<parameter>.<quantity>`."""
     state = optimizer.state_dict()["state"]
     return {f"{index}.{name}": torch.as_tensor(x) for index, members in state.items() for name, x in members.items()}
 

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lddu.predictions import Prediction
+from lddu.decisions import ClipDecisions
 
 
 @dataclass(frozen=True)
 class Chosen:
     """A clip, and why it is shown."""
 
-    prediction: Prediction
+    prediction: ClipDecisions
     reason: str
     detail: str
 
 
-def choose(predictions: list[Prediction], modalities: list[str], count: int, seed: int) -> list[Chosen]:
+def choose(predictions: list[ClipDecisions], modalities: list[str], count: int, seed: int) -> list[Chosen]:
     """Up to `count` clips, one of each reason in turn until there are enough, ordered by reason.
 
     `modalities` are those of the corpus. The same predictions and seed give the same clips.
@@ -42,7 +42,7 @@ def choose(predictions: list[Prediction], modalities: list[str], count: int, see
 # Each of these yields the most telling clips first.
 
 
-def _best(predictions: list[Prediction]) -> Iterator[Chosen]:
+def _best(predictions: list[ClipDecisions]) -> Iterator[Chosen]:
     """Of clips that have a label and most decisions right: the fewest wrong ones, then the lowest cross-entropy."""
     candidates = [clip for clip in predictions if clip.scored and clip.positives and 2 * clip.wrong < len(clip.decisions)]
     for clip in sorted(candidates, key=lambda clip: (clip.wrong, clip.cross_entropy, clip.clip_id)):
@@ -53,24 +53,24 @@ def _best(predictions: list[Prediction]) -> Iterator[Chosen]:
             yield Chosen(clip, "Right and sure", f"every decision is right, {surprise}, a low one")
 
 
-def _worst(predictions: list[Prediction]) -> Iterator[Chosen]:
+def _worst(predictions: list[ClipDecisions]) -> Iterator[Chosen]:
     candidates = [clip for clip in predictions if clip.scored and clip.wrong]
     for clip in sorted(candidates, key=lambda clip: (-clip.cross_entropy, clip.clip_id)):
         yield Chosen(clip, "Wrong and sure", f"{_wrong(clip)}, cross-entropy {clip.cross_entropy:.2f}, among the highest")
 
 
-def _wrong(clip: Prediction) -> str:
+def _wrong(clip: ClipDecisions) -> str:
     return f"{clip.wrong} of {len(clip.decisions)} decisions wrong"
 
 
-def _uncertain(predictions: list[Prediction]) -> Iterator[Chosen]:
+def _uncertain(predictions: list[ClipDecisions]) -> Iterator[Chosen]:
     candidates = [clip for clip in predictions if clip.uncertainty > 0]
     for clip in sorted(candidates, key=lambda clip: (-clip.uncertainty, clip.clip_id)):
         percent = f"{100 * clip.uncertainty:.0f}"
         yield Chosen(clip, "Most uncertain", f"on average its σ is at percentile {percent} of the training clips")
 
 
-def _incomplete(predictions: list[Prediction], modalities: list[str]) -> Iterator[Chosen]:
+def _incomplete(predictions: list[ClipDecisions], modalities: list[str]) -> Iterator[Chosen]:
     """A clip of each combination of modalities before a second of any."""
     candidates = sorted((clip for clip in predictions if set(modalities) - set(clip.modalities)), key=lambda clip: clip.clip_id)
     seen: Counter[tuple[str, ...]] = Counter()
@@ -83,7 +83,7 @@ def _incomplete(predictions: list[Prediction], modalities: list[str]) -> Iterato
         yield Chosen(clip, "Incomplete", f"it has no {absent}")
 
 
-def _random(predictions: list[Prediction], seed: int) -> Iterator[Chosen]:
+def _random(predictions: list[ClipDecisions], seed: int) -> Iterator[Chosen]:
     candidates = sorted(predictions, key=lambda clip: clip.clip_id)
     for i in np.random.default_rng(seed).permutation(len(candidates)):
         yield Chosen(candidates[i], "By chance", f"drawn with seed {seed}")

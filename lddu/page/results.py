@@ -10,8 +10,8 @@ from safetensors import safe_open
 
 import params
 from contract import MODALITIES, TENSOR_SPLITS
-from lddu import predictions
-from lddu.predictions import Prediction
+from lddu import decisions
+from lddu.decisions import ClipDecisions
 from preprocess.refusals import Refused
 
 METRICS = Path("metrics")
@@ -34,7 +34,7 @@ class Results:
 
     corpus: str
     labels: list[str]
-    predictions: dict[str, list[Prediction]]  # by split, those with clips
+    predictions: dict[str, list[ClipDecisions]]  # by split, those with clips
     scores: dict[str, dict]  # by split
     clips: dict[str, Clip]
     speakers: dict[str, str] | None  # by clip id; None where the manifest is not of these clips
@@ -52,7 +52,7 @@ class Results:
         return {} if scores is None else scores.get("thresholds") or dict.fromkeys(self.labels, scores["threshold"])
 
     @property
-    def everyone(self) -> list[Prediction]:
+    def everyone(self) -> list[ClipDecisions]:
         return [clip for split in self.predictions.values() for clip in split]
 
     @property
@@ -84,8 +84,8 @@ class Results:
 def read(settings: params.Params, refused: list[Refused]) -> Results:
     """Read whatever is there; `refused` rows count only where the clip list is of these clips."""
     labels, tensors = settings.corpus.labels, Path(settings.tensors)
-    tables = {split: predictions.FOLDER / f"{split}.csv" for split in TENSOR_SPLITS}
-    by_split = {split: predictions.read(path, labels) for split, path in tables.items() if path.is_file()}
+    tables = {split: decisions.FOLDER / f"{split}.csv" for split in TENSOR_SPLITS}
+    by_split = {split: decisions.read(path, labels) for split, path in tables.items() if path.is_file()}
     by_split = {split: clips for split, clips in by_split.items() if clips}
     ids = {clip.clip_id for clips in by_split.values() for clip in clips}
     speakers = read_speakers(ids)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from lddu.predictions import Prediction
+from lddu.decisions import ClipDecisions
 from lddu.titles import title_of
 
 # Columns of the main table: title, and whether more of it is better.
@@ -87,7 +87,7 @@ class Board:
     calibration_error: float | None
 
 
-def board_of(split: str, scores: dict, predictions: list[Prediction]) -> Board:
+def board_of(split: str, scores: dict, predictions: list[ClipDecisions]) -> Board:
     """Of the tree in metrics/<split>.json, and the split's predictions."""
     columns = [name for name in COLUMNS if name in scores]
     arrows = {name: "↑" if COLUMNS[name][1] else "↓" for name in columns}
@@ -128,7 +128,7 @@ def _best(values: list[float], more: bool) -> float | None:
     return max(values) if more else min(values)
 
 
-def labels_of(scores: dict, predictions: list[Prediction]) -> list[LabelScores]:
+def labels_of(scores: dict, predictions: list[ClipDecisions]) -> list[LabelScores]:
     scored = [clip for clip in predictions if clip.scored]
     positives = {
         label: sum(bool(clip.decisions[label].true) for clip in scored if label in clip.decisions)

@@ -8,8 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lddu.decisions import Decision
 from lddu.prediction.inference import Utterance
-from lddu.predictions import Decision
 
 BAR = 12  # characters of the bar of a probability
 LABEL, TIME, SIGMA = 6, 8, 8  # characters of a column, at least

@@ -6,9 +6,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from lddu.decisions import Decision
 from lddu.prediction.inference import Utterance
 from lddu.prediction.terminal import Terminal
-from lddu.predictions import Decision
 from preprocess.refusals import Code, Refused
 from preprocess.speech.words import Transcript, Word
 

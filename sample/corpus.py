@@ -15,7 +15,6 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 import params
@@ -41,7 +40,6 @@ HIDDEN = 0.15  # chance that almost nothing of an emotion shows in a channel
 
 def make(clip: Clip, photograph: Path, sample: params.Sample, folder: Path) -> float:
     """Write a clip's film and what is said in it, `clip.mp4` and `words.json`, into a folder; its length in seconds."""
-    cv2.setNumThreads(1)
     rng = np.random.default_rng([sample.seed, 7, clip.number])
     text = sentence.sentence(list(clip.felt), clip.speaker, clip.noise["text"], clip.kind["text"], rng)
     speech = _speech(clip, text, sample.frame_rate, rng)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import params
+import pipeline
 import process
 
 STAGES = ("train", "evaluate", "predictor", "report")
@@ -53,6 +54,9 @@ def run(stage: str) -> None:
 
     try:
         getattr(importlib.import_module(f"lddu.{stage}"), stage)(settings)
+        pipeline.require_unchanged(settings, stage)
+    except params.ParameterError as error:
+        sys.exit(f"{stage}: {error}")
     except (CheckpointError, DeviceError, PredictionsError, ProcessError, TensorError, TrainingError, WeightsError) as error:
         sys.exit(f"{stage}: {error}")
     except KeyboardInterrupt:
@@ -65,7 +69,9 @@ def gather() -> None:
     from lddu.predictor import PredictorError, predictor
 
     try:
-        predictor(params.load())
+        settings = params.load()
+        predictor(settings)
+        pipeline.require_unchanged(settings, "predictor")
     except (params.ParameterError, PredictorError) as error:
         sys.exit(f"predictor: {error}")
 

@@ -6,6 +6,8 @@ import errno
 import importlib
 import sys
 
+import params
+import pipeline
 import process
 from params import ParameterError
 from preprocess.corpus import CorpusError
@@ -47,7 +49,9 @@ def main() -> None:
     try:
         if stage == "store":
             return inventory.main(arguments.command)
+        settings = params.load()
         importlib.import_module(f"preprocess.stages.{stage}").main()
+        pipeline.require_unchanged(settings, stage)
     except FAILURES as error:
         work.stop()
         sys.exit(f"{stage}: {error}")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import params
+import pipeline
 import process
 from preprocess.media import decoder
 from preprocess.run import sources, work
@@ -206,6 +207,9 @@ def main() -> None:
     try:
         with work.alone("sample"):
             assemble(clips, fill(clips, settings), OUT)
+        pipeline.require_unchanged(settings, "sample")
+    except params.ParameterError as error:
+        raise SystemExit(f"sample: {error}") from None
     except KeyboardInterrupt:
         work.stop()
         raise SystemExit("sample: stopped; finished clips are kept, run again to go on") from None

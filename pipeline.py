@@ -35,10 +35,14 @@ def require_unchanged(settings: Params, stage: str) -> None:
 
 
 def keys_of(stage: str) -> list[str]:
-    """The parameters that DVC notes for a stage, such as `align` or `corpus.labels`; none where there is no pipeline file."""
+    """The parameters that DVC notes for a stage, such as `align` or `corpus.labels`; none where there is no pipeline file.
+
+    `<name>@<item>` is a stage that a pipeline file writes once for several items (`foreach`).
+    """
+    name, _, item = stage.partition("@")
     trees = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES if path.is_file()]
-    stages = [tree["stages"][stage] for tree in trees if stage in tree.get("stages", {})]
-    return [key for item in stages for key in item.get("params", [])]
+    stages = [tree["stages"][name] for tree in trees if name in tree.get("stages", {})]
+    return [key.replace("${key}", item) for content in stages for key in content.get("do", content).get("params", [])]
 
 
 def _leaf(tree: Any, key: str) -> Any:

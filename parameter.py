@@ -29,6 +29,9 @@ Source = Annotated[str, AfterValidator(_source)]
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 
+# No dot: DVC takes it for the border of two keys of params.yaml.
+FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
+
 # Kinds of noise in the features, of lddu/noise.py.
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
 

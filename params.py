@@ -15,6 +15,7 @@ from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
     Count,
     Device,
+    FolderName,
     Fraction,
     Label,
     Language,
@@ -63,7 +64,8 @@ class Corpus(Section):
 
 
 class Features(Section):
-    name: str = Field(pattern=r"^[\w-][\w.-]*$")
+    """A published feature file."""
+
     source: str = Field(min_length=1)
     labels: str = Field(min_length=1)
     tokens: list[Label] = Field(min_length=1)
@@ -289,7 +291,7 @@ class Preparation(Section):
 class Params(Preparation):
     corpus: Corpus
     tensors: str = Field(min_length=1)
-    features: Features
+    features: dict[FolderName, Features]
     run: Run
     sample: Sample
     train: Train

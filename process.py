@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 
+WORKER = "LDDU_WORKER"  # environment variable of the worker processes that a stage starts
 WATCH = 0.5  # seconds between two checks whether the parent is still there
 
 
@@ -24,6 +25,14 @@ def end_with_parent() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     threading.Thread(target=watch, daemon=True).start()
+
+
+def is_worker() -> bool:
+    """Whether a stage started this process for its work, so that it may set limits which hold for a whole process.
+
+    Any other process may be the program of somebody who uses the Python API.
+    """
+    return WORKER in os.environ
 
 
 def wait_passively() -> None:

@@ -59,7 +59,8 @@ def ids(paths: list[Path], folder: Path) -> dict[Path, str]:
 
 
 def streams_in(path: Path) -> probe.Streams:
-    streams = probe.streams_of(path)
+    with probe.limited_memory():
+        streams = probe.streams_of(path)
     if not streams.width and not streams.sample_rate:
         raise MediaError("neither picture nor sound in it")
     return streams

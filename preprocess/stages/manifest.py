@@ -97,10 +97,10 @@ class Seen:
             for name, probed in results.items()
             if states[name] and probed.code != Code.WORKER_DIED
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
-        unfinished.replace(self.path)
+        with store.Store(self.path.parent).workplace() as workplace:  # another checkout may write the same file
+            unfinished = Path(workplace) / self.path.name
+            unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
+            unfinished.replace(self.path)
 
 
 def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:

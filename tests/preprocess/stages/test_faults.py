@@ -595,7 +595,7 @@ def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path)
     struct.pack_into(">I", data, data.index(b"stsc") + 16, many)
     (tmp_path / "a.mov").write_bytes(data)
     # Not ru_maxrss: a new program starts with the peak of the process that started it, here of all tests before.
-    program = "from pathlib import Path; from preprocess.media import probe; probe.streams_of(Path('a.mov'))"
+    program = "from pathlib import Path; from preprocess.media import header; header.main(Path('a.mov'))"
     program += "; print(Path('/proc/self/status').read_text())"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -606,9 +606,9 @@ def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path)
     assert outcome(tmp_path / "a.mov")[1] == Code.NO_SAMPLES
 
 
-def test_memory_is_limited_while_a_medium_is_open_and_not_behind_it(good: Path) -> None:
+def test_memory_is_limited_while_a_header_is_read_and_not_afterwards(good: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
-    with pytest.raises(DecoderStoppedError, match="more than 1000 MB"), probe.opened(good / "good.mp4"):
+    with pytest.raises(DecoderStoppedError, match="more than 1000 MB"), probe.limited_memory(), probe.opened(good / "good.mp4"):
         np.empty(1_500_000_000, np.uint8)
     assert resource.getrlimit(resource.RLIMIT_AS) == before
     np.empty(1_500_000_000, np.uint8)

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 import math
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 import params
+import pipeline
 from lddu import checkpoint, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
@@ -196,11 +196,6 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
     return digest.hexdigest()
 
 
-def store_root(parameters: params.Params) -> Path:
-    """The folder of finished work; for an experiment that DVC runs in a copy, that of the main checkout."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / parameters.run.store
-
-
 def write_curves(curves: list[dict[str, float]], chosen: int, folder: Path) -> None:
     """curves.csv, with a row for each epoch, and the same as a picture."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -230,9 +225,10 @@ def train(parameters: params.Params) -> None:
     """The stage: train on the tensors, write the networks and their curves, delete the checkpoints."""
     read(parameters)  # refuses unusable tensors before any process is started
     device = device_of(parameters.run.device)
-    checkpoints = store_root(parameters) / "train" / key_of(parameters, device)
+    checkpoints = parameters.run.store_folder / "train" / key_of(parameters, device)
     with checkpoint.held(checkpoints):
         processes.start(train_all, parameters.train.processes, device, (parameters, checkpoints))
+        pipeline.require_unchanged(parameters, "train")  # else the checkpoints stay, to go on with the former values
 
 
 def train_all(parameters: params.Params, checkpoints: Path) -> None:

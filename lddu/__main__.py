@@ -13,7 +13,7 @@ STAGES = ("train", "evaluate", "predictor", "report")
 
 
 def main() -> None:
-    process.wait_passively()
+    process.configure_libraries()
     if sys.argv[1:2] == ["predict"]:  # its options are its own
         from lddu.prediction import command
 

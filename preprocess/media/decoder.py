@@ -7,8 +7,6 @@ import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -32,7 +30,6 @@ from preprocess.media.probe import (
     picture_of,
     url,
 )
-from preprocess.refusals import Code, Refusal
 
 # Containers whose index leads to the key frame before the frame that is asked for. In the others a seek may land before or
 # behind it, so it aims LEAD seconds earlier, or LEAD_GROWTH times that while no key frame lies between; frames that come too
@@ -226,19 +223,6 @@ def _started(command: list[str], errors: IO) -> subprocess.Popen:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def errors_as_refusals(unreadable: Code) -> Iterator[None]:
-    """Refuse the clip where its medium cannot be decoded; `unreadable` is the code of a medium that is broken."""
-    try:
-        yield
-    except DecoderStoppedError as error:
-        raise Refusal(Code.DECODER_STOPPED, str(error)) from None
-    except DecoderKilledError as error:
-        raise Refusal(Code.WORKER_DIED, str(error)) from None
-    except MediaError as error:
-        raise Refusal(unreadable, str(error)) from None
 
 
 def limits_of(decoder: params.Decoder) -> dict[str, int]:

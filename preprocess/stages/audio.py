@@ -4,8 +4,8 @@ from pathlib import Path
 
 import params
 from preprocess.clips import Task
-from preprocess.media import probe
-from preprocess.media.decoder import BITEXACT, errors_as_refusals, part_of, run_ffmpeg
+from preprocess.media import failure, probe
+from preprocess.media.decoder import BITEXACT, part_of, run_ffmpeg
 from preprocess.media.sound import FILE, SAMPLE_RATE
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
@@ -26,7 +26,7 @@ def write(source: Path, start: float, end: float, decoder: params.Decoder, targe
 def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
     """Write one clip's sound into a folder; Refusal where it has no sample."""
     target = folder / FILE
-    with errors_as_refusals(Code.NO_SAMPLES):
+    with failure.refused(Code.NO_SAMPLES):
         write(Path(task.source), task.content["start"], task.content["end"], decoder, target)
         if probe.streams_of(target).duration == 0:
             raise Refusal(Code.NO_SAMPLES, "no sample between start and end")

@@ -10,8 +10,8 @@ from typing import Any
 
 import params
 from preprocess.clips import Task
-from preprocess.media import probe
-from preprocess.media.decoder import BITEXACT, errors_as_refusals, part_of, run_ffmpeg
+from preprocess.media import failure, probe
+from preprocess.media.decoder import BITEXACT, part_of, run_ffmpeg
 from preprocess.media.film import FILE
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
@@ -83,7 +83,7 @@ def write(source: Path, start: float, end: float, settings: params.Frames, decod
 def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params.Decoder) -> None:
     """Write one clip's film into a folder; Refusal where it has no frame."""
     target = folder / FILE
-    with errors_as_refusals(Code.NO_FRAMES):
+    with failure.refused(Code.NO_FRAMES):
         write(Path(task.source), task.content["start"], task.content["end"], settings, decoder, target)
         if probe.streams_of(target).width == 0:
             raise Refusal(Code.NO_FRAMES, "no frame between start and end")

@@ -35,6 +35,9 @@ class Medium:
     frame_rate: float
     sample_rate: int  # hertz
     channels: int
+    track: int = -1  # how the file has to be read, as in media.probe.Reading
+    channel: int = -1
+    joined: bool = False
 
     @property
     def duration(self) -> float:
@@ -42,7 +45,8 @@ class Medium:
 
     def decoding(self, root: Path) -> Task:
         """The task for a stage that decodes; the file may be renamed, its bytes count."""
-        content = {"digest": self.digest, "start": self.start, "end": self.end}
+        reading = {"track": self.track, "channel": self.channel, "joined": self.joined}
+        content = {"digest": self.digest, "start": self.start, "end": self.end, "reading": reading}
         return Task(self.clip_id, content, self.duration, str(root / self.media))
 
 

@@ -129,6 +129,9 @@ def medium(clip: Clip, probed: Probed) -> Medium | Refused:
         frame_rate=round(streams.frame_rate, 6),
         sample_rate=streams.sample_rate,
         channels=streams.channels,
+        track=streams.track,
+        channel=streams.channel,
+        joined=streams.joined,
     )
 
 

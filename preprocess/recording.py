@@ -33,8 +33,6 @@ from preprocess.store.shards import Shards
 
 TEXTS = (".txt",)
 CLIP = "clip"  # the id of the one clip
-# What Medium takes from Streams.
-STREAMS = ("width", "height", "frame_rate", "sample_rate", "channels", "track", "channel", "joined")
 
 
 class RecordingError(ValueError):
@@ -191,7 +189,8 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
         end=clip.end,
         picture=bool(streams.width),
         sound=bool(streams.sample_rate),
-        **{name: getattr(streams, name) for name in STREAMS},
+        reading=streams.reading.to_json(),
+        **{name: getattr(streams, name) for name in ("width", "height", "frame_rate", "sample_rate", "channels")},
     )
     of_file = medium.decoding(path.parent)
     if heard:

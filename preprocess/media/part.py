@@ -38,6 +38,7 @@ class Part:
     sound: str
     mix: str  # how the `pan` filter makes one channel of the sound; "" for the standard mix
     hdr: str  # the picture's transfer characteristic where it is one of HDR
+    gaps: list[tuple[float, float]]  # begin and end, on that clock, of what is skipped
     joined: bool  # whether ffmpeg has to correct a clock that is set anew
 
     def pictures(self) -> Any:
@@ -72,7 +73,9 @@ class Part:
         """The stream from `start` to `end`, its time 0 at `start`; `kind` begins the filters' names: "", or "a" for sound."""
         fine = stream.filter(f"{kind}settb", "AVTB")  # a film's own time unit may be as long as a frame; AVTB is a microsecond
         part = fine.filter(f"{kind}trim", start=_as_text(self.start), end=_as_text(self.end))
-        return part.filter(f"{kind}setpts", f"PTS-{_as_text(self.start)}/TB")
+        skipped = [(e - max(b, self.start), (b + e) / 2) for b, e in self.gaps if b < self.end and e > self.start]
+        shift = "+".join([_as_text(self.start), *(f"{_as_text(length)}*gt(T,{_as_text(at)})" for length, at in skipped)])
+        return part.filter(f"{kind}setpts", f"PTS-({shift})/TB" if skipped else f"PTS-{shift}/TB")
 
 
 def part_of(path: Path, start: float, end: float, reading: Reading = ORDINARY) -> Part:
@@ -101,6 +104,7 @@ def part_of(path: Path, start: float, end: float, reading: Reading = ORDINARY) -
             sound=str(sound.index) if sound else "",
             mix=_mix(sound, reading.channel),
             hdr=HDR.get(picture.codec_context.color_trc, "") if picture else "",
+            gaps=[(zero + begin, zero + end) for begin, end in reading.gaps],
             joined=reading.joined,
         )
 

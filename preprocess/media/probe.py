@@ -4,7 +4,7 @@ import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import av
 
 from preprocess.media import channels, kinds, timeline
 from preprocess.media.kinds import CONTAINERS, PICTURES, SOUNDS, kind_of
+from preprocess.media.notes import About
 from preprocess.media.timeline import Timeline
-from preprocess.notes import About
 
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is refused
@@ -46,6 +46,11 @@ class Reading:
     track: int = -1  # index of the sound's stream in the file; -1: the default track
     channel: int = -1  # of the sound; -1: a mix of all channels
     joined: bool = False  # whether the clock is set anew on the way, so that the medium can only be read from its beginning
+    gaps: tuple[tuple[float, float], ...] = ()  # begin and end (seconds) of what is skipped, for it holds nothing
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that differ from ORDINARY's, for a table or a key; `Reading(**fields)` makes them a Reading again."""
+        return {name: value for name, value in asdict(self).items() if value != getattr(ORDINARY, name)}
 
 
 ORDINARY = Reading()
@@ -61,14 +66,8 @@ class Streams:
     frame_rate: float  # pictures a second, on average
     sample_rate: int  # hertz
     channels: int
-    track: int = -1  # as in Reading, of which these three are
-    channel: int = -1
-    joined: bool = False
+    reading: Reading = ORDINARY
     notes: tuple[Remark, ...] = ()
-
-    @property
-    def reading(self) -> Reading:
-        return Reading(self.track, self.channel, self.joined)
 
 
 def url(path: Path) -> str:
@@ -104,9 +103,12 @@ def streams_of(path: Path) -> Streams:
             frame_rate=float(picture.average_rate or 0) if picture else 0.0,
             sample_rate=track.rate or 0 if track else 0,
             channels=track.channels if track else 0,
-            track=track.index if track and track is not sound else -1,
-            channel=channel,
-            joined=bool(clock.jumps),
+            reading=Reading(
+                track=track.index if track and track is not sound else -1,
+                channel=channel,
+                joined=bool(clock.jumps),
+                gaps=tuple(clock.gaps),
+            ),
             notes=tuple(notes),
         )
 
@@ -202,7 +204,7 @@ def _channel(path: Path, sound: Any, duration: float) -> int:
 
 def _clock_notes(header: float, clock: Timeline) -> list[Remark]:
     """What the packets say otherwise than the header."""
-    notes: list[Remark] = [(About.CLOCK_GAP, f"nothing from {begin:g} s to {end:g} s") for begin, end in clock.gaps]
+    notes: list[Remark] = [(About.CLOCK_GAP, f"there is nothing from {a:.1f} s to {b:.1f} s") for a, b in clock.gaps]
     if clock.jumps:
         first, step = clock.jumps[0]
         times = f"{len(clock.jumps)} times, first " if len(clock.jumps) > 1 else ""

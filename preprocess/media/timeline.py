@@ -9,6 +9,7 @@ import av
 
 BACK = 0.1  # seconds by which a clock may go back before it counts as set anew; as ffmpeg's own limit
 JUMP = 10.0  # seconds from which a step forward counts as a jump (as in ffmpeg), and a stretch without packets as a gap
+LASTING = 1.0  # seconds that a packet covers at most; MP4 counts a gap to the packet before it
 TS_DISCONT = av.format.Flags.ts_discont.value  # FFmpeg's mark of formats whose clock may be set anew, as MPEG-TS and Ogg
 
 
@@ -33,7 +34,7 @@ class Timeline:
 
     seconds: float  # to the end of the last packet that can be read
     jumps: list[tuple[float, float]]  # (when, by how much) of a clock that is set anew; they are taken out of `seconds`
-    gaps: list[tuple[float, float]]  # begin and end of stretches that hold neither picture nor sound; they are in `seconds`
+    gaps: list[tuple[float, float]]  # begin and end of stretches that should hold sound and hold nothing; `seconds` counts them
 
 
 def read(container: Any, streams: list[Any]) -> Timeline:
@@ -60,12 +61,14 @@ def read(container: Any, streams: list[Any]) -> Timeline:
             clock.jumps.append((round(clock.next_time, 3), round(step, 3)))
             shift -= step
             seconds = clock.next_time
-        at = seconds + float((shown - due) * time_base)
-        clock.next_time = seconds + float(length * time_base)
-        clock.cover(at, at + float(length * time_base))
-        end = max(end, at + float(length * time_base))
+        at, lasting = seconds + float((shown - due) * time_base), float(length * time_base)
+        clock.next_time = seconds + lasting
+        clock.cover(at, at + min(lasting, LASTING))
+        end = max(end, at + lasting)
     jumps = max((clock.jumps for clock in clocks.values()), key=len, default=[])
-    return Timeline(end or float(untimed), jumps, _gaps([pair for clock in clocks.values() for pair in clock.covered]))
+    sounds = any(stream.type == "audio" for stream in streams)  # a film without sound may well show one picture for long
+    covered = [stretch for clock in clocks.values() for stretch in clock.covered if sounds]
+    return Timeline(end or float(untimed), jumps, _gaps(covered))
 
 
 def _packets(container: Any, streams: list[Any]) -> Iterator[Any]:

@@ -67,8 +67,8 @@ def require_in_time(source: Path, start: float, end: float, late: float = 0.0) -
     samples = heard(source, start, end, source.with_name("part.flac"))
     assert len(samples) / 16000 == pytest.approx(end - start, abs=PRIMING)
     assert clock.drift(samples, start) < PRIMING
-    told = np.array([clock.moment(samples, at) for at in np.arange(0.2, end - start - 0.2, 0.25)])
-    assert np.isfinite(told[np.arange(0.2, end - start - 0.2, 0.25) + start > late + 0.2]).all()
+    times = np.arange(0.2, end - start - 0.2, 0.25)
+    assert all(np.isfinite(clock.moment(samples, at)) for at in times if start + at > late + 0.2)
     pictures = seen(source, start, end, source.with_name("part.mkv"))
     assert len(pictures) == pytest.approx((end - start) * SETTINGS.frames.rate, abs=1)
     for seconds, number in pictures:
@@ -131,7 +131,7 @@ def test_a_part_of_a_sound_of_many_channels_is_what_the_sound_is_there(tmp_path:
     assert clock.drift(part, 11.0) < 0.005
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.wav", []), ("a.flac", []), ("a.ogg", OPUS), ("a.m4a", [*AAC, "-b:a", "24k"])])
+@pytest.mark.parametrize(("name", "codec"), [("a.wav", []), ("a.flac", []), ("a.m4a", [*AAC, "-b:a", "24k"])])
 def test_a_part_an_hour_into_a_sound_is_what_the_sound_is_there(tmp_path: Path, name: str, codec: list[str]) -> None:
     """Long silence before, and sound where it is looked for."""
     samples = np.zeros(3610 * 8000, np.float32)

@@ -1,9 +1,11 @@
 """What is worth knowing of a clip from which nothing is missing: data/manifest/notes.csv, one row a note."""
 
+import csv
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
+from pathlib import Path
 
 
 class About(StrEnum):
@@ -17,11 +19,12 @@ class About(StrEnum):
         return code
 
     TABLE = "table", "a value of clips.csv was corrected"
+    CUT_SHORT = "cut_short", "the file ends more than a second before the clip does: the clip ends with it"
     SOUND_TRACK = "sound_track", "the default sound track cannot be decoded: another one is heard"
     SOUND_CHANNEL = "sound_channel", "mixing the channels would lose more than 6 dB: the loudest channel is heard alone"
     DURATION = "duration", "the file's header says another duration than there is: what is there counts"
     CLOCK_JUMP = "clock_jump", "the file's clock is set anew, as in joined recordings: it is read in order, as one recording"
-    CLOCK_GAP = "clock_gap", "for more than 10 s the file holds neither picture nor sound: silence stands there"
+    CLOCK_GAP = "clock_gap", "for more than 10 s the file holds neither picture nor sound: that time is skipped"
 
 
 @dataclass(frozen=True, order=True)
@@ -31,6 +34,14 @@ class Note:
     clip_id: str
     code: str
     detail: str
+
+
+def write(path: Path, rows: Iterable[Note]) -> None:
+    """A table of notes, sorted."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([field.name for field in fields(Note)])
+        table.writerows(astuple(note) for note in sorted(rows))
 
 
 def counts(notes: Iterable[Note]) -> dict[str, int]:

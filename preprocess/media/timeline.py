@@ -9,7 +9,6 @@ import av
 
 BACK = 0.1  # seconds by which a clock may go back before it counts as set anew; as ffmpeg's own limit
 JUMP = 10.0  # seconds from which a step forward counts as a jump (as in ffmpeg), and a stretch without packets as a gap
-LASTING = 1.0  # seconds that a packet covers at most; MP4 counts a gap to the packet before it
 TS_DISCONT = av.format.Flags.ts_discont.value  # FFmpeg's mark of formats whose clock may be set anew, as MPEG-TS and Ogg
 
 
@@ -18,10 +17,14 @@ class _Clock:
     """One stream's packets so far, in seconds."""
 
     next_time: float = 0.0  # when the next packet is due in decoding order
+    usual: float = 0.0  # how long a packet lasts
     jumps: list[tuple[float, float]] = field(default_factory=list)  # (time, by how much)
     covered: list[list[float]] = field(default_factory=list)  # [begin, end] of stretches without a gap
 
-    def cover(self, begin: float, end: float) -> None:
+    def cover(self, begin: float, lasting: float) -> None:
+        """Count a packet; MP4 says of the one before a gap that it lasts as long as the gap, so that one counts as the last."""
+        self.usual = lasting if lasting < JUMP else self.usual
+        end = begin + self.usual
         if self.covered and self.covered[-1][0] - JUMP <= begin <= self.covered[-1][1] + JUMP:
             self.covered[-1][1] = max(self.covered[-1][1], end)
         else:
@@ -63,7 +66,7 @@ def read(container: Any, streams: list[Any]) -> Timeline:
             seconds = clock.next_time
         at, lasting = seconds + float((shown - due) * time_base), float(length * time_base)
         clock.next_time = seconds + lasting
-        clock.cover(at, at + min(lasting, LASTING))
+        clock.cover(at, lasting)
         end = max(end, at + lasting)
     jumps = max((clock.jumps for clock in clocks.values()), key=len, default=[])
     sounds = any(stream.type == "audio" for stream in streams)  # a film without sound may well show one picture for long

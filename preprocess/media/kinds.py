@@ -41,8 +41,8 @@ def refused_kind(url: str, options: dict[str, str]) -> str:
         av.logging.set_level(level)
     formats = [match[1] for _, _, text in lines if (match := re.match(r"Format (\S+) probed with", text))]
     if formats and any("not on whitelist" in text for _, _, text in lines):
-        return f"it is of the kind {_in_words(formats[0])}, which is not read; {_those_read()}"
-    return "" if formats else f"FFmpeg finds no kind of recording in it; {_those_read()}"
+        return f"it is of the kind {_in_words(formats[0])}, which is not read; these are: {_those_read()}"
+    return "" if formats else f"FFmpeg finds no kind of recording in it; those it reads are: {_those_read()}"
 
 
 def _in_words(name: str) -> str:
@@ -55,4 +55,4 @@ def _in_words(name: str) -> str:
 
 
 def _those_read() -> str:
-    return "these are: " + ", ".join(sorted(CONTAINERS.split(",")))
+    return ", ".join(sorted(CONTAINERS.split(",")))

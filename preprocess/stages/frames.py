@@ -33,7 +33,8 @@ def graph(picture: Any, settings: params.Frames, matrix: str = "bt601") -> Any:
     """
     # The number of a frame's interval; 0.001 so that a frame at a boundary, its time rounded down, counts to the next one.
     interval = f"floor({{}}*{settings.rate}+0.001)"
-    first = f"isnan(prev_selected_t)+gt({interval.format('t')},{interval.format('prev_selected_t')})"
+    later = "gt(round(t*1000),round(prev_selected_t*1000))"  # the film keeps milliseconds; two pictures cannot share one
+    first = f"isnan(prev_selected_t)+gt({interval.format('t')},{interval.format('prev_selected_t')})*{later}"
     side = settings.max_side
     square = "iw*if(sar,sar,1)"  # width in square pixels
     shrink = f"min(1,{side}/max({square},ih))"

@@ -50,7 +50,8 @@ class Reading:
 
     def to_json(self) -> dict[str, Any]:
         """The fields that differ from ORDINARY's, for a table or a key; `Reading(**fields)` makes them a Reading again."""
-        return {name: value for name, value in asdict(self).items() if value != getattr(ORDINARY, name)}
+        values = asdict(self) | {"gaps": [list(gap) for gap in self.gaps]}
+        return {name: value for name, value in values.items() if value not in (getattr(ORDINARY, name), [])}
 
 
 ORDINARY = Reading()

@@ -234,6 +234,7 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
         end=clip.end,
         picture=bool(streams.width),
         sound=has_sound,
+        reading=streams.reading.to_json(),
         **{name: getattr(streams, name) for name in ("width", "height", "frame_rate", "sample_rate", "channels")},
     )
     task = medium.decoding(path.parent)

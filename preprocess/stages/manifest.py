@@ -147,7 +147,7 @@ def summary(clips: list[Clip], found: list[Medium], refused: list[Refused]) -> d
         "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
         "notes": sum(bool(clip.note) for clip in clips),
         "speakers_in_two_splits": len(corpus.leakage(clips, "speaker")),
-        "media_in_two_splits": len(corpus.leakage(clips, "media")),
+        "media_in_two_splits": len(corpus.leaking_media(clips, {item.media: item.digest for item in found})),
         "refused": dict(sorted(Counter(row.code for row in refused).items())),
     }
 
@@ -196,11 +196,13 @@ def main() -> None:
     clips = corpus.read(root, settings.corpus.labels)
     if settings.corpus.folds:
         clips = corpus.folded(clips, settings.corpus.folds, settings.corpus.fold)
-    for column in corpus.SOURCES:
-        for name, splits in corpus.leakage(clips, column).items():
-            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
     probed, known = probe_all(names, root, settings.run)
+    digests = {name: item.digest for name, item in probed.items()}
+    leaks = {"speaker": corpus.leakage(clips, "speaker"), "media": corpus.leaking_media(clips, digests)}
+    for column, shared in leaks.items():
+        for name, splits in shared.items():
+            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]
     with work.alone("manifest"):

@@ -109,18 +109,19 @@ def summary(result: Conversion, where: Path) -> str:
         lines.append(f"with a medium {with_medium}, with a text {with_text}")
     lines += [f"missing: {line}" for line in _missing(result.missing)] or ["missing: nothing"]
     notes = Counter(note.partition(":")[0] for clip in clips for note in clip.notes)
-    lines += [f"corrected: {note} ({count} clips)" for note, count in sorted(notes.items())]
-    shared = leakage(clips)
+    lines += [f"noted: {note} ({count} clips)" for note, count in sorted(notes.items())]
+    shared = leakage(clips, "speaker") | leakage(clips, "media")
     lines.append(
         "in two splits: "
-        + (_some([f"{name} ({', '.join(splits)})" for name, splits in shared.items()]) or "no speaker or source video")
+        + (_some([f"{name} ({', '.join(splits)})" for name, splits in shared.items()]) or "no speaker, source video or file")
     )
     return "\n".join([*lines, *result.remarks])
 
 
-def leakage(clips: list[ClipRow]) -> dict[str, list[str]]:
-    """Speakers, or source videos, that occur in more than one split, with those splits."""
-    return corpus.leakage([corpus.Clip(clip.clip_id, split=clip.split, speaker=clip.speaker) for clip in clips], "speaker")
+def leakage(clips: list[ClipRow], column: str) -> dict[str, list[str]]:
+    """Speakers, or media, that occur in more than one split, with those splits; a source video is a speaker."""
+    rows = [corpus.Clip(clip.clip_id, clip.media, split=clip.split, speaker=clip.speaker) for clip in clips]
+    return corpus.leakage(rows, column)
 
 
 def _counts_by_split(result: Conversion) -> list[str]:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -300,6 +301,106 @@ def test_meld_makes_neutral_no_label_and_cleans_the_text(tmp_path: Path) -> None
     assert "ends 5.000 s before it starts" in second["note"]
 
 
+def meld_table(path: Path, *utterances: int, seconds: int = 2) -> Path:
+    rows = [f'{i},word {i},Joey,joy,x,0,{i},1,1,"00:00:01,000","00:00:{1 + seconds:02},000"\n' for i in utterances]
+    return write(path, MELD + "".join(rows))
+
+
+def sound(path: Path, seconds: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(int(seconds * 8000) * 2))
+
+
+@pytest.mark.parametrize("folder", ["latest", "test", "trained/dev_test", "valid"])
+def test_meld_reads_the_split_of_a_film_below_the_folder_that_was_named(tmp_path: Path, folder: str) -> None:
+    films = tmp_path / folder
+    for name in ("train_splits/latest", "dev_splits_complete", "output_repeated_splits_test"):
+        touch(films / name / "dia0_utt3.mp4")
+    tables_of = {"--train": "train.csv", "--valid": "dev.csv", "--test": "test.csv"}
+    options = [part for option, name in tables_of.items() for part in (option, meld_table(tmp_path / name, 3, len(name)))]
+    run("meld", *options, "--videos", films, tmp_path / "corpus")
+    media = {row["split"]: row["media"] for row in rows(tmp_path / "corpus/clips.csv").values() if row["media"]}
+    assert media == {
+        "train": "media/train_splits/latest/dia0_utt3.mp4",
+        "valid": "media/dev_splits_complete/dia0_utt3.mp4",
+        "test": "media/output_repeated_splits_test/dia0_utt3.mp4",
+    }
+
+
+def test_meld_films_of_one_table_may_lie_in_no_split_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "latest/dia0_utt3.mp4")
+    table, other = meld_table(tmp_path / "dev.csv", 3), meld_table(tmp_path / "train.csv", 3, 4)
+    run("meld", "--valid", table, "--videos", tmp_path / "latest", tmp_path / "one")
+    assert rows(tmp_path / "one/clips.csv")["valid_dia0_utt3"]["media"] == "media/dia0_utt3.mp4"
+    message = refusal("meld", "--valid", table, "--train", other, "--videos", tmp_path / "latest", tmp_path / "two")
+    assert "none of the 1 media" in message
+
+
+def test_meld_notes_a_film_that_is_much_longer_than_its_utterance(tmp_path: Path) -> None:
+    for number, length in ((1, 2.1), (2, 9.0), (3, 0.2), (4, 2.9)):
+        sound(tmp_path / f"films/train/dia0_utt{number}.wav", length)
+    touch(tmp_path / "films/train/dia0_utt5.wav")  # broken: refused later, by the manifest
+    run("meld", "--train", meld_table(tmp_path / "t.csv", 1, 2, 3, 4, 5), "--videos", tmp_path / "films", tmp_path / "corpus")
+    notes = {name[-1]: row["note"] for name, row in rows(tmp_path / "corpus/clips.csv").items()}
+    assert notes == {
+        "1": "",
+        "2": "film much longer than its utterance: 9.0 s instead of 2.0 s",
+        "3": "film much shorter than its utterance: 0.2 s instead of 2.0 s",
+        "4": "",
+        "5": "",
+    }
+
+
+def test_two_films_of_one_utterance_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "films/train/a/dia0_utt3.mp4", tmp_path / "films/train/b/dia0_utt3.mp4")
+    table = meld_table(tmp_path / "t.csv", 3)
+    message = refusal("meld", "--train", table, "--videos", tmp_path / "films", tmp_path / "corpus")
+    assert "'train_dia0_utt3' is the name of 2 files" in message
+    assert "./train/a/dia0_utt3.mp4, ./train/b/dia0_utt3.mp4" in message
+
+
+def test_meld_refuses_one_table_as_two_splits(tmp_path: Path) -> None:
+    table = meld_table(tmp_path / "t.csv", 3)
+    message = refusal("meld", "--train", table, "--test", write(tmp_path / "u.csv", table.read_text()), tmp_path / "corpus")
+    assert "are the same table: each split has its own" in message
+
+
+def test_mosei_refuses_two_films_of_one_video(mosei_tables: list[object], tmp_path: Path) -> None:
+    touch(tmp_path / "films/a/-vid.mp4", tmp_path / "films/b/-vid.mp4", tmp_path / "films/-vid.wav")
+    message = refusal(*mosei_tables, "--videos", tmp_path / "films", tmp_path / "corpus")
+    assert message.count("'-vid' is the name of 2 files") == 1  # once, and not for each of its clips
+    (tmp_path / "films/b/-vid.mp4").unlink()
+    run(*mosei_tables, "--videos", tmp_path / "films", tmp_path / "corpus")  # of a film and its sound, the film
+    assert {row["media"] for row in rows(tmp_path / "corpus/clips.csv").values()} == {"media/a/-vid.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video_id,clip_id,mode\n-vid,7,test\n-vid,7,train\n", "row 3, mode = 'train': expected test, as for this clip above"),
+        (
+            "video_id,clip_id,mode\nother,7,test\n",
+            "has the split of none of the texts: its clips are called other_7 instead of",
+        ),
+        ("video_id,clip_id,mode\n-vid,7.0,test\n", "its clips are called -vid_7.0 instead of -vid_7"),
+    ],
+)
+def test_mosei_names_what_is_wrong_with_the_other_split(
+    mosei_tables: list[object], tmp_path: Path, text: str, message: str
+) -> None:
+    assert message in refusal(*mosei_tables, "--split", write(tmp_path / "label.csv", text), tmp_path / "corpus")
+
+
+def test_m3ed_names_a_dialogue_that_stands_twice(tmp_path: Path) -> None:
+    options = m3ed_files(tmp_path)
+    tree = (tmp_path / "annotation.json").read_text(encoding="utf-8")
+    dialogues = tree.replace('"woju": {', '"woju": {"woju_1": {"SpeakerInfo": {}, "Dialog": {}}, ')
+    (tmp_path / "annotation.json").write_text(dialogues, encoding="utf-8")
+    assert "'woju_1' stands more than once in one object" in refusal(*options, tmp_path / "corpus")
+
+
 def test_meld_names_a_wrong_emotion_and_time_with_their_rows(tmp_path: Path) -> None:
     text = MELD + '1,a,J,glee,x,0,0,1,1,"00:00:01,000","00:00:02,500"\n2,b,J,joy,x,0,1,1,1,"1 s","00:00:02,500"\n'
     message = refusal("meld", "--train", write(tmp_path / "t.csv", text), tmp_path / "corpus")
@@ -354,7 +455,7 @@ def test_another_encoding_is_named_or_can_be(tmp_path: Path) -> None:
     [
         ("a,c\n1,2\n", "has no column b: it has a, c; expected a, b"),
         ("", "has no column a, b: it has none"),
-        ("a;b\n1;2\n", r"separated by ';': save it with commas"),
+        ("a;b\n1;2\n", r"separated by semicolons \(';'\): save it with commas"),
         ("a,b\n1,2,3\n", r"row 2 has not as many cells"),
         ("a,b\n1\n", r"row 2 has not as many cells"),
     ],

@@ -3,12 +3,11 @@
 import json
 import shutil
 import wave
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from tests.conftest import Workspace
+from tests.conftest import ROOT, Workspace
 
 
 def sound(path: Path, seed: int) -> None:
@@ -18,8 +17,10 @@ def sound(path: Path, seed: int) -> None:
         file.writeframes(np.random.default_rng(seed).integers(-9999, 9999, 8000, np.int16).tobytes())
 
 
-def test_a_film_under_two_names_in_two_splits_is_reported_as_leakage(make_workspace: Callable[..., Workspace]) -> None:
-    workspace = make_workspace(**{"corpus.root": "corpus", "corpus.labels": ["happy"]})
+def test_a_film_under_two_names_in_two_splits_is_reported_as_leakage(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    workspace.set(**{"corpus.root": "corpus", "corpus.labels": ["happy"]})
     corpus = workspace.folder / "corpus"
     sound(corpus / "a.wav", 1)
     sound(corpus / "b.wav", 2)

@@ -56,7 +56,7 @@ class _Row:
             value = float(self.text(column))
         except ValueError:
             value = math.nan
-        if math.isfinite(value) and low <= value <= high:
+        if math.isfinite(value) and "_" not in self.text(column) and low <= value <= high:
             return value
         limits = "" if low == -math.inf else f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
         self.problem(column, f"a number{limits}, or blank")

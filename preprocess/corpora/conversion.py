@@ -69,13 +69,20 @@ def write(result: Conversion, folder: Path, replace: bool = False) -> None:
     )
     write_table(draft, [*COLUMNS, *result.labels, *more, "note"], rows)
     try:
-        corpus.check(draft, folder, result.labels)
+        _check(draft, folder, result.labels)
         if path.exists() and path.read_bytes() != draft.read_bytes() and not replace:
             raise CorpusError(f"{path} is there already and differs: give --replace to write it anew, or another folder")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
     write_missing(folder, result.missing)
+
+
+def _check(draft: Path, folder: Path, labels: list[str]) -> None:
+    try:
+        corpus.check(draft, folder, labels)
+    except CorpusError as error:
+        raise CorpusError(str(error).replace(str(draft), "clips.csv, which was not written,", 1)) from None
 
 
 def write_missing(folder: Path, missing: list[Missing]) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 import params
 from contract import COLUMNS, NOISE_COLUMNS
 from preprocess import header
@@ -197,9 +199,22 @@ def add(
             )
 
 
+def label_names(written: str) -> list[str]:
+    """The labels of --labels; CorpusError where params.yaml could not have them in corpus.labels."""
+    labels = [name.strip() for name in written.split(",")]
+    try:
+        params.Corpus(root=".", labels=labels, max_refused=0, folds=0, fold=0)
+    except ValidationError:
+        raise CorpusError(
+            f"--labels {written!r}: each label is written once, of letters, digits, spaces, '_' and '-', and no other column "
+            f"of clips.csv ({', '.join((*COLUMNS, *NOISE_COLUMNS))})"
+        ) from None
+    return labels
+
+
 def convert(args: argparse.Namespace) -> Conversion:
     settings = params.load() if params.PATH.is_file() or args.segment or not args.labels else None
-    labels = [name.strip() for name in args.labels.split(",")] if args.labels else settings.corpus.labels if settings else []
+    labels = label_names(args.labels) if args.labels else settings.corpus.labels if settings else []
     films = Films(args.media or args.corpus)
     result = Conversion(labels)
     if args.table:

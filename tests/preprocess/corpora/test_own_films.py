@@ -163,6 +163,24 @@ def test_a_table_with_a_column_that_is_nearly_right_is_refused(days: Path, tmp_p
     assert not (tmp_path / "corpus").exists()
 
 
+@pytest.mark.parametrize("labels", ["happy,,sad", "happy,text", "happy,happy", "a/b"])
+def test_labels_that_params_could_not_have_are_refused(days: Path, tmp_path: Path, labels: str) -> None:
+    assert f"--labels {labels!r}: each label is" in refusal("--media", days, "--labels", labels, tmp_path / "corpus")
+
+
+def test_a_table_that_would_be_no_corpus_is_named_as_the_one_to_be_written(days: Path, tmp_path: Path) -> None:
+    table = tabled(tmp_path, "clip_id,file\nx,day1/talk.wav\nx,day2/talk.wav\n")
+    message = refusal("--media", days, "--labels", LABELS, "--table", table, tmp_path / "corpus")
+    assert "clips.csv, which was not written, has 1 problem(s)" in message
+
+
+def test_outside_of_the_repository_the_missing_parameters_are_named(
+    days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "params.yaml is not here" in refusal("--media", days, tmp_path / "corpus")
+
+
 def test_what_a_table_says_beside_is_kept(days: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tabled(tmp_path, "id,file,joy,note\n7,day1/talk.wav,1,too loud\n,,,\n", "utf-16")
     run("--media", days, "--labels", LABELS, "--table", table, tmp_path / "corpus")

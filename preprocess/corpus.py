@@ -161,7 +161,7 @@ def _clip(row: _Row, files: _Files, labels: list[str]) -> Clip:
         media=_media(row, files),
         start=max(start, 0.0),
         end=end,
-        text=row.text("text"),
+        text=header.nfc(row.text("text")),
         split=row.text("split"),
         speaker=header.nfc(row.text("speaker")),
         noise={column: value for column in NOISE_COLUMNS if (value := row.number_in(column, 0, 1)) is not None},

@@ -61,8 +61,12 @@ def nfc(name: str) -> str:
 
 def plain(name: str) -> str:
     """A name in small letters and digits alone: case, spaces, dashes and units in brackets do not count."""
-    folded = unicodedata.normalize("NFKC", re.sub(r"[(\[].*?[)\]]", "", name)).casefold()
-    return "".join(c for c in folded if c.isalnum() or unicodedata.combining(c))
+    return _letters(re.sub(r"[(\[].*?[)\]]", "", name))
+
+
+def _letters(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(c for c in folded if c.isalnum() or unicodedata.category(c).startswith("M"))
 
 
 def spelt_as(names: Sequence[str], columns: Iterable[str]) -> list[str]:
@@ -89,7 +93,7 @@ def doubled(names: Sequence[str], columns: Iterable[str]) -> list[str]:
     counts = Counter(names)
     problems = [f"column {name!r} is there {counts[name]} times" for name in columns if counts[name] > 1]
     for column in (name for name in columns if name in counts):
-        likes = [name for name in counts if name not in columns and plain(name) == plain(column)]
+        likes = [name for name in counts if name not in columns and _letters(name) == _letters(column)]
         problems += [f"columns {column!r} and {name!r} are nearly the same: delete or rename one of them" for name in likes]
     return problems
 

@@ -25,6 +25,7 @@ class Films:
     """The media files (films and sounds) in a folder and its subfolders, found by name."""
 
     folder: Path
+    corpus: Path  # that is written; what an earlier conversion linked into it is no further film of the folder
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
@@ -37,7 +38,11 @@ class Films:
     def paths(self) -> list[Path]:
         """Every media file, sorted; hidden files are left out."""
         media = (path for path in self.folder.rglob("*") if path.suffix.lower() in PICTURES | SOUNDS and path.is_file())
-        return sorted(path for path in media if not path.name.startswith("."))
+        linked = self.corpus.resolve() / "media"
+        inside = linked.parent != self.folder.resolve() and linked.is_relative_to(self.folder.resolve())
+        return sorted(
+            path for path in media if not path.name.startswith(".") and not (inside and path.resolve().is_relative_to(linked))
+        )
 
     def name(self, path: Path) -> str:
         """The file's path relative to the folder, in composed Unicode as names are compared."""

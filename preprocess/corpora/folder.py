@@ -215,7 +215,7 @@ def label_names(written: str) -> list[str]:
 def convert(args: argparse.Namespace) -> Conversion:
     settings = params.load() if params.PATH.is_file() or args.segment or not args.labels else None
     labels = label_names(args.labels) if args.labels else settings.corpus.labels if settings else []
-    films = Films(args.media or args.corpus)
+    films = Films(args.media or args.corpus, args.corpus)
     result = Conversion(labels)
     if args.table:
         rows, column = rows_of(args.table, args.column, labels, args.encoding)

@@ -198,6 +198,6 @@ def convert(args: argparse.Namespace) -> Conversion:
     if args.episodes:
         add_episodes(args.episodes, result)
     if args.videos:
-        add_films(result, Films(args.videos), args.corpus, args.missing)
+        add_films(result, Films(args.videos, args.corpus), args.corpus, args.missing)
     result.remarks.append("a clip is an utterance: compare its scores with those of utterances, not of whole dialogues")
     return result

@@ -128,6 +128,6 @@ def convert(args: argparse.Namespace) -> Conversion:
     for split, path in paths.items():
         tables.each(tables.read(path, COLUMNS, args.encoding), partial(add, result, split))
     if args.videos:
-        add_films(result, Films(args.videos), args.corpus, args.missing)
+        add_films(result, Films(args.videos, args.corpus), args.corpus, args.missing)
     result.remarks.append("the same actors speak in all splits: the scores do not show how the model does on new speakers")
     return result

@@ -213,5 +213,5 @@ def convert(args: argparse.Namespace) -> Conversion:
     for clip in result.clips:
         correct_times(clip)
     if args.videos:
-        add_films(result, Films(args.videos), args.corpus, args.missing)
+        add_films(result, Films(args.videos, args.corpus), args.corpus, args.missing)
     return result

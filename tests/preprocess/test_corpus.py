@@ -131,6 +131,11 @@ def test_a_medium_is_found_whatever_spaces_and_slashes_its_name_has(tmp_path: Pa
     assert clip.media == name
 
 
+def test_a_text_is_read_in_composed_unicode(tmp_path: Path) -> None:
+    rows = [f"{form},,,,{unicodedata.normalize(form, 'é 한국어')},,,,,,," for form in ("NFC", "NFD")]
+    assert {clip.text for clip in corpus.read(table(tmp_path, *rows), LABELS)} == {"é 한국어"}
+
+
 def test_two_files_that_differ_only_in_unicode_form_are_not_taken_for_one_another(tmp_path: Path) -> None:
     names = [unicodedata.normalize(form, "ồ.mp4") for form in ("NFC", "NFD")]
     mixed = "o\u0302\u0300.mp4".replace("o\u0302", "ô")

@@ -72,6 +72,13 @@ def test_two_columns_that_are_nearly_the_same_are_named(tmp_path: Path) -> None:
     assert "columns 'text' and 'Text' are nearly the same" in refusal(tmp_path)
 
 
+def test_a_column_that_says_more_than_a_known_one_is_another_column(tmp_path: Path) -> None:
+    text = "clip_id,text,text (raw),happy,happy 2,fröhlich,fröhlich [old]\na,hi,HI,1,3,0,4\n"
+    (tmp_path / "clips.csv").write_text(text, encoding="utf-8")
+    (clip,) = corpus.read(tmp_path, LABELS)
+    assert (clip.text, clip.labels) == ("hi", {"happy": 1.0, "fröhlich": 0.0})
+
+
 @pytest.mark.parametrize(("separator", "called"), [(";", "semicolons (';')"), ("\t", r"tabs ('\t')"), ("|", "vertical bars")])
 def test_a_table_without_commas_is_named_by_what_it_has(tmp_path: Path, separator: str, called: str) -> None:
     message = refusal(saved(tmp_path, {}, separator))

@@ -15,7 +15,7 @@ def films_in(folder: Path, *names: str) -> Films:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    return Films(folder)
+    return Films(folder, folder.parent / "corpus")
 
 
 def name_of(films: Films, written: str, *table: str) -> str:

@@ -135,6 +135,14 @@ def test_paths_bring_each_text_to_its_film(days: Path, tmp_path: Path) -> None:
     assert clips == {"media/day1/talk.wav": "one", "media/day2/talk.wav": "two", "media/day1/fröhlich.wav": "three"}
 
 
+def test_a_corpus_below_its_films_is_no_second_copy_of_them(days: Path, tmp_path: Path) -> None:
+    shutil.copytree(days, tmp_path / "films")
+    table = tabled(tmp_path, "file\nday1/talk.wav\nday2/talk.wav\nfröhlich\n")
+    for options in ([], [], ["--table", table, "--replace"]):
+        run("--media", tmp_path / "films", "--labels", LABELS, *options, tmp_path / "films/corpus")
+        assert len(rows(tmp_path / "films/corpus")) == 3
+
+
 def test_a_film_in_two_splits_is_reported(days: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tabled(tmp_path, "file,split,end\nday1/talk.wav,train,0.5\nday1/talk.wav,test,\nday2/talk.wav,test,\n")
     run("--media", days, "--labels", LABELS, "--table", table, tmp_path / "corpus")

@@ -5,9 +5,11 @@ import io
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract import COLUMNS
@@ -123,3 +125,24 @@ def test_rows_of_blank_cells_are_no_clips(tmp_path: Path) -> None:
 def test_a_text_that_a_spreadsheet_took_for_a_formula_is_not_read_as_words(tmp_path: Path, cell: str) -> None:
     (tmp_path / "clips.csv").write_text(f"clip_id,text,happy,fröhlich\na,{cell},1,0\n", encoding="utf-8")
     assert f"row 2, text = {cell!r}: expected what was there before" in refusal(tmp_path)
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    texts=st.lists(CELLS, min_size=1, max_size=5),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    mark=st.sampled_from(["utf-8", "utf-8-sig"]),
+)
+def test_every_text_comes_out_as_it_was_written(texts: list[str], end: str, quoting: Literal[0, 1, 2], mark: str) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "clips.csv"
+        with path.open("w", encoding=mark, newline="") as file:
+            table = csv.writer(file, lineterminator=end, quoting=quoting)
+            table.writerow(["clip_id", "media", "text", *LABELS])
+            table.writerows([str(i), "x.mp4", text, "1", "0"] for i, text in enumerate(texts))
+        clips = corpus.read(Path(folder), LABELS)
+    assert [clip.text for clip in clips] == [header.nfc(text.strip()) for text in texts]

@@ -163,7 +163,7 @@ def summary(clips: list[Clip], media: list[Medium], refused: list[Refused], note
         "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
         "notes": notes.counts(noted),
         "speakers_in_two_splits": len(corpus.leakage(clips, "speaker")),
-        "media_in_two_splits": len(corpus.leakage(clips, "media")),
+        "media_in_two_splits": len(corpus.leaking_media(clips, {item.media: item.digest for item in media})),
         "refused": dict(sorted(Counter(row.code for row in refused).items())),
     }
 
@@ -217,11 +217,13 @@ def main() -> None:
     clips = corpus.read(root, settings.corpus.labels)
     if settings.corpus.folds:
         clips = corpus.folded(clips, settings.corpus.folds, settings.corpus.fold)
-    for column in corpus.SOURCES:
-        for name, splits in corpus.leakage(clips, column).items():
-            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
     probed, cached = probe_all(names, root, settings.run)
+    digests = {name: item.digest for name, item in probed.items()}
+    leaks = {"speaker": corpus.leakage(clips, "speaker"), "media": corpus.leaking_media(clips, digests)}
+    for column, shared in leaks.items():
+        for name, splits in shared.items():
+            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]
     media = {item.clip_id: item for item in items if isinstance(item, Medium)}

@@ -139,7 +139,7 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
-    silence: Annotated[float, Field(ge=0, le=30)]
+    silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
@@ -188,7 +188,7 @@ class Encode(Section):
 class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
-    hop: Positive
+    hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max"]
 
 

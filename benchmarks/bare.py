@@ -91,13 +91,13 @@ def transcripts(medium: Medium, settings: Params) -> Work:
     from preprocess.stages import transcripts as stage
 
     wave, known = sound.wave(Shards(DATA / "audio"), medium.clip_id), bool(clips.read_texts()[medium.clip_id])
-    said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
+    text = words.read(Shards(DATA / "transcripts"), medium.clip_id).text
     aligner = stage.ALIGNER if (stage.ALIGNER / "config.json").is_file() else None
 
     def work() -> None:
         if not known:
             list(transcription.transcribe(stage.MODEL, [wave], "cpu", settings.transcripts))
-        stage.align(wave, said, aligner, "cpu")
+        stage.align(wave, text, aligner, "cpu")
 
     return work
 

@@ -26,7 +26,7 @@ from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
 from preprocess.media import probe
 from preprocess.media.probe import MediaError
-from preprocess.speech import pauses as speech
+from preprocess.speech import pauses
 
 NAMES = ("media", "file", "filename", "path", "video")
 
@@ -128,9 +128,9 @@ def name_clips(pairs: list[tuple[Clip, Path]], films: Films) -> None:
 
 def cut(clip: Clip, film: Path, duration: float, decoder: params.Decoder) -> list[Clip]:
     """The utterances of a long film; the film whole where it is short, or has none."""
-    if duration <= speech.LONGEST or clip.start is not None or clip.end is not None or clip.text:
+    if duration <= pauses.LONGEST or clip.start is not None or clip.end is not None or clip.text:
         return [clip]
-    spans = speech.utterances(speech.levels(film, duration, decoder))
+    spans = pauses.utterances(pauses.activity_of(film, duration, decoder))
     if not spans:
         clip.notes.append("no speech found: left whole")
         return [clip]

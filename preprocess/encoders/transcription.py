@@ -46,7 +46,7 @@ class Heard:
 def transcribe(folder: Path, blocks: Iterable[np.ndarray], device: str, settings: params.Transcripts) -> Iterator[Heard]:
     """The windows of a wave at 16 kHz, cut where it is quietest, and the text of each; the wave comes in consecutive blocks."""
     for wave in windows(blocks, WINDOW - settings.silence):
-        if activity.seconds_of_speech(wave):
+        if activity.is_spoken(activity.of_wave(wave)):
             yield hear(folder, wave, device, settings)
         else:
             yield Heard(wave, doubt=Refusal(Code.NO_SPEECH, "nobody speaks"))

@@ -73,8 +73,16 @@ def _read(frames: np.ndarray) -> np.ndarray:
     return np.asarray(network().run(["speech_probs"], inputs)[0]).reshape(-1)
 
 
-def seconds_of_speech(wave: np.ndarray) -> float:
-    """How long somebody speaks in a wave (n,) float32 at 16 kHz; 0.0 where it is less than LEAST."""
-    blocks = np.split(wave, range(BLOCK * FRAME, len(wave), BLOCK * FRAME)) if len(wave) else []
-    seconds = float((probabilities(blocks) >= SPEECH).sum()) * HOP
-    return seconds if seconds >= LEAST else 0.0
+def of_wave(wave: np.ndarray) -> np.ndarray:
+    """`probabilities` of a whole wave (n,)."""
+    return probabilities(wave[begin : begin + BLOCK * FRAME] for begin in range(0, len(wave), BLOCK * FRAME))
+
+
+def is_spoken(speech: np.ndarray) -> bool:
+    """Whether somebody speaks in a sound with these probabilities (T,)."""
+    return float((speech >= SPEECH).sum()) * HOP >= LEAST
+
+
+def is_spoken_from(speech: np.ndarray, start: float, end: float) -> bool:
+    """Whether somebody speaks at any moment from start to end (seconds)."""
+    return bool((speech[int(start / HOP) : int(end / HOP) + 1] >= SPEECH).any())

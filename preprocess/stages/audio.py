@@ -6,7 +6,7 @@ import params
 from preprocess.clips import Task
 from preprocess.media import probe
 from preprocess.media.decoder import BITEXACT, errors_as_refusals, part_of, run_ffmpeg
-from preprocess.media.sound import FILE, SAMPLE_RATE
+from preprocess.media.sound import FILE, SAMPLE_RATE, is_silent
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
 
@@ -24,12 +24,14 @@ def write(source: Path, start: float, end: float, decoder: params.Decoder, targe
 
 
 def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
-    """Write one clip's sound into a folder; Refusal where it has no sample."""
+    """Write one clip's sound into a folder; Refusal where it has no sample, or only zeros."""
     target = folder / FILE
     with errors_as_refusals(Code.NO_SAMPLES):
         write(Path(task.source), task.content["start"], task.content["end"], decoder, target)
         if probe.streams_of(target).duration == 0:
             raise Refusal(Code.NO_SAMPLES, "no sample between start and end")
+    if is_silent(target):
+        raise Refusal(Code.SILENT, "every sample between start and end is zero")
 
 
 def main() -> None:

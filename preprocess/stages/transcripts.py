@@ -17,7 +17,8 @@ from preprocess.encoders.networks import device as resolve
 from preprocess.media import sound
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.run.stage import Stage, fill
-from preprocess.speech.words import FILE, INTERPOLATED, OPEN, Span, Transcript, Word, read, said, split
+from preprocess.speech import activity, words
+from preprocess.speech.words import FILE, INTERPOLATED, OPEN, Span, Transcript, Word, read, split
 from preprocess.store.shards import Shards
 
 MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
@@ -38,8 +39,8 @@ def hear(
         end = begin + len(heard.wave) / sound.SAMPLE_RATE
         if heard.text:
             texts.append(heard.text)
-            words = align(heard.wave, heard.text, aligner, device)
-            timed += [later(doubted(word, score), begin) for word, score in zip(words, heard.scores, strict=True)]
+            of_window = align(heard.wave, heard.text, aligner, device)
+            timed += [later(doubted(word, score), begin) for word, score in zip(of_window, heard.scores, strict=True)]
         elif heard.doubt:
             doubts.append(heard.doubt)
             left_out += [(round(begin, 3), round(end, 3))] if heard.doubt.code != Code.NO_SPEECH else []
@@ -65,21 +66,35 @@ def doubted(word: Word, score: float) -> Word:
 def align(wave: np.ndarray, text: str, aligner: Path | None, device: str) -> list[Word]:
     """Times of the words of a text in a wave (n,) at 16 kHz. `aligner` is the folder of a network; None: pocketsphinx.
 
-    What is written and not said, as [laughter], is not searched for and gets the time between its neighbours.
+    What is written and not said, as [laughter], is not searched for and gets the time between its neighbours. Where nobody
+    speaks at all, no word is searched for: they share the time evenly.
     """
+    speech = activity.of_wave(wave)
+    said = words.said(text) if activity.is_spoken(speech) else [""] * len(split(text))
     if aligner:
         from preprocess.encoders import ctc
 
-        times = ctc.align(wave, said(text), aligner, device)
+        times = ctc.align(wave, said, aligner, device)
     else:
         from preprocess.speech import alignment
 
-        times = alignment.align(wave, said(text))
-    return [replace(time, word=word, spoken=bool(time.word)) for word, time in zip(split(text), times, strict=True)]
+        times = alignment.align(wave, said)
+    return [
+        replace(placed(time, speech), word=written.word, spoken=written.spoken)
+        for time, written in zip(times, without_sound(text), strict=True)
+    ]
+
+
+def placed(word: Word, speech: np.ndarray) -> Word:
+    """A word, with less confidence where nobody speaks at its time; `speech` (T,) is the voice activity."""
+    if word.start is None or word.end is None or activity.is_spoken_from(speech, word.start, word.end):
+        return word
+    return replace(word, confidence=min(word.confidence, OPEN))
 
 
 def without_sound(text: str) -> list[Word]:
-    return [Word(word, None, None, INTERPOLATED, bool(sound)) for word, sound in zip(split(text), said(text), strict=True)]
+    """The words of a text, without times."""
+    return [Word(word, None, None, INTERPOLATED, bool(said)) for word, said in zip(split(text), words.said(text), strict=True)]
 
 
 def later(word: Word, seconds: float) -> Word:
@@ -105,10 +120,13 @@ def transcript_of(
 
 def unplaced(clip_id: str, seconds: float, transcript: Transcript) -> Refused | None:
     """A note where the alignment found no word of a text of clips.csv in its sound, which lasts so many seconds."""
-    words = [word for word in transcript.words if word.spoken]
-    if transcript.transcribed or not words or any(word.confidence > INTERPOLATED or word.start is None for word in words):
+    spoken = [word for word in transcript.words if word.spoken]
+    if transcript.transcribed or not spoken or any(word.confidence > INTERPOLATED or word.start is None for word in spoken):
         return None
-    detail = f"{len(words)} words in {seconds:.1f} s of sound: too many, other ones, or in a language unknown to the aligner"
+    detail = (
+        f"{len(spoken)} words in {seconds:.1f} s of sound: "
+        "nobody speaks, or there are too many, other ones, or words of a language unknown to the aligner"
+    )
     return Refused(clip_id, "transcripts", Code.TEXT_UNPLACED, detail)
 
 

@@ -221,7 +221,7 @@ ALL_FOUR = ["-map", "0", "-map", "1", "-map", "2", "-map", "3"]
 ODD: dict[str, tuple[str, Callable[[Path, Path], None], Outcome]] = {
     "no picture": ("a.mp4", made(*TONE, "-c:a", "aac"), (None, 2.0)),
     "no sound": ("a.mp4", made(*picture(), *X264), (20, None)),
-    "digital silence": ("a.mkv", made(*picture(), "-f", "lavfi", "-i", "anullsrc=d=2", *X264), (20, 2.0)),
+    "digital silence": ("a.mkv", made(*picture(), "-f", "lavfi", "-i", "anullsrc=d=2", *X264), (20, Code.SILENT)),
     "subtitles alone": ("a.mkv", subtitles_alone, (Code.NO_STREAM, Code.NO_STREAM)),
     "an unknown codec": ("a.mp4", unknown_codec, (None, 2.0)),
     "variable frame rate": (

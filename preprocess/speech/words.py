@@ -22,8 +22,9 @@ UNSPACED = (
 )
 VOWEL_BEFORE = "\u0e40-\u0e44\u0ec0-\u0ec4"  # Thai and Lao write some vowels before their consonant
 DEPENDENT = (
-    "\u0e2f\u0e30\u0e32\u0e33\u0e45\u0e46\u0eb0\u0eb2\u0eb3\u0ebd\u0ec6"  # vowels and the sign of repetition
-    "ぁぃぅぇぉゃゅょゎゕゖゝゞァィゥェォャュョヮヵヶーヽヾ\u31f0-\u31ff\uff67-\uff6e\uff70\uff9e\uff9f"  # small kana, long vowels, sound marks
+    "\u0e2f\u0e30\u0e32\u0e33\u0e45\u0e46\u0eb0\u0eb2\u0eb3\u0ebd\u0ec6"  # Thai and Lao vowels, sign of repetition
+    "ぁぃぅぇぉゃゅょゎゕゖゝゞァィゥェォャュョヮヵヶーヽヾ\u31f0-\u31ff"  # small kana, long vowels
+    "\uff67-\uff6e\uff70\uff9e\uff9f"  # the same of half width, and their sound marks
 )
 JOINER = "\u1039\u17d2"  # Burmese and Khmer put the next consonant under the one before
 WORD = re.compile(rf"[{VOWEL_BEFORE}]?[{UNSPACED}](?:[{JOINER}][{UNSPACED}]|[{DEPENDENT}]|[^\w\s])*|[^\s{UNSPACED}]+")

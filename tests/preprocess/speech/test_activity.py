@@ -52,7 +52,7 @@ def test_a_sound_of_any_length_has_a_probability_for_each_frame(samples: int) ->
 
 def test_another_network_than_the_pinned_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activity, "SHA256", "0" * 64)
-    with pytest.raises(ImportError, match="install the versions of constraints.txt"):
+    with pytest.raises(ImportError, match=r"install the versions of constraints\.txt"):
         activity.network.__wrapped__()
 
 

@@ -355,7 +355,7 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-NOISE, SILENCE = "anoisesrc=d=6:r=48000:a=0.9", "anullsrc=r=48000:d=24"
+NOISE, SILENCE = "anoisesrc=d=6:r=48000:a=0.9", "anoisesrc=d=24:r=48000:a=0.002:c=brown"
 GUESSED: dict[str, list[str]] = {  # seconds differ in size, so that the first ones tell nothing of all
     "loud.aac": [NOISE, SILENCE, "-c:a", "aac", "-b:a", "192k"],
     "quiet.aac": [SILENCE, NOISE, "-c:a", "aac", "-b:a", "192k"],

@@ -13,12 +13,14 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from onnxruntime import InferenceSession, SessionOptions
-from scipy.signal import resample_poly
 
 from preprocess.media.sound import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 NETWORK = "silero_vad/data/silero_vad_16k_sequence.onnx"
 SHA256 = "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85"
@@ -34,7 +36,9 @@ LEAST = 0.25  # seconds of speech; less is none: a click, a note of music
 
 
 @cache
-def network() -> InferenceSession:
+def network() -> "InferenceSession":
+    from onnxruntime import InferenceSession, SessionOptions  # not at the top: a prediction from text does without
+
     path = Path(str(distribution("silero-vad").locate_file(NETWORK)))
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
@@ -59,6 +63,8 @@ def probabilities(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 def _at_speed(samples: np.ndarray, up: int, down: int) -> np.ndarray:
     """The probabilities of the frames of a wave that is played up / down times slower."""
+    from scipy.signal import resample_poly
+
     count = -(-len(samples) // FRAME)
     slow = samples if up == down else resample_poly(samples, up, down).astype(np.float32)
     read = _read(np.pad(slow, (0, -(-count * up // down) * FRAME - len(slow))).reshape(-1, FRAME))

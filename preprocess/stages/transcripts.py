@@ -156,6 +156,7 @@ def main() -> None:
     device = resolve(settings.run.device)
     aligner = ALIGNER if (ALIGNER / "config.json").is_file() else None
     texts = read_texts()
+    aligning = "preprocess.encoders.ctc" if aligner else "preprocess.speech.alignment"
     hearing = [] if all(texts.values()) else ["preprocess.encoders.transcription"]
     sounds = Shards(Path("data/audio"))
     seconds = durations()
@@ -166,7 +167,7 @@ def main() -> None:
         parameters=settings.transcripts.model_dump(),
         models=[MODEL, aligner] if aligner else [MODEL],
         environment=device,
-        preload=["preprocess.encoders.ctc" if aligner else "preprocess.speech.alignment", *hearing],
+        preload=["onnxruntime", "scipy.signal", aligning, *hearing],
     )
     todo = [
         Task(clip_id, {"text": text, "sound": sounds.digests.get(clip_id, "")}, seconds.get(clip_id, 0.0), str(sounds.folder))

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
+    Batch,
     Count,
     Device,
     Fraction,
@@ -153,7 +154,7 @@ class EncodeText(Section):
     layer: int
     pooling: Literal["mean", "first", "last"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeAudio(Section):
@@ -161,7 +162,7 @@ class EncodeAudio(Section):
     layer: int
     padded: bool
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeVision(Section):
@@ -169,7 +170,7 @@ class EncodeVision(Section):
     layer: int
     pooling: Literal["first", "mean"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class Encode(Section):

@@ -58,6 +58,7 @@ def test_the_file_in_the_repository_is_valid() -> None:
         (r"^  language: auto", "  language: English", r"transcripts\.language is 'English'.*pattern"),
         (r"^  silence: [\d.]+", "  silence: 30", r"transcripts\.silence is 30.*less than or equal to 25"),
         (r"^  hop: [\d.]+", "  hop: 0.0000001", r"align\.hop is 1e-07.*greater than or equal to 0\.001"),
+        (r"^    batch_size: 1 ", "    batch_size: 65537 ", r"encode\.text\.batch_size is 65537.*less than or equal to 65536"),
         (r"^  device: auto", "  device: gpu", r"run\.device is 'gpu'.*pattern"),
         (r"^corpus:", "corpus: {root: a, labels: [b]}\nsection:", r"section is no parameter"),
     ],

@@ -29,7 +29,7 @@ DEPENDENT = (
 JOINER = "\u1039\u17d2"  # Burmese and Khmer put the next consonant under the one before
 WORD = re.compile(rf"[{VOWEL_BEFORE}]?[{UNSPACED}](?:[{JOINER}][{UNSPACED}]|[{DEPENDENT}]|[^\w\s])*|[^\s{UNSPACED}]+")
 
-STRICT, OPEN, INTERPOLATED = 1.0, 0.5, 0.0  # confidence in a word's times
+STRICT, OPEN, INTERPOLATED = 1.0, 0.5, 0.0  # confidence that a word is said, and when: found, doubtful, not found
 
 Span = tuple[float, float]  # start and end, seconds
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
+    Batch,
     Count,
     Device,
     FolderName,
@@ -133,7 +134,7 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
-    silence: Annotated[float, Field(ge=0, le=30)]
+    silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
@@ -154,7 +155,7 @@ class EncodeText(Section):
     layer: int
     pooling: Literal["mean", "first", "last"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeAudio(Section):
@@ -162,7 +163,7 @@ class EncodeAudio(Section):
     layer: int
     padded: bool
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeVision(Section):
@@ -170,7 +171,7 @@ class EncodeVision(Section):
     layer: int
     pooling: Literal["first", "mean"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class Encode(Section):
@@ -182,7 +183,7 @@ class Encode(Section):
 class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
-    hop: Positive
+    hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max"]
 
 

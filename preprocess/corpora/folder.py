@@ -31,7 +31,7 @@ from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
 from preprocess.media import probe
 from preprocess.media.probe import MediaError
-from preprocess.speech import pauses as speech
+from preprocess.speech import pauses
 
 NAMES = ("media", "file", "filename", "path", "video")
 
@@ -155,9 +155,9 @@ def name_clips(pairs: list[tuple[ClipRow, Path]], films: Films) -> None:
 
 def cut(clip: ClipRow, film: Path, duration: float, decoder: params.Decoder) -> list[ClipRow]:
     """The utterances of a long film; a short film, or one without speech, stays one clip."""
-    if duration <= speech.LONGEST or clip.start is not None or clip.end is not None or clip.text:
+    if duration <= pauses.LONGEST or clip.start is not None or clip.end is not None or clip.text:
         return [clip]
-    spans = speech.utterances(speech.levels(film, duration, decoder))
+    spans = pauses.utterances(pauses.activity_of(film, duration, decoder))
     if not spans:
         clip.notes.append("no speech found: left whole")
         return [clip]

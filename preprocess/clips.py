@@ -1,4 +1,4 @@
-"""The clip list as the stage manifest leaves it: a table for each of the later stages' concerns."""
+"""The clip list that the stage manifest writes: one table for each thing that later stages need."""
 
 import csv
 from dataclasses import dataclass, fields
@@ -10,18 +10,18 @@ FOLDER = Path("data/manifest")
 
 @dataclass(frozen=True)
 class Task:
-    """One clip to be done by one stage."""
+    """One clip that one stage has to process."""
 
     clip_id: str
-    content: dict[str, Any]  # plain JSON: all of the clip that can change the result; enters the store's key
+    content: dict[str, Any]  # plain JSON: everything about the clip that can change the result; enters the store's key
     seconds: float  # of media, for the progress bar
-    source: str = ""  # where the content is read from, if it is not in `content` itself; never enters the key
-    size: int = 0  # bytes of what is read, where there are no seconds to tell long clips from short ones
+    source: str = ""  # the file or folder to read, if the content is not in `content` itself; never enters the key
+    size: int = 0  # bytes to read; sorts clips by length where `seconds` is 0
 
 
 @dataclass(frozen=True)
 class Medium:
-    """A row of media.csv: the part of a file that a clip is, and what it holds."""
+    """A row of media.csv: which part of which file a clip is, and what the file holds."""
 
     clip_id: str
     media: str  # relative to the corpus
@@ -41,7 +41,7 @@ class Medium:
         return self.end - self.start
 
     def decoding(self, root: Path) -> Task:
-        """What a decoder needs of the medium; the file's name is no part of the content."""
+        """The task for a stage that decodes; the file may be renamed, its bytes count."""
         content = {"digest": self.digest, "start": self.start, "end": self.end}
         return Task(self.clip_id, content, self.duration, str(root / self.media))
 
@@ -71,7 +71,7 @@ def durations() -> dict[str, float]:
 
 
 def read_texts() -> dict[str, str]:
-    """Text by clip id, of every clip; "" where it has to be transcribed."""
+    """Text by clip id, of every clip; "" where it will be transcribed."""
     with (FOLDER / "texts.csv").open(encoding="utf-8", newline="") as file:
         return {row["clip_id"]: row["text"] for row in csv.DictReader(file)}
 

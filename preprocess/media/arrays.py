@@ -1,4 +1,4 @@
-"""A recording in memory as a file, without loss, so that arrays go the way of every film and sound."""
+"""Arrays of samples and pictures as a lossless file, so that the stages read them like any other recording."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -14,7 +14,7 @@ BLOCK = 1024  # samples in a packet
 def write(path: Path, wave: np.ndarray | None, rate: int, pictures: np.ndarray | None = None, frame_rate: float = 25.0) -> None:
     """Write a Matroska file of a wave (n,) float at `rate` hertz, of pictures (T, height, width, 3) uint8 RGB, or of both.
 
-    ValueError where an array has another shape or kind.
+    ValueError where an array has another shape or dtype.
     """
     _check(wave, pictures)
     with av.open(str(path), "w", format="matroska") as container:
@@ -53,5 +53,5 @@ def _check(wave: np.ndarray | None, pictures: np.ndarray | None) -> None:
     if pictures is None:
         return
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3 or not len(pictures):
-        found = f"{pictures.dtype} of shape {pictures.shape}"
-        raise ValueError(f"pictures are {found}: uint8 of shape (pictures, height, width, 3), red first, is expected")
+        shape = f"{pictures.dtype} of shape {pictures.shape}"
+        raise ValueError(f"pictures are {shape}: uint8 of shape (pictures, height, width, 3), red first, is expected")

@@ -1,14 +1,14 @@
-"""Decoding media that nobody here made: one pinned ffmpeg, held to limits of time, memory and disk."""
+"""Decoding media from any source: one pinned ffmpeg, within limits of time, memory and disk."""
 
 import errno
 import os
-import re
 import resource
 import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +19,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 import params
+from preprocess.media import messages
 from preprocess.media.probe import (
     LIMITS,
     LOCAL,
@@ -31,36 +32,26 @@ from preprocess.media.probe import (
     picture_of,
     url,
 )
+from preprocess.refusals import Code, Refusal
 
-# Containers whose index leads to the frame that is asked for. Elsewhere a seek lands anywhere nearby, so it aims LEAD seconds
-# earlier, or FURTHER times that where no key frame lies between, and what comes too early is cut away.
+# Containers whose index leads to the key frame before the frame that is asked for. In the others a seek may land before or
+# behind it, so it aims LEAD seconds earlier, or LEAD_GROWTH times that while no key frame lies between; frames that come too
+# early are decoded and thrown away.
 INDEXED = {"mov", "matroska"}
-LEAD, FURTHER = 10.0, 4
+LEAD, LEAD_GROWTH = 10.0, 4
 
 # Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 HDR = {16: "smpte2084", 18: "arib-std-b67"}
 
-# Signals that ask a process to end. At some moments ffmpeg then ends with status 0, having written a part or nothing.
-GENTLE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-SIGNS = re.compile(  # what is counted in the lines that it writes
-    r"^\[(?:out#|[av]ost#).*: (?P<full>No space left on device|Disk quota exceeded)$"  # of what writes, never of a medium
-    r"|(?P<starved>(?i:cannot|could not|unable to|failed to) allocate|(?i:out of memory)|pthread_create\(\) failed)"
-    r"|(?P<unbuffered>\bget_buffer\(\) failed)"  # for want of memory, unless the line before says why
-    "|(?P<misshapen>image parameters invalid|exceeds max_samples)"
-)
-CONTEXT = re.compile(r"\[[^]]* @ 0x[0-9a-f]+\] ")  # the part of it that writes a line, and its address
-GRAPH = re.compile(r"\[(fc#|Parsed_|AVFilterGraph|[av]ost#)")  # of these parts, those behind the decoder
-CONSEQUENCE = re.compile(  # lines that follow one which names a cause
-    "Nothing was written|Terminating thread|Task finished|Could not open encoder|Cannot determine format"
-    "|Error (re|opening|while opening|binding|sending|submitting)|Failed to (configure|inject)"
-)
+# Signals that ask a process to end. At certain moments ffmpeg then ends with status 0 though its output is incomplete.
+END_REQUESTS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
-# Nothing of the machine, the clock or the number of threads in what is written.
+# The output holds nothing of the machine, of the date or of the number of threads.
 BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "threads": 1}
 
 
 class DecoderKilledError(MediaError):
-    """A decoder was ended from outside, twice."""
+    """Something outside the pipeline ended the decoder, twice."""
 
 
 def ffmpeg_path(chosen: str) -> str:
@@ -69,7 +60,7 @@ def ffmpeg_path(chosen: str) -> str:
 
 
 def ffmpeg_version(chosen: str) -> str:
-    """What the program says of itself, which enters the store's keys: the decoder is part of the result."""
+    """The first line of `ffmpeg -version`. It enters the store's keys, since another decoder may give other values."""
     try:
         text = subprocess.run([ffmpeg_path(chosen), "-version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
@@ -80,26 +71,26 @@ def ffmpeg_version(chosen: str) -> str:
 
 
 @dataclass(frozen=True)
-class Span:
-    """A part of a medium in a graph whose clock is the medium's own."""
+class Part:
+    """A part of a medium as the input of an ffmpeg graph; time stamps count from the medium's beginning."""
 
-    source: Any  # the graph's input, from `begin` or somewhat earlier or later
+    source: Any  # the graph's input; its first packets may lie somewhat before or behind `begin`
     begin: float  # seconds into the medium: where reading begins
     start: float  # where the part begins
     end: float
     hdr: str = ""  # the picture's transfer characteristic where it is one of HDR
 
     def cut(self, stream: Any, kind: str) -> Any:
-        """The part itself, its clock 0 at its beginning; `kind` is "" for pictures and "a" for sound."""
-        fine = stream.filter(f"{kind}settb", "AVTB")  # microseconds, where a film's own clock may be as coarse as its frames
-        part = fine.filter(f"{kind}trim", start=_written(self.start), end=_written(self.end))
-        return part.filter(f"{kind}setpts", f"PTS-{_written(self.start)}/TB")
+        """The stream from `start` to `end`, its time 0 at `start`. `kind` begins the filters' names: "", or "a" for sound."""
+        fine = stream.filter(f"{kind}settb", "AVTB")  # a film's own time unit may be as long as a frame; AVTB is a microsecond
+        part = fine.filter(f"{kind}trim", start=_as_text(self.start), end=_as_text(self.end))
+        return part.filter(f"{kind}setpts", f"PTS-{_as_text(self.start)}/TB")
 
 
-def part_of(path: Path, start: float, end: float) -> Span:
+def part_of(path: Path, start: float, end: float) -> Part:
     """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it.
 
-    MediumGoneError where it is no file.
+    MediumGoneError where the file has vanished.
     """
     if not path.is_file():
         raise MediumGoneError(
@@ -109,25 +100,25 @@ def part_of(path: Path, start: float, end: float) -> Span:
         picture = picture_of(container)
         hdr = HDR.get(picture.codec_context.color_trc, "") if picture else ""
         begin = max(0.0, round(start - _lead(container, picture, start), 6))
-    seek = {"ss": _written(begin)} if begin else {}  # a seek to the beginning may miss it
-    part = ffmpeg.input(url(path), **seek, t=_written(end - begin), threads=1, **LOCAL, **LIMITS)
-    return Span(part, begin, start, end, hdr)
+    seek = {"ss": _as_text(begin)} if begin else {}  # a seek to 0 may land behind the first frame
+    stream = ffmpeg.input(url(path), **seek, t=_as_text(end - begin), threads=1, **LOCAL, **LIMITS)
+    return Part(stream, begin, start, end, hdr)
 
 
 def _lead(container: Any, picture: Any, start: float) -> float:
-    """Seconds before `start` to which a decoder has to seek to be ready by then."""
+    """How many seconds before `start` to seek to, so that the frame at `start` can be decoded."""
     if kind_of(container) in INDEXED:
         return 0.0
     if kind_of(container) in PICTURES:
         return start
     lead = LEAD
     while picture and lead < start and not _is_ready(container, picture, start - lead, start):
-        lead *= FURTHER
+        lead *= LEAD_GROWTH
     return lead
 
 
 def _is_ready(container: Any, picture: Any, begin: float, start: float) -> bool:
-    """Whether a seek to `begin` meets a picture from which on a decoder can show the one at `start`."""
+    """Whether a seek to `begin` finds a key frame that lies before `start` (seconds)."""
     zero = container.start_time or 0
     try:
         container.seek(zero + round(begin * av.time_base))
@@ -138,21 +129,21 @@ def _is_ready(container: Any, picture: Any, begin: float, start: float) -> bool:
             if packet.is_keyframe:
                 return True
     except av.FFmpegError:
-        pass  # broken there
+        pass  # the file is broken there
     return False
 
 
-def _written(seconds: float) -> str:
-    """Seconds as ffmpeg reads them: to the microsecond, without an exponent."""
+def _as_text(seconds: float) -> str:
+    """Seconds as text that ffmpeg can read: microseconds, no exponent."""
     return f"{seconds:.6f}"
 
 
 def run_ffmpeg(graph: Any, decoder: params.Decoder) -> None:
-    """Run an ffmpeg graph to its end, within the limits; once more where something else ended it.
+    """Run an ffmpeg graph to its end, within the limits; if something outside kills it, once more.
 
-    MediaError with what the program wrote where it fails, DecoderStoppedError where it takes too much, whatever it finished
-    without the memory that it asked for; DecoderKilledError where it is ended from outside twice; OSError where the disk is
-    full, which is no fact about the medium.
+    MediaError with ffmpeg's message where it fails. DecoderStoppedError where it reaches a limit; also where it ran out of
+    memory and went on to the end without some frames. DecoderKilledError where it is killed from outside twice. OSError where
+    the disk is full, which is not the medium's fault.
     """
     options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1", "-copyts", "-start_at_zero"]
     command = ffmpeg.compile(graph.global_args(*options), cmd=ffmpeg_path(decoder.ffmpeg), overwrite_output=True)
@@ -160,16 +151,16 @@ def run_ffmpeg(graph: Any, decoder: params.Decoder) -> None:
     if ended.killed(decoder):
         ended = _run(command, decoder)
     if ended.killed(decoder):
-        raise DecoderKilledError("something ended its decoder, and again when it was tried once more")
-    if ended.waited:
+        raise DecoderKilledError("something outside the pipeline killed its decoder, and again at the second try")
+    if ended.timed_out:
         raise DecoderStoppedError(f"still running after {2 * decoder.max_seconds} s")
-    if ended.status == -signal.SIGKILL:  # ffmpeg would take the gentler SIGXCPU as an order to end well
+    if ended.status == -signal.SIGKILL:  # not SIGXCPU, at which ffmpeg ends as if it were done
         raise DecoderStoppedError(f"it worked longer than decoder.max_seconds ({decoder.max_seconds})")
     if ended.status == -signal.SIGXFSZ:
         raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
-    if ended.full:
+    if ended.disk_is_full:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), graph.node.kwargs["filename"])
-    if ended.starved:
+    if ended.lacked_memory:
         raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
     if ended.status < 0:
         raise MediaError(f"the decoder crashed ({signal.Signals(-ended.status).name})")
@@ -183,35 +174,34 @@ class _Ended:
 
     status: int  # negative: the signal that ended it
     seconds: float  # of processor time that it used
-    waited: bool  # whether it was ended here, for it ran longer than even a waiting one may
-    signs: Counter[str]  # how often it wrote what SIGNS names
-    cause: str  # of what it wrote, the line that says why it failed
+    timed_out: bool  # whether it was killed here, after twice max_seconds by the wall clock
+    signs: Counter[str]  # how often each of messages.SIGNS was written
+    cause: str  # the line that says why it failed
 
     @property
-    def full(self) -> bool:
-        """Whether the disk had no room for what it made."""
-        return self.signs["full"] > 0
+    def disk_is_full(self) -> bool:
+        return self.signs["disk_full"] > 0
 
     @property
-    def starved(self) -> bool:
-        """Whether it went without memory that it asked for, be it for one picture."""
-        return self.signs["starved"] > 0 or self.signs["unbuffered"] > self.signs["misshapen"]
+    def lacked_memory(self) -> bool:
+        """Whether an allocation failed, even if only for one picture."""
+        return self.signs["no_memory"] > 0 or self.signs["no_buffer"] > self.signs["bad_header"]
 
     def killed(self, decoder: params.Decoder) -> bool:
-        """Whether it was ended by something else than itself and its limits, as when the machine is out of memory."""
-        limit = 0.9 * decoder.max_seconds  # the kernel counts somewhat differently
-        return self.status == -signal.SIGKILL and not self.waited and self.seconds < limit
+        """Whether something other than its limits killed it, as Linux does when the machine is out of memory."""
+        limit = 0.9 * decoder.max_seconds  # the kernel stops it a little earlier or later than max_seconds
+        return self.status == -signal.SIGKILL and not self.timed_out and self.seconds < limit
 
 
 def _run(command: list[str], decoder: params.Decoder) -> _Ended:
-    late = threading.Event()
+    timed_out = threading.Event()
 
     def stop(process: subprocess.Popen) -> None:
-        late.set()
+        timed_out.set()
         process.kill()
 
     with TemporaryFile() as errors, _started(command, errors) as process:
-        # A decoder that waits, rather than works, is given the same time again.
+        # max_seconds counts processor time. One that waits for the disk may take twice as long by the wall clock.
         timer = threading.Timer(2 * decoder.max_seconds, stop, [process])
         timer.daemon = True
         try:
@@ -225,26 +215,39 @@ def _run(command: list[str], decoder: params.Decoder) -> _Ended:
         finally:
             timer.cancel()
         errors.seek(0)
-        signs, cause = _read(line.decode(errors="replace") for line in errors)
-    return _Ended(process.returncode, used.ru_utime + used.ru_stime, late.is_set(), signs, cause)
+        signs, cause = messages.read(line.decode(errors="replace") for line in errors)
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime, timed_out.is_set(), signs, cause)
 
 
 def _started(command: list[str], errors: IO) -> subprocess.Popen:
-    """A decoder that only its limits, and SIGKILL, end before it is done: it inherits that gentler signals wait."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, GENTLE)
+    """Start ffmpeg with END_REQUESTS blocked, which it inherits: only its limits and SIGKILL end it before it is done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, END_REQUESTS)
     try:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def errors_as_refusals(unreadable: Code) -> Iterator[None]:
+    """Refuse the clip where its medium cannot be decoded; `unreadable` is the code of a medium that is broken."""
+    try:
+        yield
+    except DecoderStoppedError as error:
+        raise Refusal(Code.DECODER_STOPPED, str(error)) from None
+    except DecoderKilledError as error:
+        raise Refusal(Code.WORKER_DIED, str(error)) from None
+    except MediaError as error:
+        raise Refusal(unreadable, str(error)) from None
+
+
 def limits_of(decoder: params.Decoder) -> dict[str, int]:
-    """What stops a decoder, and leaves no trace in what it finishes."""
+    """The parameters that can stop a decoder, but do not change what it writes when it finishes."""
     return decoder.model_dump(include={"max_seconds", "max_output", "max_memory"})
 
 
 def _limit(process: int, decoder: params.Decoder) -> None:
-    """Have the kernel stop a process that takes more than it may, or less where this process may take less."""
+    """Set the kernel's limits of a process; where this process has lower limits already, those hold."""
     limits = {
         resource.RLIMIT_CPU: decoder.max_seconds,
         resource.RLIMIT_FSIZE: decoder.max_output * 1_000_000,
@@ -254,32 +257,3 @@ def _limit(process: int, decoder: params.Decoder) -> None:
         most = resource.prlimit(process, kind)[1]
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.prlimit(process, kind, (value, value))
-
-
-def _read(lines: Iterable[str]) -> tuple[Counter[str], str]:
-    """The signs in what the program wrote, and the line that names a cause, the same in whichever order its threads wrote."""
-    signs: Counter[str] = Counter()
-    best: tuple[int, str] | None = None
-    for line in lines:
-        if CONTEXT.match(line):  # others may hold the medium's name
-            signs.update(str(found.lastgroup) for found in SIGNS.finditer(line))
-        ranked = _ranked(line)
-        best = min(best or ranked, ranked)
-    return signs, best[1] if best else ""
-
-
-def _ranked(line: str) -> tuple[int, str]:
-    """A line without paths or addresses of this machine, behind its rank among those that may name a cause.
-
-    What stops the graph leaves a part of the medium unread that differs from run to run, so it goes before what is wrong with
-    the medium, of which the decoder's sum goes before its parts; last is what no part of the program wrote, for it may hold
-    the medium's name.
-    """
-    text = re.sub(r"file:\S*/", "", CONTEXT.sub("", line)).strip()
-    if not CONTEXT.match(line):
-        return 4, text
-    if CONSEQUENCE.match(text):
-        return 3, text
-    if GRAPH.match(line):
-        return 0, text
-    return 1 if text.startswith("Decode error rate") else 2, text

@@ -1,4 +1,4 @@
-"""Films as the stages keep them: Motion JPEG in Matroska, a time for every picture."""
+"""Films as the stages store them: Motion JPEG in Matroska, a time for every picture."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,15 @@ MILLISECOND = Fraction(1, 1000)
 
 
 def read(film: IO[bytes], every: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
-    """(seconds, picture (height, width, 3) uint8 RGB) of every frame, one at a time; or of one frame every so many seconds."""
+    """(seconds, picture (height, width, 3) uint8 RGB) of every frame, or of one frame every `every` seconds, one at a time."""
     with av.open(film, mode="r", format="matroska") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        due, converter = -math.inf, VideoReformatter()
+        next_time, converter = -math.inf, VideoReformatter()
         for packet in container.demux(stream):
-            if packet.pts is None or packet.pts * packet.time_base >= due:  # each stands alone; the last, empty one flushes
-                due = float(packet.pts * packet.time_base) + every if packet.pts is not None else due
+            if packet.pts is None or packet.pts * packet.time_base >= next_time:  # an empty packet flushes the decoder
+                if packet.pts is not None:  # every JPEG is a keyframe, so those between can be skipped
+                    next_time = float(packet.pts * packet.time_base) + every
                 for frame in packet.decode():
                     yield float(frame.time), converter.reformat(frame, format="rgb24").to_ndarray()
 

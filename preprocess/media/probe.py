@@ -1,4 +1,4 @@
-"""What a medium that nobody here made says of itself: local files only, in known containers."""
+"""Reading the header of a medium from any source: local files only, in known containers."""
 
 import resource
 import threading
@@ -11,31 +11,31 @@ from typing import Any
 
 import av
 
-# Containers that hold one recording. Playlists and lists, which name other files, are not among them.
+# Containers that hold one recording. Playlists are left out, since they name other files.
 CONTAINERS = (
     "aac,aiff,asf,avi,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
     "mpeg,mpegts,mpegvideo,h264,hevc,m4v,mxf,nut,ogg,w64,wav"
 )
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is not believed
+MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is refused
 LIMITS = {"max_pixels": MAX_PIXELS}
-MAX_RATE = 1 << 20  # hertz, more than any sound has; a resampler takes memory in proportion
-SPARSE = 250  # bytes a second, below which the duration that a header says is measured instead
-PATIENCE = 600.0  # seconds in which a header has to be read
+MAX_RATE = 1 << 20  # hertz, more than any recording has; a resampler's memory grows with the rate
+LEAST_BYTES = 250  # a second of a medium; where the header's duration leaves fewer, the duration is measured instead
+HEADER_SECONDS = 600.0  # in which a header has to be read
 HEADER_MEMORY = 1000  # megabytes that this process may take to read one; 8K takes 130, an hour of pictures 10
 
-# No containers but streams as a codec writes them. Pictures carry no times there, so they are read from the beginning; what
-# is said of the duration is a guess from the first of them.
+# Not containers but bare streams of one codec. Bare pictures have no times, so they are decoded from the first one on; FFmpeg
+# guesses the duration of a bare stream from its beginning.
 PICTURES = {"h264", "hevc", "m4v", "mpegvideo"}
 SOUNDS = {"aac", "mp3"}
 
 
 class MediaError(Exception):
-    """A medium cannot be read; the message is the decoder's own."""
+    """A medium cannot be read; the message is FFmpeg's."""
 
 
 class MediumGoneError(OSError):
-    """A medium that was there is no file any more: its folder may be gone with it, which is no fact about the medium."""
+    """A medium has vanished since it was probed, perhaps with its whole disk: a fault of the run, not of the medium."""
 
 
 class DecoderStoppedError(MediaError):
@@ -44,7 +44,7 @@ class DecoderStoppedError(MediaError):
 
 @dataclass(frozen=True)
 class Streams:
-    """What a medium says of itself; zeros where there is no picture or no sound."""
+    """What the header of a medium says; zeros where there is no picture or no sound."""
 
     duration: float  # seconds
     width: int  # pixels, as stored
@@ -55,7 +55,7 @@ class Streams:
 
 
 def url(path: Path) -> str:
-    """A name that no protocol prefix, leading dash or percent sign in a file's name can bend."""
+    """A `file:` URL, so that FFmpeg cannot read the name as a protocol, an option or a pattern."""
     return f"file:{path.resolve()}"
 
 
@@ -80,35 +80,36 @@ def streams_of(path: Path) -> Streams:
 def opened(path: Path) -> Iterator[Any]:
     """The container; MediaError where it, or what is asked of it, cannot be read."""
     try:
-        # The header may name any size; the codecs that look at the first pictures are told not to believe it.
+        # A header may name any size; LIMITS keep the codecs that decode the first pictures from allocating it.
         options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
-        with _frugal(), av.open(url(path), options=options, timeout=PATIENCE) as container:
+        with _limited_memory(), av.open(url(path), options=options, timeout=HEADER_SECONDS) as container:
             yield container
-    except MemoryError:  # FFmpeg's own is one of them
+    except MemoryError:  # av.error.MemoryError is one too
         raise DecoderStoppedError(f"its header takes more than {HEADER_MEMORY} MB of memory") from None
     except av.error.ExitError:
-        raise MediaError(f"its header could not be read in {PATIENCE:g} s") from None
-    except av.FFmpegError as error:  # its strerror has no path of this machine in it
+        raise MediaError(f"its header could not be read in {HEADER_SECONDS:g} s") from None
+    except av.FFmpegError as error:  # its text in full would have a path of this machine
         raise MediaError(error.strerror or type(error).__name__) from None
     except ValueError as error:
         raise MediaError(str(error)) from None
 
 
 @contextmanager
-def _frugal() -> Iterator[None]:
-    """Let this process take HEADER_MEMORY, and no more, in its main thread.
+def _limited_memory() -> Iterator[None]:
+    """Let this process allocate HEADER_MEMORY more, and no more than that, while the main thread reads a header.
 
-    The limit is one of the whole process, whose other threads may need more meanwhile, so it is the main one that sets it; what
-    another thread opens, the main one has probed.
+    The limit holds for the whole process, so only the main thread sets it. A file that another thread opens has been probed by
+    the main thread before.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_AS)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    wanted = size + HEADER_MEMORY * 1_000_000
-    most = wanted if before[0] == resource.RLIM_INFINITY else min(wanted, before[0])
-    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    limit = size + HEADER_MEMORY * 1_000_000
+    if before[0] != resource.RLIM_INFINITY:
+        limit = min(limit, before[0])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
     try:
         yield
     finally:
@@ -116,24 +117,25 @@ def _frugal() -> Iterator[None]:
 
 
 def picture_of(container: Any) -> Any:
-    """The first video stream that is a film that can be decoded, rather than cover art; None where there is none."""
+    """The first video stream that has a decoder and is no cover art; None where there is none."""
     cover = av.stream.Disposition.attached_pic
     return next((s for s in container.streams.video if s.codec_context is not None and not s.disposition & cover), None)
 
 
 def _duration(container: Any, streams: list[Any]) -> float:
-    """Seconds from the container's header, or from the longest stream's; where they guess, or cannot be true, measured."""
+    """Seconds, from the header of the container or of the longest stream; measured where those guess or cannot be true."""
     if kind_of(container) in PICTURES | SOUNDS:
         return _measured(container, streams)
-    said = max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
+    seconds = max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
     if container.duration:
-        late = (container.start_time or 0) if kind_of(container) == "matroska" else 0  # there, the end on a clock from 0
-        said = (container.duration - late) / av.time_base
-    return said if 0 < said * SPARSE <= container.size else _measured(container, streams)
+        # Matroska's duration is the time of its end, though its first packet may be later than 0.
+        before = (container.start_time or 0) if kind_of(container) == "matroska" else 0
+        seconds = (container.duration - before) / av.time_base
+    return seconds if 0 < seconds * LEAST_BYTES <= container.size else _measured(container, streams)
 
 
 def _measured(container: Any, streams: list[Any]) -> float:
-    """Seconds to the end of the last packet, as far as packets can be read; of packets without times, of all together."""
+    """Seconds to the end of the last packet that can be read; where packets have no times, the sum of their durations."""
     end = begin = (container.start_time or 0) / av.time_base
     untimed = Fraction(0)
     try:
@@ -145,9 +147,10 @@ def _measured(container: Any, streams: list[Any]) -> float:
     except av.error.MemoryError:
         raise
     except av.FFmpegError:
-        pass  # what follows is broken
+        pass  # the rest of the file is broken
     return max(end - begin, float(untimed))
 
 
 def kind_of(container: Any) -> str:
+    """FFmpeg's short name of the container's format, as `mov` or `matroska`."""
     return str(container.format.name).partition(",")[0]

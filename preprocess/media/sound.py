@@ -1,4 +1,4 @@
-"""Sound as the stages keep it: mono at one rate, in FLAC."""
+"""Sound as the stages store it: mono at one rate, in FLAC."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,13 @@ def wave(shards: Shards, clip_id: str) -> np.ndarray:
 
 
 def blocks(shards: Shards, clip_id: str, seconds: float) -> Iterator[np.ndarray]:
-    """A clip's samples, as `wave` has them, in consecutive pieces of so many seconds; the last one may be shorter."""
+    """A clip's samples, as in `wave`, in consecutive blocks of `seconds`; the last one may be shorter."""
     with shards.open(clip_id, FILE) as stream, soundfile.SoundFile(stream) as file:
         yield from file.blocks(round(seconds * SAMPLE_RATE), dtype="float32")
 
 
 def level(shards: Shards, clip_id: str, times: np.ndarray, window: float = 0.1) -> np.ndarray:
-    """How loud a clip is around some times (T,), in seconds: log10 of the root mean square of a window, at least -3."""
+    """Loudness (T,) at times (T,) in seconds: log10 of the root mean square of a window around each, at least -3."""
     step = SAMPLE_RATE // 100
     power = [np.square(b[: len(b) // step * step].reshape(-1, step)).mean(1) for b in blocks(shards, clip_id, 30.0)]
     total = np.concatenate([[0.0], np.cumsum(np.concatenate([*power, np.zeros(1)]), dtype=float)])
@@ -35,7 +35,7 @@ def level(shards: Shards, clip_id: str, times: np.ndarray, window: float = 0.1) 
 
 
 def windows(blocks: Iterable[np.ndarray], longest: float) -> Iterator[np.ndarray]:
-    """Cut a wave into parts of at most `longest` seconds, each cut at the quietest 0.1 s of the part's last fifth."""
+    """Cut a wave into windows of at most `longest` seconds, each cut at the quietest 0.1 s of its last fifth."""
     rest, most, hop = np.zeros(0, np.float32), int(longest * SAMPLE_RATE), SAMPLE_RATE // 10
     for block in blocks:
         rest = np.concatenate([rest, block])

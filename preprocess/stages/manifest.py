@@ -1,4 +1,4 @@
-"""Stage manifest: the checked clip list, and what each medium turns out to be."""
+"""Stage manifest: the checked clip list, and what each media file holds."""
 
 import csv
 import hashlib
@@ -25,12 +25,12 @@ from preprocess.run import sources, work
 from preprocess.run.progress import track
 from preprocess.store import entries as store
 
-SETTLED = 2.0  # seconds since a file's last change from which on another one would show in its times
+SETTLED = 2.0  # seconds since a file's last change, after which another change would show in its times
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What one file was found to be: its digest and streams, or why it cannot be read."""
+    """The result of reading one file: its digest and streams, or why it cannot be read."""
 
     media: str
     digest: str = ""
@@ -42,8 +42,8 @@ class Probed:
 def probe_medium(name: str, root: Path) -> Probed:
     path = root / name
     if not path.is_file():
-        found = "is no file" if path.exists() else "is not in the corpus folder"
-        return Probed(name, code=Code.MEDIA_MISSING, detail=f"{name} {found}")
+        problem = "is no file" if path.exists() else "is not in the corpus folder"
+        return Probed(name, code=Code.MEDIA_MISSING, detail=f"{name} {problem}")
     try:
         streams = probe.streams_of(path)
         with path.open("rb") as file:
@@ -57,24 +57,24 @@ def probe_medium(name: str, root: Path) -> Probed:
     return Probed(name, digest, streams)
 
 
-def deadly(name: str) -> Probed:
-    """What is said of a file that ends the process that reads it."""
+def killed_worker(name: str) -> Probed:
+    """The result for a file that crashes the process that reads it."""
     return Probed(name, code=Code.WORKER_DIED, detail=f"{name}: the worker that read it died, tried with others and alone")
 
 
 def state(path: Path) -> list[int] | None:
-    """What changes with a file's content, without reading it; None for one that is not there or has only just changed."""
+    """Size, times and inode, which change with a file's content; None for a missing file or one that has only just changed."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    if time.time() - found.st_ctime < SETTLED:
+    if time.time() - status.st_ctime < SETTLED:
         return None
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 class Seen:
-    """What was found out about a corpus' files in an earlier run, so that those that are as they were are not read again."""
+    """The results of reading a corpus' files in an earlier run, so that unchanged files are not read again."""
 
     def __init__(self, root: Path, kept: Path) -> None:
         self.root = root
@@ -82,18 +82,19 @@ class Seen:
         self.made_by = sources.digest("preprocess.stages.manifest")
 
     def of(self, states: dict[str, list[int] | None]) -> dict[str, Probed]:
-        """The files of which these are the states, where they are known; none where the note is damaged."""
+        """The earlier results of the files that still have these states; none where the stored table is damaged."""
         try:
-            noted = json.loads(self.path.read_text(encoding="utf-8"))
-            same = {name: item for name, item in noted["media"].items() if item["state"] == states.get(name, [])}
-            return {name: _probed(**item["probed"]) for name, item in same.items()} if noted["by"] == self.made_by else {}
+            stored = json.loads(self.path.read_text(encoding="utf-8"))
+            same = {name: item for name, item in stored["media"].items() if item["state"] == states.get(name, [])}
+            return {name: _probed(**item["probed"]) for name, item in same.items()} if stored["by"] == self.made_by else {}
         except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
             return {}
 
-    def note(self, states: dict[str, list[int] | None], found: dict[str, Probed]) -> None:
+    def store(self, states: dict[str, list[int] | None], results: dict[str, Probed]) -> None:
+        """Keep the results of settled files; a crashed worker is tried again."""
         rows = {
             name: {"state": states[name], "probed": asdict(probed)}
-            for name, probed in found.items()
+            for name, probed in results.items()
             if states[name] and probed.code != Code.WORKER_DIED
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,19 +103,19 @@ class Seen:
         unfinished.replace(self.path)
 
 
-def _probed(streams: dict[str, Any] | None, **rest: str) -> Probed:
-    return Probed(streams=Streams(**streams) if streams else None, **rest)
+def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:
+    return Probed(streams=Streams(**streams) if streams else None, **texts)
 
 
 def medium(clip: Clip, probed: Probed) -> Medium | Refused:
-    """The clip's part of a probed file, or why there is none."""
+    """The part of the file that the clip is, or why there is none."""
     if probed.streams is None:
         return Refused(clip.clip_id, "manifest", probed.code, probed.detail)
     streams = probed.streams
     end = min(clip.end, streams.duration) if clip.end is not None else streams.duration
     if end <= clip.start:
-        wanted = f"from {clip.start:g} s to {'its end' if clip.end is None else f'{clip.end:g} s'}"
-        return Refused(clip.clip_id, "manifest", Code.EMPTY_SPAN, f"{wanted}: {probed.media} lasts {streams.duration:g} s")
+        asked = f"from {clip.start:g} s to {'its end' if clip.end is None else f'{clip.end:g} s'}"
+        return Refused(clip.clip_id, "manifest", Code.EMPTY_SPAN, f"{asked}: {probed.media} lasts {streams.duration:g} s")
     return Medium(
         clip_id=clip.clip_id,
         media=probed.media,
@@ -131,15 +132,15 @@ def medium(clip: Clip, probed: Probed) -> Medium | Refused:
     )
 
 
-def summary(clips: list[Clip], found: list[Medium], refused: list[Refused]) -> dict[str, Any]:
-    """Counts of the corpus, plain numbers: what came, how much of it, in which splits, and what was refused."""
+def summary(clips: list[Clip], media: list[Medium], refused: list[Refused]) -> dict[str, Any]:
+    """Counts of the corpus for `dvc metrics`: clips, hours, streams, splits, labels, and refusals by code."""
     labelled = [clip for clip in clips if clip.labels]
     names = sorted({label for clip in labelled for label in clip.labels})
     return {
         "clips": len(clips),
-        "hours": round(sum(item.duration for item in found) / 3600, 4),
-        "with_picture": sum(item.picture for item in found),
-        "with_sound": sum(item.sound for item in found),
+        "hours": round(sum(medium.duration for medium in media) / 3600, 4),
+        "with_picture": sum(medium.picture for medium in media),
+        "with_sound": sum(medium.sound for medium in media),
         "without_text": sum(not clip.text for clip in clips),
         "splits": {split: sum(clip.split == split for clip in clips) for split in SPLITS},
         "without_split": sum(not clip.split for clip in clips),
@@ -152,11 +153,11 @@ def summary(clips: list[Clip], found: list[Medium], refused: list[Refused]) -> d
     }
 
 
-def write(clips: list[Clip], labels: list[str], found: list[Medium], refused: list[Refused]) -> None:
-    """One table for each of the stages' concerns, so that a new label or text leaves the decoders alone."""
-    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be names of those in DVC's cache
+def write(clips: list[Clip], labels: list[str], media: list[Medium], refused: list[Refused]) -> None:
+    """One table for each thing that later stages need, so that a new label or text does not decode anything again."""
+    shutil.rmtree(FOLDER, ignore_errors=True)  # never written through: its files may be links into DVC's cache
     FOLDER.mkdir(parents=True)
-    media_rows = [[int(v) if isinstance(v, bool) else v for v in asdict(item).values()] for item in found]
+    media_rows = [[int(v) if isinstance(v, bool) else v for v in asdict(medium).values()] for medium in media]
     _table("media.csv", [f.name for f in fields(Medium)], media_rows)
     _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
     label_rows = ([clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in labels)] for clip in clips)
@@ -165,7 +166,7 @@ def write(clips: list[Clip], labels: list[str], found: list[Medium], refused: li
     _table("noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
     _table("notes.csv", ["clip_id", "note"], ([clip.clip_id, clip.note] for clip in clips if clip.note))
     refusals.write(FOLDER / "refused.csv", refused)
-    text = json.dumps(summary(clips, found, refused), indent=2)
+    text = json.dumps(summary(clips, media, refused), indent=2)
     (FOLDER / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -177,17 +178,17 @@ def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
 
 
 def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, Probed], int]:
-    """What each file is, and how many of them were known from an earlier run."""
+    """The result of each file, and how many of them come from an earlier run."""
     seen = Seen(root, store.root(run.store) / "manifest")
     states = {name: state(root / name) for name in names}
-    known = seen.of(states)
-    todo = [name for name in names if name not in known]
+    cached = seen.of(states)
+    todo = [name for name in names if name not in cached]
     probing = work.each(
-        partial(probe_medium, root=root), todo, work.workers(run.workers), "preprocess.stages.manifest", died=deadly
+        partial(probe_medium, root=root), todo, work.workers(run.workers), "preprocess.stages.manifest", died=killed_worker
     )
-    probed = known | {item.media: item for item in track(probing, "manifest", len(todo))}
-    seen.note(states, probed)
-    return probed, len(known)
+    probed = cached | {item.media: item for item in track(probing, "manifest", len(todo))}
+    seen.store(states, probed)
+    return probed, len(cached)
 
 
 def main() -> None:
@@ -200,13 +201,13 @@ def main() -> None:
         for name, splits in corpus.leakage(clips, column).items():
             print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
-    probed, known = probe_all(names, root, settings.run)
+    probed, cached = probe_all(names, root, settings.run)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]
     with work.alone("manifest"):
         write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
-    print(f"manifest: {len(clips)} clips, {len(names) - known} media read, {known} known, {len(refused)} refused")
+    print(f"manifest: {len(clips)} clips, {len(names) - cached} media read, {cached} known, {len(refused)} refused")
     refusals.announce(refused)
-    texts = {clip.clip_id for clip in clips if clip.text}
-    lost = sum(row.clip_id not in texts for row in refused)
+    with_text = {clip.clip_id for clip in clips if clip.text}
+    lost = sum(row.clip_id not in with_text for row in refused)
     refusals.require_few(refused, lost, len(clips), settings.corpus.max_refused)

@@ -44,19 +44,19 @@ def brightness(picture: np.ndarray) -> float:
 
 
 def test_frames_come_at_the_rate_with_their_true_times(clock: Path, tmp_path: Path) -> None:
-    found = pictures(clock, 0, 5, tmp_path / "a.mkv")
-    times = [seconds for seconds, _ in found]
+    shots = pictures(clock, 0, 5, tmp_path / "a.mkv")
+    times = [seconds for seconds, _ in shots]
     assert len(times) == 50
     assert times[:6] == [0.0, 0.12, 0.2, 0.32, 0.4, 0.52]
-    for seconds, picture in found:
+    for seconds, picture in shots:
         assert brightness(picture) == pytest.approx(seconds, abs=FRAME)
 
 
 def test_a_segment_begins_on_its_own_frame_and_its_clock_at_zero(clock: Path, tmp_path: Path) -> None:
-    found = pictures(clock, 2.4, 4.0, tmp_path / "a.mkv")
-    assert len(found) == 16
-    assert found[0][0] == pytest.approx(0, abs=0.001)
-    for seconds, picture in found:
+    shots = pictures(clock, 2.4, 4.0, tmp_path / "a.mkv")
+    assert len(shots) == 16
+    assert shots[0][0] == pytest.approx(0, abs=0.001)
+    for seconds, picture in shots:
         assert brightness(picture) == pytest.approx(2.4 + seconds, abs=FRAME)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of broken, odd and hostile media: each case names the code of its refusal, or what is kept of it."""
+"""Broken, odd and hostile media: each case names the code of its refusal, or what can be read of it."""
 
 import errno
 import math
@@ -24,7 +24,7 @@ import params
 from preprocess import corpus
 from preprocess.clips import Task
 from preprocess.corpus import Clip, CorpusError
-from preprocess.media import decoder, film, probe, sound
+from preprocess.media import decoder, film, messages, probe, sound
 from preprocess.media.probe import DecoderStoppedError, MediaError
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.stages import audio, frames, manifest
@@ -62,34 +62,34 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcome(path: Path, start: float = 0, end: float | None = None, **limits: int) -> Outcome:
     """What manifest, frames and audio make of a medium."""
     decoder = SETTINGS.decoder.model_copy(update=limits)
-    found = manifest.medium(Clip("clip", path.name, start, end), manifest.probe_medium(path.name, path.parent))
-    if isinstance(found, Refused):
-        return Code(found.code), Code(found.code)
-    task = found.decoding(path.parent)
+    medium = manifest.medium(Clip("clip", path.name, start, end), manifest.probe_medium(path.name, path.parent))
+    if isinstance(medium, Refused):
+        return Code(medium.code), Code(medium.code)
+    task = medium.decoding(path.parent)
     folder = path.parent / "entry"
     folder.mkdir(exist_ok=True)
     pictures: Code | int | None = None
     seconds: Code | float | None = None
-    if found.picture:
+    if medium.picture:
         try:
             frames.frames_of(task, folder, SETTINGS.frames, decoder)
             with (folder / film.FILE).open("rb") as file:
                 times = [at for at, _ in film.read(file)]
             assert times == sorted(set(times))
-            assert max(times) < found.duration
+            assert max(times) < medium.duration
             pictures = len(times)
         except Refusal as refusal:
-            pictures = told(refusal, path)
-    if found.sound:
+            pictures = code_of(refusal, path)
+    if medium.sound:
         try:
             audio.audio_of(task, folder, decoder)
             seconds = round(soundfile.info(folder / "flac").duration, 1)
         except Refusal as refusal:
-            seconds = told(refusal, path)
+            seconds = code_of(refusal, path)
     return pictures, seconds
 
 
-def told(refusal: Refusal, path: Path) -> Code:
+def code_of(refusal: Refusal, path: Path) -> Code:
     """The code of a refusal whose detail names no path or address of this machine."""
     assert str(path.parent) not in refusal.detail
     assert "0x" not in refusal.detail
@@ -118,11 +118,11 @@ def test_of_a_truncated_film_is_kept_what_can_be_decoded(
 ) -> None:
     whole = (good / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) * percent // 100])
-    found = outcome(tmp_path / name)
+    result = outcome(tmp_path / name)
     if expected == UNREADABLE:
-        assert found == expected
+        assert result == expected
     else:
-        assert found == (pytest.approx(expected[0], abs=1), pytest.approx(expected[1], abs=0.15))
+        assert result == (pytest.approx(expected[0], abs=1), pytest.approx(expected[1], abs=0.15))
 
 
 @pytest.mark.parametrize("name", ["good.mp4", "good.mkv", "good.ts"])
@@ -273,12 +273,12 @@ ODD: dict[str, tuple[str, Callable[[Path, Path], None], Outcome]] = {
 def test_odd_media_keep_what_they_have(good: Path, tmp_path: Path, kind: str) -> None:
     name, make, expected = ODD[kind]
     make(good, tmp_path / name)
-    found = outcome(tmp_path / name)
-    if isinstance(expected[0], int) and isinstance(found[0], int):  # codecs differ by a frame at their ends
-        assert found[0] == pytest.approx(expected[0], abs=1)
-        assert found[1] == expected[1]
+    result = outcome(tmp_path / name)
+    if isinstance(expected[0], int) and isinstance(result[0], int):  # codecs differ by a frame at their ends
+        assert result[0] == pytest.approx(expected[0], abs=1)
+        assert result[1] == expected[1]
     else:
-        assert found == expected
+        assert result == expected
 
 
 @pytest.mark.parametrize(
@@ -325,9 +325,9 @@ def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, na
     pictures, sound = tmp_path / "pictures.mkv", tmp_path / "sound.flac"
     frames.write(tmp_path / name, 1.3, 3.7, SETTINGS.frames, SETTINGS.decoder, pictures)
     with pictures.open("rb") as file:
-        found = list(film.read(file))
-    assert len(found) == 24
-    for seconds, shown in found:
+        result = list(film.read(file))
+    assert len(result) == 24
+    for seconds, shown in result:
         assert 1.3 + seconds == pytest.approx(shown.mean() / 255 * 219 / 40, abs=0.06)
     audio.write(tmp_path / name, 1.3, 3.7, SETTINGS.decoder, sound)
     samples = soundfile.read(sound)[0]
@@ -340,9 +340,9 @@ def test_a_segment_in_any_container_begins_on_the_right_frame(tmp_path: Path, na
 def test_a_segment_far_behind_its_key_frame_begins_on_the_right_frame(sparse: Path, tmp_path: Path, begin: float) -> None:
     frames.write(sparse, begin, begin + 2, SETTINGS.frames, SETTINGS.decoder, tmp_path / "a.mkv")
     with (tmp_path / "a.mkv").open("rb") as file:
-        found = list(film.read(file))
-    assert len(found) == 20
-    for seconds, shown in found:
+        result = list(film.read(file))
+    assert len(result) == 20
+    for seconds, shown in result:
         assert begin + seconds == pytest.approx(shown.mean() / 255 * 219 / 4, abs=0.4)
 
 
@@ -410,13 +410,13 @@ def test_a_decoder_that_goes_without_memory_never_leaves_a_part_of_a_film(crowde
 
 
 def test_memory_that_lacked_is_found_anywhere_in_what_the_decoder_wrote() -> None:
-    def starved(written: str) -> bool:
-        return decoder._Ended(0, 0.0, False, *decoder._read(written.splitlines())).starved
+    def lacked_memory(written: str) -> bool:
+        return decoder._Ended(0, 0.0, False, *messages.read(written.splitlines())).lacked_memory
 
     shapeless = "[vp9 @ 0x5571] video_get_buffer: image parameters invalid\n[vp9 @ 0x5571] get_buffer() failed\n"
-    assert starved("[h264 @ 0x5571] get_buffer() failed\n" + "[h264 @ 0x5571] no frame!\n" * 3000)
-    assert starved("[in#0/matroska,webm @ 0x5571] Error during demuxing: Cannot allocate memory\n" + shapeless)
-    assert not starved(shapeless + "[aac @ 0x5571] channel element 2.4 is not allocated\n")
+    assert lacked_memory("[h264 @ 0x5571] get_buffer() failed\n" + "[h264 @ 0x5571] no frame!\n" * 3000)
+    assert lacked_memory("[in#0/matroska,webm @ 0x5571] Error during demuxing: Cannot allocate memory\n" + shapeless)
+    assert not lacked_memory(shapeless + "[aac @ 0x5571] channel element 2.4 is not allocated\n")
 
 
 @pytest.mark.parametrize("stage", ["frames", "audio"])

@@ -202,9 +202,10 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
         work = partial(frames.frames_of, settings=settings.frames, decoder=decoder)
         clip.run("frames", work, of_file.content, Path(of_file.source))
         if clip.has("frames"):
-            sounds = clip.folder / "audio"
-            look = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"), sounds=sounds)
-            clip.run("faces", look, {"frames": CLIP, "sound": CLIP if clip.has("audio") else ""}, clip.folder / "frames")
+            stored, sounds = clip.folder / "frames", clip.folder / "audio"
+            look = partial(faces.faces_of, settings=settings, model=tools.network("face"), frames=stored, sounds=sounds)
+            content = {"frames": CLIP, "sound": CLIP if clip.has("audio") else ""}
+            clip.run("faces", look, content | faces.original_content(medium, settings, ""), Path(of_file.source))
     return clip
 
 

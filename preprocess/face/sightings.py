@@ -1,0 +1,109 @@
+"""Everything that was seen of faces in a clip, kept on the disk: an hour of two people takes half a gigabyte."""
+
+import os
+from itertools import pairwise
+from typing import IO
+
+import numpy as np
+
+from preprocess.face import people, shots
+from preprocess.face.track import BLENDSHAPES, LANDMARKS, Face
+from preprocess.face.tracklets import Tracklet, follow, joined
+
+ROW = np.dtype(
+    [
+        ("landmarks", "<f4", (LANDMARKS, 3)),
+        ("blendshapes", "<f4", BLENDSHAPES),
+        ("pose", "<f4", (4, 4)),
+        ("scale", "<f4"),
+        ("patch", "u1", (people.PATCH, people.PATCH, 3)),
+    ]
+)
+COMPARED = 32  # faces of a tracklet, evenly spaced, whose mean is what it looks like
+
+
+class Sightings:
+    """The faces of every frame, the crops of those that were seen in larger pictures, and the cuts between frames."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.times: list[float] = []  # of the frames, seconds
+        self.rows: list[list[int]] = []  # where in the file each frame's faces lie
+        self.shape = (0, 0)  # of the frames, height and width in pixels
+        self._crops: set[int] = set()  # rows that a crop follows
+        self._differences: list[float] = []  # of each frame from the one before
+        self._last = np.zeros(0, np.float32)
+
+    def add_frame(self, seconds: float, picture: np.ndarray, faces: list[Face]) -> None:
+        """The next frame, at so many seconds, and its faces."""
+        small = shots.small(picture)
+        self._differences.append(float(np.abs(small - self._last).mean()) if self.times else 0.0)
+        self._last, self.shape = small, picture.shape[:2]
+        self.times.append(seconds)
+        self.rows.append([])
+        for face in faces:
+            self.add_face(len(self.times) - 1, face, people.patch(picture, face))
+
+    def add_face(self, frame: int, face: Face, patch: np.ndarray, crop: np.ndarray | None = None) -> None:
+        """A face of a frame that was added, what it is compared by, and its crop where the frames show less of it."""
+        row = self.file.seek(0, os.SEEK_END)
+        self.file.write(np.array((face.landmarks, face.blendshapes, face.pose, face.scale, patch), ROW).tobytes())
+        self.rows[frame].append(row)
+        if crop is not None:
+            self.file.write(crop.tobytes())
+            self._crops.add(row)
+
+    def face(self, row: int) -> Face:
+        values = self._values(row)
+        return Face(values["landmarks"], values["blendshapes"], values["pose"], float(values["scale"]))
+
+    def crop(self, row: int, size: int) -> np.ndarray | None:
+        """The crop (size, size, 3) that was stored with a face, None where none was."""
+        if row not in self._crops:
+            return None
+        self.file.seek(row + ROW.itemsize)
+        return np.frombuffer(self.file.read(size * size * 3), np.uint8).reshape(size, size, 3)
+
+    def seen(self, start: int, end: int, rows: dict[int, int]) -> list[tuple[float, Face | None, int]]:
+        """Frames from `start` to before `end`: the time, a person's face, whose `rows` are given by frame, the other faces."""
+        return [
+            (self.times[i], self.face(rows[i]) if i in rows else None, len(self.rows[i]) - (i in rows))
+            for i in range(start, min(end, len(self.times)))
+        ]
+
+    @property
+    def has_crops(self) -> bool:
+        return bool(self._crops)
+
+    @property
+    def shots(self) -> list[tuple[int, int]]:
+        """The first frame of each shot, and the first one behind it."""
+        return list(pairwise([0, *shots.cuts(np.array(self._differences)), len(self.times)]))
+
+    def tracklets(self) -> list[Tracklet]:
+        """The faces followed through each shot; where no frame of a shot has more than one, they are one face."""
+        followed = []
+        for start, end in self.shots:
+            of_shot: list[Tracklet] = []
+            for frame in range(start, end):
+                owners = follow(of_shot, frame, [self.face(row).landmarks for row in self.rows[frame]])
+                for owner, row in zip(owners, self.rows[frame], strict=True):
+                    of_shot[owner].rows.append(row)
+            single = all(len(rows) < 2 for rows in self.rows[start:end])
+            followed += [joined(of_shot)] if single and of_shot else of_shot
+        return followed
+
+    def people(self) -> list[list[Tracklet]]:
+        """The tracklets of each person."""
+        followed = self.tracklets()
+        looks = [np.mean([self._values(row)["patch"] for row in _some(tracklet.rows)], axis=0) for tracklet in followed]
+        return people.join(followed, np.array(looks))
+
+    def _values(self, row: int) -> np.ndarray:
+        self.file.seek(row)
+        return np.frombuffer(self.file.read(ROW.itemsize), ROW)[0]
+
+
+def _some(rows: list[int]) -> list[int]:
+    """At most COMPARED rows, evenly spaced."""
+    return rows[:: -(-len(rows) // COMPARED)]

@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 import params
-from preprocess.face import crops, landmarks, people, speaker
+from preprocess.face import crops, landmarks, speaker
 from preprocess.face.original import Original
+from preprocess.face.people import patch
 from preprocess.face.search import Search, is_wide
 from preprocess.face.sightings import Sightings
+from preprocess.face.speaker import Person
 from preprocess.face.track import Face, SpeakerChoice
 from preprocess.media import film
 from preprocess.refusals import Code, Refusal
@@ -32,10 +34,11 @@ class Finder:
     settings: params.Faces
     model: Path  # the folder of MediaPipe's task
 
-    def find(self, sightings: Sightings, target: Path) -> None:
-        """Add all faces of the clip to the sightings, and write the film of the first face of each frame.
+    def find(self, sightings: Sightings, target: Path) -> list[Person]:
+        """Add all faces of the clip to the sightings, and write the film of the first face of each frame; returns the people.
 
-        Refusal where no frame has a face.
+        Small faces are looked for where none was seen, and in all frames where no mouth moves, as in a portrait beside a
+        speaker who is far away. Refusal where no frame has a face.
         """
         cv2.setNumThreads(1)
         with self.frames.open(self.clip_id, film.FILE) as pictures:
@@ -45,19 +48,25 @@ class Finder:
             deque(first_crops, maxlen=0)
         else:
             film.write(target, first_crops, self.settings.crop_size)
-        self._look_closer(sightings, target.parent)
-        if not any(sightings.rows):
+        self._look_closer(sightings, [frame for frame, rows in enumerate(sightings.rows) if not rows], target.parent)
+        people = sightings.people()
+        if people and not any(map(speaker.moves, people)) and self.settings.max_faces > 1:
+            self._look_closer(sightings, list(range(len(sightings.times))), target.parent)
+            people = sightings.people()
+        if not people:
             raise Refusal(Code.NO_FACE, f"none in {len(sightings.times)} frames")
+        return people
 
-    def choose(self, sightings: Sightings, energy: np.ndarray | None, target: Path) -> tuple[SpeakerChoice, dict[int, int]]:
+    def choose(
+        self, sightings: Sightings, people: list[Person], energy: np.ndarray | None, target: Path
+    ) -> tuple[SpeakerChoice, dict[int, int]]:
         """The choice of the speaker, and by frame the row of their face; writes the film of its crops where there are others.
 
         `energy` (T,) is the sound's level at every frame, None where there is no sound.
         """
-        persons = sightings.people()
-        choice = speaker.choose(persons, energy)
+        choice = speaker.choose(people, energy)
         rows = {
-            frame: row for tracklet in persons[choice.track] for frame, row in zip(tracklet.frames, tracklet.rows, strict=True)
+            frame: row for tracklet in people[choice.track] for frame, row in zip(tracklet.frames, tracklet.rows, strict=True)
         }
         elsewhere = sum(bool(seen) and frame not in rows for frame, seen in enumerate(sightings.rows))
         if sightings.has_crops or sum(map(len, sightings.rows)) > len(rows) or not target.exists():
@@ -72,28 +81,26 @@ class Finder:
                 sightings.add_frame(seconds, picture, faces)
                 yield seconds, self._crop(picture, faces[0] if faces else None)
 
-    def _look_closer(self, sightings: Sightings, folder: Path) -> None:
-        """Look for small faces in the frames in which none was seen."""
+    def _look_closer(self, sightings: Sightings, frames: list[int], folder: Path) -> None:
+        """Add small faces of these frames to the sightings, if the pictures are large enough to have any."""
         if self.original is None and not is_wide(*sightings.shape):
             return
         search = Search(self.model, self.settings)
-        for piece in _pieces(self._closer(sightings, folder)):
-            scale = piece[0][1].shape[1] / sightings.shape[1]
-            start = piece[0][0]
-            before = [sightings.face(row).scaled(scale) for row in (sightings.rows[start - 1] if start else [])]
-            for (frame, picture), faces in zip(piece, search.faces([picture for _, picture in piece], before), strict=True):
+        for piece in _pieces(self._closer(sightings, frames, folder)):
+            pictures, scale = [picture for _, picture in piece], piece[0][1].shape[1] / sightings.shape[1]
+            known = [sightings.faces(frame, scale) for frame, _ in piece]
+            before = [] if known[0] else sightings.faces(piece[0][0] - 1, scale)
+            for (frame, picture), faces in zip(piece, search.faces(pictures, known, before), strict=True):
                 for face in faces:
-                    looks = people.patch(picture, face)
-                    sightings.add_face(frame, face.scaled(1 / scale), looks, self._crop(picture, face))
+                    sightings.add_face(frame, face.scaled(1 / scale), patch(picture, face), self._crop(picture, face))
 
-    def _closer(self, sightings: Sightings, folder: Path) -> Iterator[tuple[int, np.ndarray]]:
-        """(frame, picture) of the frames without a face, as large as the medium has them."""
-        missing = [frame for frame, rows in enumerate(sightings.rows) if not rows]
+    def _closer(self, sightings: Sightings, frames: list[int], folder: Path) -> Iterator[tuple[int, np.ndarray]]:
+        """(frame, picture) of these frames, as large as the medium has them."""
         if self.original is None:
-            without = set(missing)
-            yield from ((frame, picture) for frame, (_, picture) in enumerate(self._pictures()) if frame in without)
+            wanted = set(frames)
+            yield from ((frame, picture) for frame, (_, picture) in enumerate(self._pictures()) if frame in wanted)
             return
-        for stretch in _stretches(missing):
+        for stretch in _stretches(frames):
             times = [sightings.times[frame] for frame in stretch]
             yield from ((stretch[i], picture) for i, picture in self.original.read(times, folder))
 

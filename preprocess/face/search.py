@@ -23,6 +23,8 @@ SHARE = 0.17  # of a picture's longer side, the height from which on a face is f
 TILE = round(SMALLEST / SHARE)  # pixels, side of the smallest tiles; each further size is twice as large
 OVERLAP = 0.34  # of a tile's side: a face that is larger is found in the next size
 CONTEXT = 2.5  # sides of a face, the side of the square around it that the landmarker looks at
+WIDER = 1.4  # times that, the side of the square in which a new face is looked at once more
+STABLE = 0.02  # sides of a face by which its landmarks may then lie elsewhere: those of a face by 0.003, of a pattern by 0.05
 GROWTH = 2.0  # times by which a face's size may change from one picture to the next and still be followed
 FIELD = np.radians(63)  # vertical field of view that MediaPipe takes a camera to have, whatever the picture
 
@@ -58,18 +60,18 @@ class Search:
         self._detect = landmarks.detector(model, settings.min_confidence).detect
         self._landmarker = still_landmarker(model, settings)
 
-    def faces(self, pictures: list[np.ndarray], before: list[Face]) -> list[list[Face]]:
-        """The faces of each of some consecutive pictures, in pixels of theirs; `before`: those of the picture before.
+    def faces(self, pictures: list[np.ndarray], known: list[list[Face]], before: list[Face]) -> list[list[Face]]:
+        """The faces of each of some consecutive pictures, in their pixels, besides those that are known there.
 
-        Faces of the picture before are followed forwards. The last picture is searched, and faces that are new there are
+        Faces of the picture `before` are followed forwards. The last picture is searched, and faces that are new there are
         followed backwards.
         """
-        seen: list[list[Face]] = [[] for _ in pictures]
+        seen = [list(faces) for faces in known]
         self._follow(before, pictures, seen)
         new = self.discover(pictures[-1], seen[-1])
         seen[-1] += new
         self._follow(new, pictures[-2::-1], seen[-2::-1])
-        return seen
+        return [faces[len(at_first) :] for faces, at_first in zip(seen, known, strict=True)]
 
     def discover(self, picture: np.ndarray, seen: list[Face]) -> list[Face]:
         """The faces of a picture that are found in its tiles and not among those `seen`, the surest first."""
@@ -80,11 +82,21 @@ class Search:
                 centre = np.array([left + box.origin_x + box.width / 2, top + box.origin_y + box.height / 2])
                 places.append((-detection.categories[0].score, centre, float(max(box.width, box.height))))
         new: list[Face] = []
-        for _, centre, side in sorted(places, key=lambda item: (item[0], *item[1])):
+        for _, centre, side in sorted(places, key=lambda place: (place[0], *place[1])):
             if len(seen) + len(new) < self.most and not any(_covers(face, centre) for face in [*seen, *new]):
                 face = self._look(picture, centre, side)
-                new += [face] if face and not any(_covers(other, _centre(face)) for other in [*seen, *new]) else []
+                if (
+                    face
+                    and self._is_stable(picture, face)
+                    and not any(_covers(other, _centre(face)) for other in [*seen, *new])
+                ):
+                    new.append(face)
         return new
+
+    def _is_stable(self, picture: np.ndarray, face: Face) -> bool:
+        """Whether a second look, at a larger square, sees the same landmarks: in a pattern that is no face they jump."""
+        again = self._look(picture, _centre(face), WIDER * _side(face))
+        return again is not None and float(np.abs(again.landmarks - face.landmarks)[:, :2].mean()) < STABLE * _side(face)
 
     def _follow(self, faces: list[Face], pictures: Iterable[np.ndarray], seen: list[list[Face]]) -> None:
         """Add faces of the picture before to what was seen in each of the next ones, until all are lost."""
@@ -92,7 +104,12 @@ class Search:
             followed = []
             for face in faces:
                 now = self._look(picture, _centre(face), _side(face))
-                if now and _continues(face, now) and not any(_covers(other, _centre(now)) for other in of_picture):
+                if (
+                    now
+                    and len(of_picture) < self.most
+                    and _continues(face, now)
+                    and not any(_covers(other, _centre(now)) for other in of_picture)
+                ):
                     of_picture.append(now)
                     followed.append(now)
             faces = followed

@@ -57,6 +57,10 @@ class Sightings:
         values = self._values(row)
         return Face(values["landmarks"], values["blendshapes"], values["pose"], float(values["scale"]))
 
+    def faces(self, frame: int, factor: float) -> list[Face]:
+        """The faces of a frame in a picture with `factor` times as many pixels a side; none before the first frame."""
+        return [self.face(row).scaled(factor) for row in (self.rows[frame] if frame >= 0 else [])]
+
     def crop(self, row: int, size: int) -> np.ndarray | None:
         """The crop (size, size, 3) that was stored with a face, None where none was."""
         if row not in self._crops:

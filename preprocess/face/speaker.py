@@ -6,18 +6,22 @@ from preprocess.face.track import SpeakerChoice
 from preprocess.face.tracklets import Tracklet
 
 MOVES = 0.005  # standard deviation of the opening below which a mouth is still; a speaker's is 0.01 to 0.04
+ABOVE_TREMBLE = 2.5  # times the tremble of the landmarks, from which on a mouth moves; a speaker's moves 3 to 9 times as far
 AGREES = 0.3  # correlation with the sound from which on a mouth is taken to speak
 CLOSE = 0.05  # margin below which the choice says that it is undecided
 
 Person = list[Tracklet]  # of one face, in the order of their frames; a cut ends a tracklet
 
 
-def movement(person: Person) -> float:
-    """Standard deviation of a mouth's opening, as a fraction of the face's height.
+def moves(person: Person) -> bool:
+    """Whether a mouth moves by more than the landmarks tremble, which the distance of the eyes' inner corners shows."""
+    tremble = _deviation([tracklet.eyes for tracklet in person])
+    return _deviation([tracklet.openings for tracklet in person]) >= max(MOVES, ABOVE_TREMBLE * tremble)
 
-    From the mean of each tracklet: another camera or distance is no movement.
-    """
-    return float(np.sqrt(np.mean(np.square(np.concatenate([_centred(np.array(t.openings)) for t in person])))))
+
+def _deviation(values: list[list[float]]) -> float:
+    """Standard deviation from the mean of each tracklet, since another camera or distance is no movement."""
+    return float(np.sqrt(np.mean(np.square(np.concatenate([_centred(np.array(of_one)) for of_one in values])))))
 
 
 def agreement(person: Person, energy: np.ndarray) -> float:
@@ -27,7 +31,7 @@ def agreement(person: Person, energy: np.ndarray) -> float:
     opening from frame to frame, since some mouths open with the voice and others move while there is one. A frame without
     the face counts as the mean, so a face that is seen briefly has a low correlation.
     """
-    if sum(len(tracklet.frames) for tracklet in person) < 2 or movement(person) < MOVES:
+    if sum(len(tracklet.frames) for tracklet in person) < 2 or _deviation([tracklet.openings for tracklet in person]) < MOVES:
         return 0.0
     frames = [frame for tracklet in person for frame in tracklet.frames]
     openings = np.concatenate([_centred(np.array(tracklet.openings)) for tracklet in person])
@@ -75,8 +79,8 @@ def _scores(people: list[Person], correlations: list[float]) -> tuple[str, list[
     if max(correlations) >= AGREES:
         return "sound", correlations
     sizes = [sum(sum(tracklet.sides) for tracklet in person) for person in people]
-    moving = [movement(person) >= MOVES for person in people]
+    moving = [moves(person) for person in people]
     if not any(moving):
         return "size", [size / sum(sizes) for size in sizes]
-    sizes = [size if moves else 0.0 for size, moves in zip(sizes, moving, strict=True)]
+    sizes = [size if is_moving else 0.0 for size, is_moving in zip(sizes, moving, strict=True)]
     return "movement", [size / sum(sizes) for size in sizes]

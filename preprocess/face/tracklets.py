@@ -7,6 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 REACH = 1.0  # sides of a face by which its centre may move between two frames and still be followed
 UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152  # of MediaPipe's 478 landmarks; the lips' inner edges
+INNER_EYES = (133, 362)  # the inner corners of the eyes, whose distance no movement changes
 
 
 @dataclass
@@ -16,14 +17,20 @@ class Tracklet:
     frames: list[int] = field(default_factory=list)  # in which it was seen
     rows: list[int] = field(default_factory=list)  # of the sightings' file, where its faces are stored
     openings: list[float] = field(default_factory=list)  # of the mouth there, as a fraction of the face's height
+    eyes: list[float] = field(default_factory=list)  # distance of their inner corners there, as a fraction of the face's height
     sides: list[float] = field(default_factory=list)  # of the square with the area of its box, pixels
     centre: np.ndarray = field(default_factory=lambda: np.zeros(2))  # where it was last, pixels
 
 
 def opening(landmarks: np.ndarray) -> float:
     """How far a mouth is open, as a fraction of the face's height; landmarks (478, 3)."""
-    lips, face = landmarks[UPPER_LIP] - landmarks[LOWER_LIP], landmarks[FOREHEAD] - landmarks[CHIN]
-    return float(np.linalg.norm(lips) / (np.linalg.norm(face) + 1e-6))
+    return _distance(landmarks, UPPER_LIP, LOWER_LIP)
+
+
+def _distance(landmarks: np.ndarray, first: int, second: int) -> float:
+    """Between two landmarks, as a fraction of the face's height."""
+    distance, height = landmarks[first] - landmarks[second], landmarks[FOREHEAD] - landmarks[CHIN]
+    return float(np.linalg.norm(distance) / (np.linalg.norm(height) + 1e-6))
 
 
 def follow(tracklets: list[Tracklet], frame: int, landmarks: list[np.ndarray]) -> list[int]:
@@ -46,6 +53,7 @@ def follow(tracklets: list[Tracklet], frame: int, landmarks: list[np.ndarray]) -
         tracklet = tracklets[owners[i]]
         tracklet.frames.append(frame)
         tracklet.openings.append(opening(points))
+        tracklet.eyes.append(_distance(points, *INNER_EYES))
         tracklet.sides.append(float(sides[i]))
         tracklet.centre = centres[i]
     return [int(owners[i]) for i in range(len(landmarks))]
@@ -58,8 +66,9 @@ def joined(tracklets: list[Tracklet]) -> Tracklet:
         whole.frames += tracklet.frames
         whole.rows += tracklet.rows
         whole.openings += tracklet.openings
+        whole.eyes += tracklet.eyes
         whole.sides += tracklet.sides
     order = np.argsort(whole.frames)
-    for values in (whole.frames, whole.rows, whole.openings, whole.sides):
+    for values in (whole.frames, whole.rows, whole.openings, whole.eyes, whole.sides):
         values[:] = [values[i] for i in order]
     return whole

@@ -38,9 +38,9 @@ def faces_of(task: Task, folder: Path, settings: params.Preparation, model: Path
     finder = Finder(Shards(frames), task.clip_id, original and original_of(task, settings), settings.faces, model)
     with TemporaryFile(dir=folder) as file:
         sightings = Sightings(file)
-        finder.find(sightings, folder / film.FILE)
+        people = finder.find(sightings, folder / film.FILE)
         energy = sound.level(Shards(sounds), task.clip_id, np.array(sightings.times)) if task.content["sound"] else None
-        choice, rows = finder.choose(sightings, energy, folder / film.FILE)
+        choice, rows = finder.choose(sightings, people, energy, folder / film.FILE)
         with tables.Writer(folder / TABLE) as table:
             for start in range(0, len(sightings.times), tables.ROWS):
                 table.append(vars(track_of(sightings.seen(start, start + tables.ROWS, rows))))

@@ -1,5 +1,7 @@
 """Shots: stretches of a film between two cuts."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -14,8 +16,27 @@ def small(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Shot:
+    """The frames from `start` to before `end`, and the small pictures of the first and the last of them."""
+
+    start: int
+    end: int
+    first: np.ndarray
+    last: np.ndarray
+
+    def continues(self, earlier: "Shot") -> bool:
+        """Whether it begins with what an earlier shot ended with: the same camera, as in shot and reverse shot."""
+        return difference(earlier.last, self.first) < CHANGE
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference of two small pictures' values, 0 to 255."""
+    return float(np.abs(one - other).mean())
+
+
 def cuts(differences: np.ndarray) -> list[int]:
-    """The frames with which new shots begin; differences (T,): the mean difference of each small picture from the one before.
+    """The frames with which new shots begin; differences (T,): that of each small picture from the one before.
 
     The first frame begins none.
     """

@@ -1,14 +1,15 @@
 """Everything that was seen of faces in a clip, kept on the disk: an hour of two people takes half a gigabyte."""
 
 import os
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import IO
 
 import numpy as np
 
 from preprocess.face import people, shots
+from preprocess.face.shots import Shot
 from preprocess.face.track import BLENDSHAPES, LANDMARKS, Face
-from preprocess.face.tracklets import Tracklet, follow, joined
+from preprocess.face.tracklets import REACH, Tracklet, follow, joined
 
 ROW = np.dtype(
     [
@@ -19,7 +20,7 @@ ROW = np.dtype(
         ("patch", "u1", (people.PATCH, people.PATCH, 3)),
     ]
 )
-COMPARED = 32  # faces of a tracklet, evenly spaced, whose mean is what it looks like
+COMPARED = 32  # faces of a tracklet, evenly spaced, whose median is what it looks like
 
 
 class Sightings:
@@ -31,18 +32,22 @@ class Sightings:
         self.rows: list[list[int]] = []  # where in the file each frame's faces lie
         self.shape = (0, 0)  # of the frames, height and width in pixels
         self._crops: set[int] = set()  # rows that a crop follows
-        self._differences: list[float] = []  # of each frame from the one before
+        self._differences: list[float] = []  # of each frame's small picture from the one before
+        self._before: dict[int, np.ndarray] = {}  # the small picture before each frame with which a shot may begin
+        self._after: dict[int, np.ndarray] = {}  # that of the frame itself
         self._last = np.zeros(0, np.float32)
 
     def add_frame(self, seconds: float, picture: np.ndarray, faces: list[Face]) -> None:
         """The next frame, at so many seconds, and its faces."""
-        small = shots.small(picture)
-        self._differences.append(float(np.abs(small - self._last).mean()) if self.times else 0.0)
+        small, frame = shots.small(picture), len(self.times)
+        self._differences.append(shots.difference(small, self._last) if frame else 0.0)
+        if not frame or self._differences[-1] >= shots.CHANGE:
+            self._before[frame], self._after[frame] = self._last, small
         self._last, self.shape = small, picture.shape[:2]
         self.times.append(seconds)
         self.rows.append([])
         for face in faces:
-            self.add_face(len(self.times) - 1, face, people.patch(picture, face))
+            self.add_face(frame, face, people.patch(picture, face))
 
     def add_face(self, frame: int, face: Face, patch: np.ndarray, crop: np.ndarray | None = None) -> None:
         """A face of a frame that was added, what it is compared by, and its crop where the frames show less of it."""
@@ -80,32 +85,39 @@ class Sightings:
         return bool(self._crops)
 
     @property
-    def shots(self) -> list[tuple[int, int]]:
-        """The first frame of each shot, and the first one behind it."""
-        return list(pairwise([0, *shots.cuts(np.array(self._differences)), len(self.times)]))
-
-    def tracklets(self) -> list[Tracklet]:
-        """The faces followed through each shot; where no frame of a shot has more than one, they are one face."""
-        followed = []
-        for start, end in self.shots:
-            of_shot: list[Tracklet] = []
-            for frame in range(start, end):
-                owners = follow(of_shot, frame, [self.face(row).landmarks for row in self.rows[frame]])
-                for owner, row in zip(owners, self.rows[frame], strict=True):
-                    of_shot[owner].rows.append(row)
-            single = all(len(rows) < 2 for rows in self.rows[start:end])
-            followed += [joined(of_shot)] if single and of_shot else of_shot
-        return followed
+    def shots(self) -> list[Shot]:
+        """The stretches between cuts."""
+        edges = [0, *shots.cuts(np.array(self._differences)), len(self.times)]
+        return [Shot(start, end, self._after[start], self._before.get(end, self._last)) for start, end in pairwise(edges)]
 
     def people(self) -> list[list[Tracklet]]:
         """The tracklets of each person."""
-        followed = self.tracklets()
-        looks = [np.mean([self._values(row)["patch"] for row in _some(tracklet.rows)], axis=0) for tracklet in followed]
-        return people.join(followed, np.array(looks))
+        by_shot = [(shot, self._followed(shot)) for shot in self.shots]
+        placed = [(shot, tracklet) for shot, followed in by_shot for tracklet in followed]
+        tracklets = [tracklet for _, tracklet in placed]
+        looks = [np.median([self._values(row)["patch"] for row in _some(tracklet.rows)], axis=0) for tracklet in tracklets]
+        resumed = {(i, k) for (i, one), (k, other) in combinations(enumerate(placed), 2) if _resumes(*one, *other)}
+        return people.join(tracklets, np.array(looks), resumed)
+
+    def _followed(self, shot: Shot) -> list[Tracklet]:
+        """The faces followed through a shot; where none of its frames has more than one, they are one face."""
+        tracklets: list[Tracklet] = []
+        for frame in range(shot.start, shot.end):
+            owners = follow(tracklets, frame, [self.face(row).landmarks for row in self.rows[frame]])
+            for owner, row in zip(owners, self.rows[frame], strict=True):
+                tracklets[owner].rows.append(row)
+        single = all(len(rows) < 2 for rows in self.rows[shot.start : shot.end])
+        return [joined(tracklets)] if single and tracklets else tracklets
 
     def _values(self, row: int) -> np.ndarray:
         self.file.seek(row)
         return np.frombuffer(self.file.read(ROW.itemsize), ROW)[0]
+
+
+def _resumes(shot: Shot, tracklet: Tracklet, later_shot: Shot, later: Tracklet) -> bool:
+    """Whether a later shot of the same camera shows a face where a tracklet ended."""
+    moved = float(np.linalg.norm(later.start - tracklet.centre))
+    return later_shot.start >= shot.end and moved < REACH * tracklet.sides[-1] and later_shot.continues(shot)
 
 
 def _some(rows: list[int]) -> list[int]:

@@ -8,6 +8,7 @@ from preprocess.face.tracklets import Tracklet
 MOVES = 0.005  # standard deviation of the opening below which a mouth is still; a speaker's is 0.01 to 0.04
 ABOVE_TREMBLE = 2.5  # times the tremble of the landmarks, from which on a mouth moves; a speaker's moves 3 to 9 times as far
 AGREES = 0.3  # correlation with the sound from which on a mouth is taken to speak
+LEADS = 0.2  # correlation by which a mouth that moves must be ahead of all others to be taken to speak although it agrees less
 CLOSE = 0.05  # margin below which the choice says that it is undecided
 
 Person = list[Tracklet]  # of one face, in the order of their frames; a cut ends a tracklet
@@ -60,8 +61,8 @@ def _correlation(values: np.ndarray, frames: list[int], energy: np.ndarray) -> f
 def choose(people: list[Person], energy: np.ndarray | None) -> SpeakerChoice:
     """The speaker among the people; energy (T,) is the sound's level at every frame, None where there is no sound.
 
-    A mouth that follows the sound speaks. Where none does, it is the largest face among those whose mouths move, and among
-    all where no mouth moves.
+    A mouth that follows the sound speaks. Where none does, the speaker is the largest face among those whose mouths move,
+    and among all where no mouth moves.
     """
     if not people:
         return SpeakerChoice(0, -1, "only", 0.0, 0.0)
@@ -76,7 +77,8 @@ def choose(people: list[Person], energy: np.ndarray | None) -> SpeakerChoice:
 
 def _scores(people: list[Person], correlations: list[float]) -> tuple[str, list[float]]:
     """By what the speaker is chosen, and how each person scores."""
-    if max(correlations) >= AGREES:
+    second, first = sorted(correlations)[-2:]
+    if first >= AGREES or (first > 0 and first - second >= LEADS):
         return "sound", correlations
     sizes = [sum(sum(tracklet.sides) for tracklet in person) for person in people]
     moving = [moves(person) for person in people]

@@ -19,7 +19,8 @@ class Tracklet:
     openings: list[float] = field(default_factory=list)  # of the mouth there, as a fraction of the face's height
     eyes: list[float] = field(default_factory=list)  # distance of their inner corners there, as a fraction of the face's height
     sides: list[float] = field(default_factory=list)  # of the square with the area of its box, pixels
-    centre: np.ndarray = field(default_factory=lambda: np.zeros(2))  # where it was last, pixels
+    start: np.ndarray = field(default_factory=lambda: np.zeros(2))  # where its centre was first, pixels
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(2))  # where it was last
 
 
 def opening(landmarks: np.ndarray) -> float:
@@ -49,7 +50,7 @@ def follow(tracklets: list[Tracklet], frame: int, landmarks: list[np.ndarray]) -
     for i, points in enumerate(landmarks):
         if i not in owners:
             owners[i] = len(tracklets)
-            tracklets.append(Tracklet())
+            tracklets.append(Tracklet(start=centres[i]))
         tracklet = tracklets[owners[i]]
         tracklet.frames.append(frame)
         tracklet.openings.append(opening(points))
@@ -61,7 +62,10 @@ def follow(tracklets: list[Tracklet], frame: int, landmarks: list[np.ndarray]) -
 
 def joined(tracklets: list[Tracklet]) -> Tracklet:
     """All tracklets as one, in the order of their frames; no two of them may have a face in the same frame."""
-    whole = Tracklet(centre=tracklets[-1].centre)
+    whole = Tracklet(
+        start=min(tracklets, key=lambda tracklet: tracklet.frames[0]).start,
+        centre=max(tracklets, key=lambda tracklet: tracklet.frames[-1]).centre,
+    )
     for tracklet in tracklets:
         whole.frames += tracklet.frames
         whole.rows += tracklet.rows

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,11 +75,20 @@ class Finder:
         return replace(choice, shots=len(sightings.shots), others=elsewhere), rows
 
     def _watch(self, sightings: Sightings, count: int) -> Iterator[tuple[float, np.ndarray]]:
-        """Add up to `count` faces of every frame to the sightings; yields each frame's time and its first face's crop."""
-        with landmarks.landmarker(self.model, self.settings, count) as network:
+        """Add up to `count` faces of every frame to the sightings; yields each frame's time and its first face's crop.
+
+        Each shot gets a new landmarker, whose clock starts with the shot: one that tracked a face across a cut would mix it
+        with the next one's.
+        """
+        with ExitStack() as networks:
             for seconds, picture in self._pictures():
-                faces = landmarks.see(network, seconds, picture)
-                sightings.add_frame(seconds, picture, faces)
+                if sightings.add_frame(seconds, picture):
+                    start = seconds if len(sightings.times) > 1 else 0.0
+                    networks.close()
+                    network = networks.enter_context(landmarks.landmarker(self.model, self.settings, count))
+                faces = landmarks.see(network, seconds - start, picture)
+                for face in faces:
+                    sightings.add_face(len(sightings.times) - 1, face, patch(picture, face))
                 yield seconds, self._crop(picture, faces[0] if faces else None)
 
     def _look_closer(self, sightings: Sightings, frames: list[int], folder: Path) -> None:

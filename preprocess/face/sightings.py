@@ -1,13 +1,13 @@
 """Everything that was seen of faces in a clip, kept on the disk: an hour of two people takes half a gigabyte."""
 
 import os
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import IO
 
 import numpy as np
 
-from preprocess.face import people, shots
-from preprocess.face.shots import Shot
+from preprocess.face import people
+from preprocess.face.shots import Shot, Shots
 from preprocess.face.track import BLENDSHAPES, LANDMARKS, Face
 from preprocess.face.tracklets import REACH, Tracklet, follow, joined
 
@@ -32,22 +32,14 @@ class Sightings:
         self.rows: list[list[int]] = []  # where in the file each frame's faces lie
         self.shape = (0, 0)  # of the frames, height and width in pixels
         self._crops: set[int] = set()  # rows that a crop follows
-        self._differences: list[float] = []  # of each frame's small picture from the one before
-        self._before: dict[int, np.ndarray] = {}  # the small picture before each frame with which a shot may begin
-        self._after: dict[int, np.ndarray] = {}  # that of the frame itself
-        self._last = np.zeros(0, np.float32)
+        self._shots = Shots()
 
-    def add_frame(self, seconds: float, picture: np.ndarray, faces: list[Face]) -> None:
-        """The next frame, at so many seconds, and its faces."""
-        small, frame = shots.small(picture), len(self.times)
-        self._differences.append(shots.difference(small, self._last) if frame else 0.0)
-        if not frame or self._differences[-1] >= shots.CHANGE:
-            self._before[frame], self._after[frame] = self._last, small
-        self._last, self.shape = small, picture.shape[:2]
+    def add_frame(self, seconds: float, picture: np.ndarray) -> bool:
+        """The next frame, at so many seconds; whether a shot begins with it."""
         self.times.append(seconds)
         self.rows.append([])
-        for face in faces:
-            self.add_face(frame, face, people.patch(picture, face))
+        self.shape = picture.shape[:2]
+        return self._shots.add(picture)
 
     def add_face(self, frame: int, face: Face, patch: np.ndarray, crop: np.ndarray | None = None) -> None:
         """A face of a frame that was added, what it is compared by, and its crop where the frames show less of it."""
@@ -87,8 +79,7 @@ class Sightings:
     @property
     def shots(self) -> list[Shot]:
         """The stretches between cuts."""
-        edges = [0, *shots.cuts(np.array(self._differences)), len(self.times)]
-        return [Shot(start, end, self._after[start], self._before.get(end, self._last)) for start, end in pairwise(edges)]
+        return self._shots.found
 
     def people(self) -> list[list[Tracklet]]:
         """The tracklets of each person."""
@@ -117,7 +108,7 @@ class Sightings:
 def _resumes(shot: Shot, tracklet: Tracklet, later_shot: Shot, later: Tracklet) -> bool:
     """Whether a later shot of the same camera shows a face where a tracklet ended."""
     moved = float(np.linalg.norm(later.start - tracklet.centre))
-    return later_shot.start >= shot.end and moved < REACH * tracklet.sides[-1] and later_shot.continues(shot)
+    return moved < REACH * tracklet.sides[-1] and later_shot.resumes(shot)
 
 
 def _some(rows: list[int]) -> list[int]:

@@ -18,7 +18,7 @@ from preprocess.face.tracklets import CHIN, FOREHEAD, Tracklet
 PATCH = 6  # pixels, side of the picture by which faces are compared
 FINE = 8  # points a pixel and side of which its mean is taken
 ABOVE, BELOW, BESIDE = 0.62, 0.05, 0.38  # what it shows around the face's middle, in heights of the face: eyes and hair
-ALIKE = 11.5  # root mean square difference of two patches in CIELAB (OpenCV's, 0 to 255) up to which they are of one face
+ALIKE = 10.0  # root mean square difference of two patches in CIELAB (OpenCV's, 0 to 255) up to which they are of one face
 APART = 1e6  # the difference of two faces that a frame shows at once, which no mean with others hides
 
 

@@ -1,57 +1,42 @@
-"""The parameters of params.yaml: one frozen, validated model a section.
+"""The parameters of params.yaml: one frozen, validated model for each section.
 
-Every key is required here and has its value in params.yaml alone, so nothing in this file can change a result;
-that is why no stage depends on it.
+Every key is required and has its value in params.yaml alone. This file only checks values and can change no result, so no
+stage depends on it.
 """
 
-import re
-import sys
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
+from parameter import (
+    Count,
+    Device,
+    Fraction,
+    Label,
+    Language,
+    Noise,
+    NotNegative,
+    NotNegativeCount,
+    Positive,
+    Precision,
+    Section,
+    Seed,
+    Sha256,
+    Source,
+    problem,
+)
 
 PATH = Path("params.yaml")
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-NotNegativeCount = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
-Precision = Literal["float32", "bfloat16"]
-SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
-
-
-def _source(value: str) -> str:
-    if not SOURCE.fullmatch(value):
-        kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
-        raise ValueError(f"{value!r} names no network: {kinds} is expected")
-    return value
-
-
-Source = Annotated[str, AfterValidator(_source)]
-# A label names a column of a table and files of the plots.
-Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
-
-# Kinds of noise in the features, of lddu/noise.py.
-Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
 
 RESERVED_COLUMNS = frozenset([*COLUMNS, *NOISE_COLUMNS])
 
 
 class ParameterError(ValueError):
-    """params.yaml cannot be used; the message lists every key that is wrong."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    """params.yaml is not valid; the message lists every key that is wrong."""
 
 
 class Corpus(Section):
@@ -70,10 +55,10 @@ class Corpus(Section):
     @model_validator(mode="after")
     def labels_name_columns_once(self) -> "Corpus":
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
-        taken = sorted(RESERVED_COLUMNS.intersection(self.labels))
-        if twice or taken:
-            found = f"labels given twice: {twice}" if twice else f"columns with another meaning: {taken}"
-            raise ValueError(f"each label is a column of clips.csv of its own ({found})")
+        reserved = sorted(RESERVED_COLUMNS.intersection(self.labels))
+        if twice or reserved:
+            problem = f"labels given twice: {twice}" if twice else f"columns with another meaning: {reserved}"
+            raise ValueError(f"each label must be a column of clips.csv by itself ({problem})")
         return self
 
 
@@ -88,6 +73,14 @@ class Run(Section):
     workers: NotNegativeCount
     device: Device
     store: str = Field(min_length=1)
+
+    @property
+    def store_folder(self) -> Path:
+        """The store's folder: below the main checkout, unless `store` is an absolute path.
+
+        DVC runs queued experiments in copies of the repository; DVC_ROOT then names the main checkout.
+        """
+        return Path(os.environ.get("DVC_ROOT", ".")).resolve() / self.store
 
 
 class Sample(Section):
@@ -193,7 +186,7 @@ class Align(Section):
 
 
 class Network(Section):
-    """What train.model says of LDDU; widths and labels come from the tensors."""
+    """LDDU's network; the features' widths and the labels come from the tensors."""
 
     width: Count
     latent: Count
@@ -275,7 +268,7 @@ class Report(Section):
 
 
 class Preparation(Section):
-    """What turns a clip into rows of features: all that a trained network's folder has to say beside its weights."""
+    """All parameters that turn a clip into rows of features; they are kept beside a trained network's weights."""
 
     models: Models
     decoder: Decoder
@@ -313,7 +306,7 @@ class Params(Preparation):
 
 
 def load(path: Path = PATH) -> Params:
-    """Read and check params.yaml; ParameterError lists every wrong key with its value and what it takes."""
+    """Read and check params.yaml; raises ParameterError, which lists every wrong key with its value and what is valid."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -323,60 +316,5 @@ def load(path: Path = PATH) -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        problems = "\n".join(f"  {_problem(dict(found))}" for found in error.errors())
+        problems = "\n".join(f"  {problem(dict(item))}" for item in error.errors())
         raise ParameterError(f"{path} cannot be used:\n{problems}") from None
-
-
-def _problem(found: dict) -> str:
-    """One line for one of pydantic's errors: the key, the value, what it takes."""
-    key = ".".join(str(part) for part in found["loc"]) or "params.yaml"
-    if found["type"] == "missing":
-        return f"{key} is missing"
-    if found["type"] == "extra_forbidden":
-        return f"{key} is no parameter"
-    message = re.sub(r"^(Input|Value|String) should", "should", found["msg"]).removeprefix("Value error, ")
-    if found["type"] == "value_error":
-        return f"{key}: {message}"
-    return f"{key} is {found['input']!r} ({type(found['input']).__name__}): {message}{_hint(found['input'])}"
-
-
-def _hint(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return f" – YAML reads {value} as text, write {float(value):.10f}".rstrip("0")
-    return ""
-
-
-def apply(preset: Path, path: Path = PATH) -> None:
-    """Write a preset's values into params.yaml, comments kept; ParameterError, and nothing written, where they do not fit."""
-    from ruamel.yaml import YAML
-
-    if not preset.is_file():
-        known = ", ".join(sorted(found.stem for found in preset.parent.glob("*.yaml"))) or "none"
-        raise ParameterError(f"{preset} does not exist; presets that do: {known}")
-    editor = YAML()
-    editor.preserve_quotes, editor.width = True, 4096
-    editor.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
-    tree = editor.load(path)
-    _merge(tree, editor.load(preset) or {})
-    draft = path.with_suffix(".draft")
-    editor.dump(tree, draft)
-    try:
-        load(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _merge(tree: dict, values: dict) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
-
-
-if __name__ == "__main__":
-    try:
-        apply(Path(sys.argv[1]))
-    except ParameterError as error:
-        sys.exit(str(error))

@@ -1,17 +1,17 @@
-"""How the process of a command behaves: it gives way to other programs, and ends with the one that started it.
+"""How the process of a command behaves: it ends with the process that started it, and its threads do not slow down others.
 
-Both packages use it, and it can change no result, so no stage depends on it.
+Both packages use it. It can change no result, so no stage depends on it.
 """
 
 import os
 import signal
 import threading
 
-WATCH = 0.5  # seconds between two looks at whether the parent is still there
+WATCH = 0.5  # seconds between two checks whether the parent is still there
 
 
 def end_with_parent() -> None:
-    """Have SIGTERM end this process as SIGINT does, and have it sent when the process that started this one is gone."""
+    """Make SIGTERM end this process as Ctrl-C does, and send it when the process that started this one is gone."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -27,8 +27,8 @@ def end_with_parent() -> None:
 
 
 def wait_passively() -> None:
-    """Have OpenMP's threads give way while they wait for each other; to be called before torch is imported.
+    """Let OpenMP's threads sleep while they wait for each other; must be called before torch is imported.
 
-    Threads that spin make training six times slower beside any other busy program.
+    Threads that wait in a busy loop make training six times slower while any other program is busy.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

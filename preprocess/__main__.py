@@ -1,4 +1,5 @@
-"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names; STAGE `store`: look after finished work."""
+"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names. `store` instead of STAGE looks after the
+store of finished work."""
 
 import argparse
 import errno
@@ -30,7 +31,7 @@ STAGES = (
     "features",
 )
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota on it, the size that a file may have
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, or the largest file size is reached
 FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError, TooManyError, WorkerDiedError)
 
 
@@ -40,12 +41,12 @@ def main() -> None:
     for name in STAGES:
         stages.add_parser(name)
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
-    asked = parser.parse_args()
-    stage = asked.stage
+    arguments = parser.parse_args()
+    stage = arguments.stage
     process.end_with_parent()
     try:
         if stage == "store":
-            return inventory.main(asked.command)
+            return inventory.main(arguments.command)
         importlib.import_module(f"preprocess.stages.{stage}").main()
     except FAILURES as error:
         work.stop()

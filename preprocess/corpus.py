@@ -1,4 +1,4 @@
-"""The corpus folder: `clips.csv`, a clip a row, and the media that it names."""
+"""The corpus folder: `clips.csv` with a row for each clip, and the media files that it names."""
 
 import csv
 import math
@@ -11,7 +11,7 @@ from pathlib import Path
 from contract import COLUMNS, NOISE_COLUMNS, SPLITS
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-SOURCES = ("speaker", "media")  # columns of what clips have in common: a split that shares one with another leaks
+SOURCES = ("speaker", "media")  # columns whose values must not occur in two splits: that is leakage
 
 
 class CorpusError(ValueError):
@@ -31,12 +31,12 @@ class Clip:
     speaker: str = ""
     noise: dict[str, float] = field(default_factory=dict)  # by column, where known
     labels: dict[str, float] = field(default_factory=dict)  # intensities; empty where unlabelled
-    note: str = ""  # what was put right
+    note: str = ""  # what was corrected
 
 
 @dataclass
 class _Row:
-    """A row being checked: what is asked of its cells, and what was found wrong."""
+    """A row that is being checked; `problems` is the table's list, to which it adds its own."""
 
     number: int
     cells: dict[str, str]
@@ -91,14 +91,16 @@ def _rows(path: Path, labels: list[str], problems: list[str]) -> Iterator[_Row]:
         table = csv.DictReader(file)
         columns = table.fieldnames or []
         problems += [f"row 1: there is no column {name!r}" for name in ["clip_id", *labels] if name not in columns]
-        read = {*COLUMNS, *NOISE_COLUMNS, *labels}
+        columns_read = {*COLUMNS, *NOISE_COLUMNS, *labels}
         problems += [
-            f"row 1: column {name!r} is there {n} times" for name, n in Counter(columns).items() if n > 1 and name in read
+            f"row 1: column {name!r} is there {n} times"
+            for name, n in Counter(columns).items()
+            if n > 1 and name in columns_read
         ]
         for cells in table:
             if None in cells or None in cells.values():
-                found = sum(len(value) if key is None else value is not None for key, value in cells.items())
-                problems.append(f"row {table.line_num} has {found} cells: expected {len(columns)}, as in row 1")
+                cell_count = sum(len(value) if key is None else value is not None for key, value in cells.items())
+                problems.append(f"row {table.line_num} has {cell_count} cells: expected {len(columns)}, as in row 1")
             yield _Row(table.line_num, cells, problems)
 
 
@@ -126,7 +128,7 @@ def _clip(row: _Row, root: Path, labels: list[str]) -> Clip:
 
 
 def _media(row: _Row, root: Path) -> str:
-    """The path as given, where it stays inside the corpus, links followed."""
+    """The path as written; a problem if it leads out of the corpus folder, also through a link."""
     media = row.text("media")
     if not media:
         return ""
@@ -137,7 +139,7 @@ def _media(row: _Row, root: Path) -> str:
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path, its links followed, ends in a folder or beneath it; one that leads nowhere does not."""
+    """Whether a path, after following links, is in a folder or below it; False if it cannot be followed."""
     try:
         path.is_file()
         return path.resolve().is_relative_to(folder.resolve())
@@ -161,30 +163,32 @@ def _whole_table(clips: list[Clip]) -> list[str]:
 
 
 def folded(clips: list[Clip], folds: int, fold: int) -> list[Clip]:
-    """The clips with splits by speaker: of the `folds` groups of speakers, group `fold` is test, the next one valid.
+    """The clips with splits by speaker: of `folds` groups of speakers, group `fold` is test and the next group valid.
 
-    Speakers are dealt in the order of their names; with as many folds as speakers, or more, one is left out. Unlabelled
-    clips get no split. CorpusError where a labelled clip has no speaker, or fewer than three speakers leave a split empty.
+    Speakers are dealt to the groups in the order of their names; with as many folds as speakers, or more, each group is one
+    speaker. Unlabelled clips get no split. CorpusError if a labelled clip has no speaker, or if fewer than three speakers
+    leave a split empty.
     """
-    nameless = [clip.clip_id for clip in clips if clip.labels and not clip.speaker]
+    without_speaker = [clip.clip_id for clip in clips if clip.labels and not clip.speaker]
     speakers = sorted({clip.speaker for clip in clips if clip.labels} - {""})
     folds = min(folds, len(speakers))
-    if nameless:
-        shown = ", ".join(nameless[:5]) + (f" and {len(nameless) - 5} more" if len(nameless) > 5 else "")
+    if without_speaker:
+        more = f" and {len(without_speaker) - 5} more" if len(without_speaker) > 5 else ""
+        shown = ", ".join(without_speaker[:5]) + more
         raise CorpusError(
             f"corpus.folds: these labelled clips have no speaker: {shown}; fill the column, or set corpus.folds: 0"
         )
     if not fold < folds or folds < len(SPLITS):
         raise CorpusError(f"corpus.fold is {fold}: {len(speakers)} speakers make {folds} folds, of which at least 3 are needed")
     group = {speaker: i % folds for i, speaker in enumerate(speakers)}
-    names = {fold: "test", (fold + 1) % folds: "valid"}
-    return [replace(clip, split=names.get(group[clip.speaker], "train") if clip.labels else "") for clip in clips]
+    splits = {fold: "test", (fold + 1) % folds: "valid"}
+    return [replace(clip, split=splits.get(group[clip.speaker], "train") if clip.labels else "") for clip in clips]
 
 
 def leakage(clips: list[Clip], column: str) -> dict[str, list[str]]:
-    """Speakers, or media, of which clips are in more than one split, with those splits."""
+    """Speakers, or media files, that occur in more than one split, with those splits."""
     splits: dict[str, set[str]] = {}
     for clip in clips:
         if clip.split and (source := getattr(clip, column)):
             splits.setdefault(source, set()).add(clip.split)
-    return {source: sorted(found) for source, found in sorted(splits.items()) if len(found) > 1}
+    return {source: sorted(names) for source, names in sorted(splits.items()) if len(names) > 1}

@@ -1,4 +1,4 @@
-"""Reading tables that others wrote: CSV in any encoding that is named, cells cleaned, every mistake with its row."""
+"""Reading CSV tables from elsewhere: UTF-8, UTF-16 or an encoding that the user names; each mistake is listed with its row."""
 
 import csv
 import math
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from preprocess.corpus import CorpusError
 
-# A marked encoding needs no naming.
+# Byte order marks, by which a file's first bytes name its encoding.
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 BLANK = frozenset(["", "nan", "none", "null", "na", "n/a"])
-# Bytes of Windows-1252 that were read as Latin-1, and characters that nobody sees.
+# Windows-1252 that was read as Latin-1, such as \x92 for ’; and characters that are not visible.
 STRAY = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)} | str.maketrans("", "", "\ufeff\u200b")
-# Tokenizers take don't and don’t for different words.
+# For a tokenizer don't and don’t are different words.
 PLAIN = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "…": "..."})
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of somebody's table."""
+    """A row of a table, cells by column."""
 
     path: Path
-    number: int  # line of the file on which it ends
+    number: int  # line of the file on which the row ends
     cells: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
@@ -34,7 +34,7 @@ class Row:
         return f"{self.path.name}, row {self.number}, {column} = {self[column]!r}: expected {expected}"
 
     def number_of(self, column: str) -> float | None:
-        """The cell as a finite number; None where it is blank or says nan, none or null. ValueError names any other."""
+        """The cell as a finite number; None if it is blank, or nan, none or null. ValueError for anything else."""
         if self[column].lower() in BLANK:
             return None
         try:
@@ -45,21 +45,21 @@ class Row:
 
 
 def clean(text: str) -> str:
-    """Text without stray characters: Windows-1252 put right, white space single, nothing that cannot be seen."""
-    put_right = unicodedata.normalize("NFC", text.translate(STRAY))
-    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in put_right).split())
+    """Text in NFC without invisible characters; wrongly decoded Windows-1252 is corrected, white space becomes one space."""
+    corrected = unicodedata.normalize("NFC", text.translate(STRAY))
+    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in corrected).split())
 
 
 def plain(text: str) -> str:
-    """English text, clean and with typographic marks made plain ones."""
+    """English text, cleaned, with plain quotation marks and dots instead of typographic ones."""
     return clean(text).translate(PLAIN)
 
 
 def read(path: Path, columns: tuple[str, ...], encoding: str = "") -> Iterator[Row]:
     """The rows of a CSV table that must have these columns and may have others.
 
-    UTF-8 unless the file begins with another mark or `encoding` names one. CorpusError says what was looked for, what the
-    file is instead, and what would be accepted.
+    It is read as `encoding`; if that is blank, as its byte order mark says, or else as UTF-8. CorpusError says what was
+    expected, what the file is instead, and what would be accepted.
     """
     try:
         with path.open(encoding=_encoding(path, encoding), newline="") as file:
@@ -84,13 +84,13 @@ def read(path: Path, columns: tuple[str, ...], encoding: str = "") -> Iterator[R
 def _encoding(path: Path, named: str) -> str:
     with path.open("rb") as file:
         start = file.read(3)
-    return named or next((found for mark, found in MARKS.items() if start.startswith(mark)), "utf-8")
+    return named or next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), "utf-8")
 
 
-def _without(path: Path, missing: list[str], found: list[str], columns: tuple[str, ...]) -> str:
-    text = f"{path} has no column {', '.join(missing)}: it has {', '.join(found) or 'none'}; expected {', '.join(columns)}"
-    other = next((mark for mark in (";", "\t", "|") if len(found) == 1 and mark in found[0]), "")
-    return text + (f". Its cells are parted by {other!r}: save it with commas" if other else "")
+def _without(path: Path, missing: list[str], names: list[str], columns: tuple[str, ...]) -> str:
+    text = f"{path} has no column {', '.join(missing)}: it has {', '.join(names) or 'none'}; expected {', '.join(columns)}"
+    other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), "")
+    return text + (f". Its cells are separated by {other!r}: save it with commas" if other else "")
 
 
 def _rows(path: Path, table: csv.DictReader) -> Iterator[Row]:
@@ -103,12 +103,12 @@ def _rows(path: Path, table: csv.DictReader) -> Iterator[Row]:
         yield Row(path, table.line_num, {name: cell.strip(" \t\r\n") for name, cell in cells.items()})
 
 
-def each(rows: Iterator[Row], one: Callable[[Row], None]) -> None:
-    """Do `one` for every row; the ValueErrors of all rows together become one CorpusError."""
+def each(rows: Iterator[Row], read_row: Callable[[Row], None]) -> None:
+    """Call `read_row` with every row; the ValueErrors of all rows together become one CorpusError."""
     problems = []
     for row in rows:
         try:
-            one(row)
+            read_row(row)
         except ValueError as error:
             if isinstance(error, CorpusError):
                 raise
@@ -129,7 +129,7 @@ SPLIT_NAMES = {
 
 
 def split_of(row: Row, column: str) -> str:
-    """The split that a cell names, `val` and `dev` being valid; ValueError for another word."""
+    """The split that a cell names; `val`, `validation` and `dev` are valid. ValueError for any other word."""
     name = row[column].lower()
     if name not in SPLIT_NAMES:
         raise ValueError(row.wrong(column, "train, valid, test, or blank"))
@@ -137,5 +137,5 @@ def split_of(row: Row, column: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A legal clip id that is as near to a name as can be; "" where nothing of it is left."""
+    """The name as a legal clip id: other characters become "_". "" if no character of it is legal."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".").strip("_" if not name.startswith("_") else "")

@@ -1,7 +1,7 @@
-"""Pretrained networks as the encoders use them: which device they run on, loaded once a process, ready to infer.
+"""Pretrained networks for inference: the device they run on, and loading, once a process.
 
-torch and transformers take seconds to import, so they are where they are needed: a stage itself, which hands out work, and
-one that finds all of it done, go without.
+torch and transformers take seconds to import, so the functions that need them import them: the parent process of a stage,
+and a stage whose clips are all in the store, do without.
 """
 
 import ctypes
@@ -17,20 +17,20 @@ from params import ParameterError, Precision
 Item = TypeVar("Item")
 
 
-def device(asked: str) -> str:
-    """`auto` is the first CUDA device where there is one, otherwise the processor; ParameterError for one that is not there."""
-    there = _devices() if asked != "cpu" else 0
-    if asked == "auto":
-        return "cuda" if there else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", asked):
-        raise ParameterError(f"device {asked!r}: auto, cpu, cuda or cuda:N is expected")
-    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= there:
-        raise ParameterError(f"device {asked}: torch sees {there} CUDA devices here; auto or cpu would work")
-    return asked
+def device(name: str) -> str:
+    """`auto` is the first CUDA device, or the CPU where there is none; ParameterError for a device that does not exist."""
+    count = _devices() if name != "cpu" else 0
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ParameterError(f"device {name!r}: auto, cpu, cuda or cuda:N is expected")
+    if name != "cpu" and int(name.partition(":")[2] or 0) >= count:
+        raise ParameterError(f"device {name}: torch sees {count} CUDA devices here; auto or cpu would work")
+    return name
 
 
 def _devices() -> int:
-    """How many CUDA devices torch sees: none without the driver's library, which is quicker to ask for."""
+    """How many CUDA devices torch sees. Without the driver's library there is none, and torch need not be imported."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -42,7 +42,7 @@ def _devices() -> int:
 
 @cache
 def load(kind: Any, folder: Path, device: str, precision: Precision = "float32") -> Any:
-    """A network of a transformers class from a folder of `data/models`, one thread on the processor.
+    """A network of a transformers class from a folder of `data/models`, on the CPU with one thread.
 
     ParameterError where the folder holds a network of another kind.
     """
@@ -74,7 +74,7 @@ def _from(kind: Any, folder: Path, **settings: Any) -> Any:
 
 
 def of_vision(folder: Path) -> Any:
-    """The configuration of the part of a network that sees: of CLIP, one of two."""
+    """The configuration of a network's image encoder: CLIP has one for text beside it."""
     from transformers import AutoConfig
 
     config = preparer(AutoConfig, folder)
@@ -82,7 +82,7 @@ def of_vision(folder: Path) -> Any:
 
 
 def require_layer(key: str, layer: int, folder: Path) -> None:
-    """ParameterError where the encoder has no such hidden layer; 0 is what goes into the first one."""
+    """ParameterError where the encoder has no such hidden layer; 0 is the input of the first layer."""
     config = of_vision(folder)
     count = int(getattr(config, "encoder_layers", None) or getattr(config, "num_hidden_layers", None) or 0)
     if not -count - 1 <= layer <= count:
@@ -90,7 +90,7 @@ def require_layer(key: str, layer: int, folder: Path) -> None:
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive items, at most `size` together, taken as they are needed."""
+    """Consecutive items in lists of at most `size`, read one list at a time."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

@@ -11,8 +11,8 @@ from preprocess.store.shards import Shards
 
 FILE = "words.json"
 
-# Chinese and Japanese write no spaces: there a word is a character, with the marks behind it. Everything else is cut at
-# white space.
+# Chinese and Japanese are written without spaces: there a word is one character, with the punctuation after it. Other
+# text is cut at white space.
 IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{IDEOGRAPH}][^\w\s]*|[^\s{IDEOGRAPH}]+")
 
@@ -36,7 +36,7 @@ class Transcript:
     """What is said in a clip."""
 
     text: str
-    transcribed: bool  # by the recogniser; otherwise the text was given
+    transcribed: bool  # by speech recognition; False: the text is that of clips.csv
     words: list[Word]
 
     def to_json(self) -> str:
@@ -44,7 +44,7 @@ class Transcript:
 
 
 def split(text: str) -> list[str]:
-    """The words of a text; every character that is no white space is in exactly one of them."""
+    """The words of a text; every character that is not white space is in exactly one of them."""
     return WORD.findall(text)
 
 
@@ -58,13 +58,13 @@ def is_ideograph(character: str) -> bool:
 
 
 def interpolate(spans: list[Span | None], duration: float) -> list[Span]:
-    """Fill runs of missing spans with equal parts of the time that their neighbours leave."""
+    """Give each run of missing spans equal shares of the time between the neighbours that have one."""
     times: list[Span] = []
     i = 0
     while i < len(spans):
-        known = spans[i]
-        if known is not None:
-            times.append((min(known[0], duration), min(known[1], duration)))
+        span = spans[i]
+        if span is not None:
+            times.append((min(span[0], duration), min(span[1], duration)))
             i += 1
             continue
         stop = next((k for k in range(i, len(spans)) if spans[k] is not None), len(spans))

@@ -179,7 +179,7 @@ def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
 
 def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, Probed], int]:
     """The result of each file, and how many of them come from an earlier run."""
-    seen = Seen(root, store.root(run.store) / "manifest")
+    seen = Seen(root, run.store_folder / "manifest")
     states = {name: state(root / name) for name in names}
     cached = seen.of(states)
     todo = [name for name in names if name not in cached]

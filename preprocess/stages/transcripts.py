@@ -1,7 +1,7 @@
 """Stage transcripts: the words of each clip with start, end and confidence.
 
-The text is transcribed where it is unknown, and aligned with the sound always: by the network under models.aligner, or
-for want of one by pocketsphinx. Without sound a text keeps its words, without times.
+A blank text is transcribed by Whisper. Every text is aligned with the sound: by the network under models.aligner, or by
+pocketsphinx where there is none. The words of a text without sound have no times.
 """
 
 from dataclasses import replace
@@ -26,37 +26,37 @@ MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
 def hear(
     shards: Shards, clip_id: str, settings: params.Transcripts, model: Path, aligner: Path | None, device: str
 ) -> Transcript:
-    """What is said in a clip of which the text is unknown; Refusal where nothing is.
+    """Transcribe a clip; Refusal where no word is heard.
 
-    Each window's words are aligned with its own sound, so that the cost grows with the length alone.
+    The words of a window are aligned with the sound of that window, so that the cost grows linearly with the length.
     """
-    from preprocess.encoders import transcription  # needs torch, which a corpus with texts does not
+    from preprocess.encoders import transcription  # imports torch, which a corpus with texts does without
 
     blocks = sound.blocks(shards, clip_id, sound.WINDOW)
-    texts, found, begin = [], list[Word](), 0.0
-    for part, text in transcription.transcribe(model, blocks, device, settings):
+    texts, timed, begin = [], list[Word](), 0.0
+    for wave, text in transcription.transcribe(model, blocks, device, settings):
         if words := split(text):
             texts.append(text)
-            found += [later(word, begin) for word in align(part, words, aligner, device)]
-        begin += len(part) / sound.SAMPLE_RATE
-    if not found:
+            timed += [later(word, begin) for word in align(wave, words, aligner, device)]
+        begin += len(wave) / sound.SAMPLE_RATE
+    if not timed:
         raise Refusal(Code.NO_SPEECH, "no word was heard")
-    return Transcript(" ".join(texts), True, found)
+    return Transcript(" ".join(texts), True, timed)
 
 
-def align(wave: np.ndarray, spoken: list[str], aligner: Path | None, device: str) -> list[Word]:
-    """Times of the words in a wave (n,) at 16 kHz; an aligner is a network's folder."""
+def align(wave: np.ndarray, words: list[str], aligner: Path | None, device: str) -> list[Word]:
+    """Times of the words in a wave (n,) at 16 kHz. `aligner` is the folder of a network; None: pocketsphinx."""
     if aligner:
         from preprocess.encoders import ctc
 
-        return ctc.align(wave, spoken, aligner, device)
+        return ctc.align(wave, words, aligner, device)
     from preprocess.speech import alignment
 
-    return alignment.align(wave, spoken)
+    return alignment.align(wave, words)
 
 
 def later(word: Word, seconds: float) -> Word:
-    """A word of a window in the time of the clip."""
+    """A word whose times are from the start of a window that begins so many seconds into the clip."""
     if word.start is None or word.end is None:
         return word
     return replace(word, start=round(word.start + seconds, 3), end=round(word.end + seconds, 3))
@@ -69,28 +69,29 @@ def transcript_of(
     shards, text = Shards(Path(task.source)), task.content["text"]
     words = split(text)
     if not words:
-        found = hear(shards, task.clip_id, settings, model, aligner, device)
+        transcript = hear(shards, task.clip_id, settings, model, aligner, device)
     elif task.content["sound"]:
-        found = Transcript(text, False, align(sound.wave(shards, task.clip_id), words, aligner, device))
+        transcript = Transcript(text, False, align(sound.wave(shards, task.clip_id), words, aligner, device))
     else:
-        found = Transcript(text, False, [Word(word, None, None, INTERPOLATED) for word in words])
-    (folder / FILE).write_text(found.to_json(), encoding="utf-8")
+        transcript = Transcript(text, False, [Word(word, None, None, INTERPOLATED) for word in words])
+    (folder / FILE).write_text(transcript.to_json(), encoding="utf-8")
 
 
-def unplaced(clip_id: str, seconds: float, found: Transcript) -> Refused | None:
-    """What there is to say of a text, given with a sound of so many seconds, of whose words none was found in it."""
-    if found.transcribed or any(word.confidence > INTERPOLATED or word.start is None for word in found.words):
+def unplaced(clip_id: str, seconds: float, transcript: Transcript) -> Refused | None:
+    """A note where the alignment found no word of a text of clips.csv in its sound, which lasts so many seconds."""
+    if transcript.transcribed or any(word.confidence > INTERPOLATED or word.start is None for word in transcript.words):
         return None
     detail = (
-        f"{len(found.words)} words in {seconds:.1f} s of sound: too many, other ones, or in a language unknown to the aligner"
+        f"{len(transcript.words)} words in {seconds:.1f} s of sound: "
+        "too many, other ones, or in a language unknown to the aligner"
     )
     return Refused(clip_id, "transcripts", Code.TEXT_UNPLACED, detail)
 
 
 def note_unplaced(shards: Shards, clips: list[str], seconds: dict[str, float]) -> None:
-    """Add a row to the stage's table for each of these clips whose text was not found in its sound."""
-    found = [unplaced(clip_id, seconds[clip_id], read(shards, clip_id)) for clip_id in clips if clip_id in shards.digests]
-    rows = [row for row in found if row]
+    """Add a row to the stage's table of refusals for each of these clips whose text was not found in its sound."""
+    notes = [unplaced(clip_id, seconds[clip_id], read(shards, clip_id)) for clip_id in clips if clip_id in shards.digests]
+    rows = [note for note in notes if note]
     refusals.write(shards.folder / "refused.csv", [*shards.refused, *rows])
     if rows:
         print(f"transcripts: {len(rows)} texts were not found in their sound")
@@ -120,5 +121,5 @@ def main() -> None:
         if text or clip_id in sounds.digests
     ]
     fill(stage, todo, settings.run)
-    given = [task.clip_id for task in todo if task.content["text"] and task.content["sound"]]
-    note_unplaced(Shards(stage.folder), given, seconds)
+    aligned = [task.clip_id for task in todo if task.content["text"] and task.content["sound"]]
+    note_unplaced(Shards(stage.folder), aligned, seconds)

@@ -1,4 +1,4 @@
-"""Published corpora and strangers' tables become a corpus folder, with everything that is missing named."""
+"""Published corpora and tables from elsewhere become a corpus folder; all that is missing is listed."""
 
 import csv
 import json
@@ -85,10 +85,10 @@ def test_mosei_finds_the_labels_of_a_text_by_its_times_and_keeps_both_numbers(
 
 def test_mosei_follows_its_rules_for_null_rows_high_values_and_early_starts(mosei_tables: list[object], tmp_path: Path) -> None:
     run(*mosei_tables, tmp_path / "corpus")
-    found = rows(tmp_path / "corpus/clips.csv")
-    assert (found["-vid_1"]["start"], "before 0" in found["-vid_1"]["note"]) == ("0.0", True)
-    assert ([found["-vid_3"][label] for label in mosei.LABELS], "null row" in found["-vid_3"]["note"]) == ([""] * 6, True)
-    assert (found["-vid_4"]["happy"], "happy 4.5" in found["-vid_4"]["note"]) == ("3.0", True)
+    written = rows(tmp_path / "corpus/clips.csv")
+    assert (written["-vid_1"]["start"], "before 0" in written["-vid_1"]["note"]) == ("0.0", True)
+    assert ([written["-vid_3"][label] for label in mosei.LABELS], "null row" in written["-vid_3"]["note"]) == ([""] * 6, True)
+    assert (written["-vid_4"]["happy"], "happy 4.5" in written["-vid_4"]["note"]) == ("3.0", True)
     clips = {clip.clip_id: clip for clip in corpus.read(tmp_path / "corpus", list(mosei.LABELS))}
     assert clips["-vid_3"].labels == {}
 
@@ -111,16 +111,16 @@ def test_mosei_films_are_cut_by_time_or_were_cut_before(mosei_tables: list[objec
     films = tmp_path / "films"
     touch(films / "full/-vid.mp4")
     run(*mosei_tables, "--videos", films, tmp_path / "whole")
-    found = rows(tmp_path / "whole/clips.csv")
-    assert {row["media"] for row in found.values()} == {"media/full/-vid.mp4"}
-    assert found["-vid_s4"]["text"] == ""  # it has a film, so it can be heard
+    written = rows(tmp_path / "whole/clips.csv")
+    assert {row["media"] for row in written.values()} == {"media/full/-vid.mp4"}
+    assert written["-vid_s4"]["text"] == ""  # it has a film, so it can be heard
     (films / "full/-vid.mp4").unlink()
     touch(films / "-vid/7.mp4", films / "-vid_4.mkv")
     run(*mosei_tables, "--videos", films, tmp_path / "cut")
-    found = rows(tmp_path / "cut/clips.csv")
-    assert [found["-vid_7"][key] for key in ("media", "start", "end")] == ["media/-vid/7.mp4", "", ""]
-    assert found["-vid_4"]["media"] == "media/-vid_4.mkv"
-    assert (found["-vid_1"]["media"], rows(tmp_path / "cut/missing.csv")["-vid_1"]["what"]) == ("", "film")
+    written = rows(tmp_path / "cut/clips.csv")
+    assert [written["-vid_7"][key] for key in ("media", "start", "end")] == ["media/-vid/7.mp4", "", ""]
+    assert written["-vid_4"]["media"] == "media/-vid_4.mkv"
+    assert (written["-vid_1"]["media"], rows(tmp_path / "cut/missing.csv")["-vid_1"]["what"]) == ("", "film")
     run(*mosei_tables, "--videos", films, "--missing", "drop", tmp_path / "dropped")
     assert set(rows(tmp_path / "dropped/clips.csv")) == {"-vid_7", "-vid_4"}
 
@@ -136,13 +136,13 @@ def test_a_folder_in_which_no_film_belongs_to_a_clip_is_told_apart_from_missing_
     mosei_tables: list[object], tmp_path: Path
 ) -> None:
     touch(tmp_path / "films/other.mp4")
-    told = refusal(*mosei_tables, "--videos", tmp_path / "films", tmp_path / "corpus")
-    assert "none of the 1 media" in told
-    assert "-vid/7" in told  # what was looked for
-    assert "other.mp4" in told  # what is there
-    told = refusal(*mosei_tables, "--videos", write(tmp_path / "empty/readme.txt", "").parent, tmp_path / "corpus")
-    assert "no film or sound file" in told
-    assert ".mkv" in told
+    message = refusal(*mosei_tables, "--videos", tmp_path / "films", tmp_path / "corpus")
+    assert "none of the 1 media" in message
+    assert "-vid/7" in message  # what was looked for
+    assert "other.mp4" in message  # what is there
+    message = refusal(*mosei_tables, "--videos", write(tmp_path / "empty/readme.txt", "").parent, tmp_path / "corpus")
+    assert "no film or sound file" in message
+    assert ".mkv" in message
     assert "is no folder" in refusal(*mosei_tables, "--videos", tmp_path / "nowhere", tmp_path / "corpus")
     assert not (tmp_path / "corpus/clips.csv").exists()
 
@@ -150,8 +150,8 @@ def test_a_folder_in_which_no_film_belongs_to_a_clip_is_told_apart_from_missing_
 def test_mosei_takes_the_split_of_another_table(mosei_tables: list[object], tmp_path: Path) -> None:
     split = write(tmp_path / "label.csv", "video_id,clip_id,text,mode\n-vid,7,x,test\n-vid,1,x,train\n-vid,77,x,test\n")
     run(*mosei_tables, "--split", split, tmp_path / "corpus")
-    found = rows(tmp_path / "corpus/clips.csv")
-    assert [found[f"-vid_{clip}"]["split"] for clip in (7, 1, 3)] == ["test", "train", ""]
+    written = rows(tmp_path / "corpus/clips.csv")
+    assert [written[f"-vid_{clip}"]["split"] for clip in (7, 1, 3)] == ["test", "train", ""]
     assert rows(tmp_path / "corpus/missing.csv")["-vid_77"]["what"] == "clip"
 
 
@@ -210,8 +210,8 @@ def test_m3ed_makes_utterances_with_several_labels_and_times_in_frames(tmp_path:
     touch(tmp_path / "films/anjia/02.mp4", tmp_path / "films/anjia_1_2.wav")
     relation = write(tmp_path / "relation.json", json.dumps({"anjia": {"anjia_1": {"episode": 2}, "anjia_2": {"episode": 4}}}))
     run(*m3ed_files(tmp_path), "--episodes", relation, "--videos", tmp_path / "films", tmp_path / "corpus")
-    found = rows(tmp_path / "corpus/clips.csv")
-    first, second = found["anjia_1_1"], found["anjia_1_2"]
+    written = rows(tmp_path / "corpus/clips.csv")
+    first, second = written["anjia_1_1"], written["anjia_1_2"]
     assert {label for label in m3ed.LABELS if float(first[label])} == {"happy", "surprise"}
     assert {label for label in m3ed.LABELS if float(second[label])} == {"neutral"}
     assert (first["text"], first["split"], first["speaker"]) == ("你好， 世界", "test", "anjia 房似锦")
@@ -221,7 +221,7 @@ def test_m3ed_makes_utterances_with_several_labels_and_times_in_frames(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"StartTime": "00:23:48"}, "anjia_1_1: '00:23:48': expected HH:MM:SS:FF"),
         ({"EmoAnnotation": {"final_mul_emo": "Joy"}}, "anjia_1_1: emotion joy: expected of happy, neutral"),
@@ -229,10 +229,10 @@ def test_m3ed_makes_utterances_with_several_labels_and_times_in_frames(tmp_path:
         ({"EmoAnnotation": "Happy"}, "anjia_1_1: it is {"),
     ],
 )
-def test_m3ed_names_an_utterance_that_cannot_be_read(tmp_path: Path, change: dict[str, object], told: str) -> None:
+def test_m3ed_names_an_utterance_that_cannot_be_read(tmp_path: Path, change: dict[str, object], message: str) -> None:
     tree = json.loads(json.dumps(ANNOTATION))
     tree["anjia"]["anjia_1"]["Dialog"]["anjia_1_1"] |= change
-    assert told in refusal(*m3ed_files(tmp_path, tree), tmp_path / "corpus")
+    assert message in refusal(*m3ed_files(tmp_path, tree), tmp_path / "corpus")
 
 
 def test_m3ed_counts_frames_past_a_second_on_and_notes_it(tmp_path: Path) -> None:
@@ -291,8 +291,8 @@ def test_meld_makes_neutral_no_label_and_cleans_the_text(tmp_path: Path) -> None
     table = write(tmp_path / "dev.csv", text)
     touch(tmp_path / "films/train_splits/dia0_utt3.mp4", tmp_path / "films/dev_splits_complete/dia0_utt3.mp4")
     run("meld", "--valid", table, "--videos", tmp_path / "films", tmp_path / "corpus")
-    found = rows(tmp_path / "corpus/clips.csv")
-    first, second = found["valid_dia0_utt3"], found["valid_dia0_utt4"]
+    written = rows(tmp_path / "corpus/clips.csv")
+    first, second = written["valid_dia0_utt3"], written["valid_dia0_utt4"]
     assert (first["text"], second["text"]) == ('It\'s "fine"...', "so what?")
     assert [float(first[label]) for label in meld.LABELS] == [1, 0, 0, 0, 0, 0]
     assert [float(second[label]) for label in meld.LABELS] == [0] * 6
@@ -302,9 +302,9 @@ def test_meld_makes_neutral_no_label_and_cleans_the_text(tmp_path: Path) -> None
 
 def test_meld_names_a_wrong_emotion_and_time_with_their_rows(tmp_path: Path) -> None:
     text = MELD + '1,a,J,glee,x,0,0,1,1,"00:00:01,000","00:00:02,500"\n2,b,J,joy,x,0,1,1,1,"1 s","00:00:02,500"\n'
-    told = refusal("meld", "--train", write(tmp_path / "t.csv", text), tmp_path / "corpus")
-    assert "t.csv, row 2, Emotion = 'glee': expected one of joy" in told
-    assert "t.csv, row 3, StartTime = '1 s': expected HH:MM:SS,mmm" in told
+    message = refusal("meld", "--train", write(tmp_path / "t.csv", text), tmp_path / "corpus")
+    assert "t.csv, row 2, Emotion = 'glee': expected one of joy" in message
+    assert "t.csv, row 3, StartTime = '1 s': expected HH:MM:SS,mmm" in message
     assert "give at least one" in refusal("meld", tmp_path / "corpus")
 
 
@@ -350,17 +350,17 @@ def test_another_encoding_is_named_or_can_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a,c\n1,2\n", "has no column b: it has a, c; expected a, b"),
         ("", "has no column a, b: it has none"),
-        ("a;b\n1;2\n", r"parted by ';': save it with commas"),
+        ("a;b\n1;2\n", r"separated by ';': save it with commas"),
         ("a,b\n1,2,3\n", r"row 2 has not as many cells"),
         ("a,b\n1\n", r"row 2 has not as many cells"),
     ],
 )
-def test_a_table_of_another_form_says_what_was_found_and_what_is_accepted(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(CorpusError, match=told):
+def test_a_table_of_another_form_says_what_was_found_and_what_is_accepted(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
         column(write(tmp_path / "t.csv", text))
 
 
@@ -386,6 +386,6 @@ def test_an_edited_table_is_not_overwritten(mosei_tables: list[object], tmp_path
 def test_what_would_be_no_corpus_is_not_written(tmp_path: Path) -> None:
     segments = write(tmp_path / "segments.csv", SEGMENTS)
     texts = write(tmp_path / "texts.csv", TEXTS + "-vid,7,?,40.0,44.0,train,twice\n")
-    told = refusal("mosei", "--segments", segments, "--texts", texts, tmp_path / "corpus")
-    assert "clip_id '-vid_7' is in more than one row" in told
+    message = refusal("mosei", "--segments", segments, "--texts", texts, tmp_path / "corpus")
+    assert "clip_id '-vid_7' is in more than one row" in message
     assert list((tmp_path / "corpus").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Own films become a first clips.csv, and long ones utterances."""
+"""A folder of films becomes a first clips.csv, and long films become utterances."""
 
 import csv
 import subprocess
@@ -72,8 +72,8 @@ def test_a_table_brings_texts_splits_and_labels_to_its_files(films: Path, tmp_pa
         + "day 1\\a.mkv,it’s me,dev,1,0,home\ngone.mp4,,,,,\nlong.flac,,,,,\n",
         encoding="utf-8-sig",
     )
-    told = refusal("--media", films, "--labels", LABELS, "--table", table, tmp_path / "corpus")
-    assert "has no column media, file, filename, path, video: it has File, text" in told
+    message = refusal("--media", films, "--labels", LABELS, "--table", table, tmp_path / "corpus")
+    assert "has no column media, file, filename, path, video: it has File, text" in message
     run("--media", films, "--labels", LABELS, "--table", table, "--column", "File", tmp_path / "corpus")
     first, second = rows(tmp_path / "corpus")
     assert (first["text"], first["split"], first["happy"], first["place"]) == ("it’s me", "valid", "1.0", "home")
@@ -86,28 +86,28 @@ def test_a_table_brings_texts_splits_and_labels_to_its_files(films: Path, tmp_pa
 def test_wrong_cells_of_a_table_are_named_all_at_once(films: Path, tmp_path: Path) -> None:
     table = tmp_path / "films.csv"
     table.write_text("file,split,happy,sad\na.mkv,tset,1,0\nlong.flac,test,much,0\n你好.wav,test,1,\n", encoding="utf-8")
-    told = refusal("--media", films, "--labels", LABELS, "--table", table, tmp_path / "corpus")
-    assert "row 2, split = 'tset': expected train, valid, test, or blank" in told
-    assert "row 3, happy = 'much': expected a number" in told
-    assert "row 4, sad = '': expected a number, as other labels have one" in told
+    message = refusal("--media", films, "--labels", LABELS, "--table", table, tmp_path / "corpus")
+    assert "row 2, split = 'tset': expected train, valid, test, or blank" in message
+    assert "row 3, happy = 'much': expected a number" in message
+    assert "row 4, sad = '': expected a number, as other labels have one" in message
 
 
 def test_a_table_that_fits_no_file_says_what_is_there(films: Path, tmp_path: Path) -> None:
     table = tmp_path / "films.csv"
     table.write_text("file\nx.mp4\n", encoding="utf-8")
-    told = refusal("--media", films, "--labels", LABELS, "--table", table, tmp_path / "corpus")
-    assert "none of the 4 media" in told
-    assert "x.mp4" in told
-    assert "broken.mp4" in told
+    message = refusal("--media", films, "--labels", LABELS, "--table", table, tmp_path / "corpus")
+    assert "none of the 4 media" in message
+    assert "x.mp4" in message
+    assert "broken.mp4" in message
 
 
 def test_a_long_film_is_cut_at_its_pauses(films: Path, tmp_path: Path) -> None:
     run("--media", films, "--labels", LABELS, "--segment", tmp_path)
-    found = {row["clip_id"]: row for row in rows(tmp_path)}
-    assert found["day_1_a"]["start"] == ""  # a short one stays whole
-    spans = [(float(row["start"]), float(row["end"])) for name, row in sorted(found.items()) if name.startswith("long_")]
+    written = {row["clip_id"]: row for row in rows(tmp_path)}
+    assert written["day_1_a"]["start"] == ""  # a short one stays whole
+    spans = [(float(row["start"]), float(row["end"])) for name, row in sorted(written.items()) if name.startswith("long_")]
     assert len(spans) == 5
-    assert found["long_001"]["speaker"] == "long"
+    assert written["long_001"]["speaker"] == "long"
     assert spans[:2] == [pytest.approx(span, abs=0.3) for span in SPOKEN[:2]]
     assert (spans[2][0], spans[3][1]) == pytest.approx(SPOKEN[2], abs=0.3)
     assert spans[2][1] == spans[3][0]
@@ -119,16 +119,16 @@ def test_a_long_film_is_cut_at_its_pauses(films: Path, tmp_path: Path) -> None:
 def test_utterances_last_1_to_15_seconds_and_lose_no_speech(parts: list[tuple[int, bool]], seed: int) -> None:
     loud = np.concatenate([np.full(length, -20.0 if spoken else -70.0) for length, spoken in parts])
     loud += np.random.default_rng(seed).normal(0, 1, len(loud))
-    found = speech.utterances(loud)
-    edges = np.array([time for span in found for time in span])
+    spans = speech.utterances(loud)
+    edges = np.array([time for span in spans for time in span])
     assert (np.diff(edges) >= 0).all()
     assert not len(edges) or (edges[0] >= 0 and edges[-1] <= len(loud) * speech.HOP + 1e-6)
-    for start, end in found:
+    for start, end in spans:
         assert min(speech.SHORTEST, len(loud) * speech.HOP) - 1e-6 <= end - start <= speech.LONGEST + 1e-6
     if loud.min() < -60 and np.mean(loud > -50) > 0.06:
         times = np.flatnonzero(loud > -50) * speech.HOP
         within = np.zeros(len(times), bool)
-        for start, end in found:
+        for start, end in spans:
             within |= (times >= start - 1e-6) & (times < end + 1e-6)
         assert within.all()
 

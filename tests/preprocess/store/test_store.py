@@ -80,12 +80,6 @@ def test_a_key_changes_with_every_part_and_not_with_their_order() -> None:
     assert len({store.key(a=1), store.key(a=2), store.key(b=1), store.key(a="1")}) == 4
 
 
-def test_the_store_lies_under_the_main_checkout_in_a_copy_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert store.root(".store") == tmp_path / ".store"
-    assert store.root("/shared/store") == Path("/shared/store")
-
-
 @settings(deadline=None)  # disks are slow at times
 @given(some.permutations([f"clip{i}" for i in range(9)]))
 def test_shards_are_the_same_in_any_order(tmp_path_factory: pytest.TempPathFactory, order: list[str]) -> None:

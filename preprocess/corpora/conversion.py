@@ -1,4 +1,4 @@
-"""What an adapter found: the clips, written as a corpus folder, and a table that says what is there and what is not."""
+"""What an adapter made of a corpus: the rows of clips.csv, what the corpus lacks, and a summary of both."""
 
 import csv
 from collections import Counter
@@ -10,11 +10,11 @@ from contract import COLUMNS, SPLITS
 from preprocess import corpus
 from preprocess.corpus import CorpusError
 
-SHOWN = 8  # names of one kind that are written out
+SHOWN = 8  # names that the summary lists of one kind
 
 
 @dataclass
-class Clip:
+class ClipRow:
     """A row of clips.csv to be written."""
 
     clip_id: str
@@ -25,14 +25,14 @@ class Clip:
     split: str = ""
     speaker: str = ""
     labels: dict[str, float] = field(default_factory=dict)  # empty: unlabelled
-    more: dict[str, str] = field(default_factory=dict)  # further columns, kept for the reader
-    notes: list[str] = field(default_factory=list)  # what was put right
-    seconds: float = 0.0  # its length, as far as it is known
+    more: dict[str, str] = field(default_factory=dict)  # further columns, which the pipeline ignores
+    notes: list[str] = field(default_factory=list)  # what was corrected
+    seconds: float = 0.0  # length, as far as it is known
 
 
 @dataclass(frozen=True, order=True)
 class Missing:
-    """A clip, or a part of one, that the corpus lacks: a row of missing.csv."""
+    """A row of missing.csv: a clip that the corpus lacks, or what a clip lacks."""
 
     clip_id: str
     what: str
@@ -40,11 +40,11 @@ class Missing:
 
 
 @dataclass
-class Found:
-    """All that an adapter made of a published corpus."""
+class Conversion:
+    """A published corpus, or a folder of films, as an adapter converted it."""
 
     labels: list[str]
-    clips: list[Clip] = field(default_factory=list)
+    clips: list[ClipRow] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # on the corpus as a whole
 
@@ -52,26 +52,30 @@ class Found:
         self.missing.append(Missing(clip_id, what, reason))
 
 
-def write(found: Found, folder: Path, replace: bool = False) -> None:
-    """Write clips.csv and missing.csv; CorpusError, and nothing written, where clips.csv is another one or would be wrong."""
-    if not found.clips:
-        raise CorpusError(f"no clip is left to write: {_some(sorted({row.reason for row in found.missing})) or 'no row'}")
+def write(result: Conversion, folder: Path, replace: bool = False) -> None:
+    """Write clips.csv and missing.csv.
+
+    CorpusError, and nothing is written, if no clip is left, if clips.csv would not be valid, or if another clips.csv is
+    already there and `replace` is not set.
+    """
+    if not result.clips:
+        raise CorpusError(f"no clip is left to write: {_some(sorted({row.reason for row in result.missing})) or 'no row'}")
     folder.mkdir(parents=True, exist_ok=True)
     path, draft = folder / "clips.csv", folder / "clips.draft.csv"
-    more = sorted({name for clip in found.clips for name in clip.more})
+    more = sorted({name for clip in result.clips for name in clip.more})
     rows = (
-        [*_cells(clip, found.labels), *(clip.more.get(name, "") for name in more), "; ".join(clip.notes)]
-        for clip in sorted(found.clips, key=lambda clip: clip.clip_id)
+        [*_cells(clip, result.labels), *(clip.more.get(name, "") for name in more), "; ".join(clip.notes)]
+        for clip in sorted(result.clips, key=lambda clip: clip.clip_id)
     )
-    write_table(draft, [*COLUMNS, *found.labels, *more, "note"], rows)
+    write_table(draft, [*COLUMNS, *result.labels, *more, "note"], rows)
     try:
-        corpus.check(draft, folder, found.labels)
+        corpus.check(draft, folder, result.labels)
         if path.exists() and path.read_bytes() != draft.read_bytes() and not replace:
             raise CorpusError(f"{path} is there already and differs: give --replace to write it anew, or another folder")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    write_missing(folder, found.missing)
+    write_missing(folder, result.missing)
 
 
 def write_missing(folder: Path, missing: list[Missing]) -> None:
@@ -79,7 +83,7 @@ def write_missing(folder: Path, missing: list[Missing]) -> None:
     write_table(folder / "missing.csv", ["clip_id", "what", "reason"], rows)
 
 
-def _cells(clip: Clip, labels: list[str]) -> list[object]:
+def _cells(clip: ClipRow, labels: list[str]) -> list[object]:
     times = ["" if value is None else round(value, 6) for value in (clip.start, clip.end)]
     values = [clip.labels.get(name, "") for name in labels]
     return [clip.clip_id, clip.media, *times, clip.text, clip.split, clip.speaker, *values]
@@ -92,48 +96,50 @@ def write_table(path: Path, columns: list[str], rows: Iterable[list]) -> None:
         table.writerows(rows)
 
 
-def summary(found: Found, where: Path) -> str:
-    """The table at an adapter's end."""
-    clips = found.clips
+def summary(result: Conversion, where: Path) -> str:
+    """What the command prints at its end: counts, what is missing, what was corrected, leakage, remarks."""
+    clips = result.clips
     labelled = [clip for clip in clips if clip.labels]
     lines = [f"{where}: {len(clips)} clips, {sum(clip.seconds for clip in clips) / 3600:.2f} hours"]
-    lines += _grid(found)
+    lines += _counts_by_split(result)
     counts = Counter(sum(value > 0 for value in clip.labels.values()) for clip in labelled)
     lines.append("labels per clip: " + (", ".join(f"{n}: {counts[n]}" for n in sorted(counts)) or "no clip is labelled"))
     if any(clip.media or clip.text for clip in clips):
         with_medium, with_text = sum(bool(clip.media) for clip in clips), sum(bool(clip.text) for clip in clips)
         lines.append(f"with a medium {with_medium}, with a text {with_text}")
-    lines += [f"missing: {line}" for line in _missing(found.missing)] or ["missing: nothing"]
+    lines += [f"missing: {line}" for line in _missing(result.missing)] or ["missing: nothing"]
     notes = Counter(note.partition(":")[0] for clip in clips for note in clip.notes)
-    lines += [f"put right: {note} ({count} clips)" for note, count in sorted(notes.items())]
+    lines += [f"corrected: {note} ({count} clips)" for note, count in sorted(notes.items())]
     shared = leakage(clips)
     lines.append(
         "in two splits: "
-        + (_some([f"{name} ({', '.join(of)})" for name, of in shared.items()]) or "no speaker or source video")
+        + (_some([f"{name} ({', '.join(splits)})" for name, splits in shared.items()]) or "no speaker or source video")
     )
-    return "\n".join([*lines, *found.remarks])
+    return "\n".join([*lines, *result.remarks])
 
 
-def leakage(clips: list[Clip]) -> dict[str, list[str]]:
-    """Speakers, or source videos, in more than one split."""
+def leakage(clips: list[ClipRow]) -> dict[str, list[str]]:
+    """Speakers, or source videos, that occur in more than one split, with those splits."""
     return corpus.leakage([corpus.Clip(clip.clip_id, split=clip.split, speaker=clip.speaker) for clip in clips], "speaker")
 
 
-def _grid(found: Found) -> list[str]:
-    """Clips, hours, and positives of each label, by split."""
+def _counts_by_split(result: Conversion) -> list[str]:
+    """Clips, hours, unlabelled clips, and clips that have each label: a line each, a column a split."""
     names = [*SPLITS, ""]
-    own = {name: [clip for clip in found.clips if clip.split == name] for name in names}
-    width = max([len(name) for name in found.labels] + [len("unlabelled")])
+    by_split = {name: [clip for clip in result.clips if clip.split == name] for name in names}
+    width = max([len(name) for name in result.labels] + [len("unlabelled")])
     rows: list[tuple[str, list[object]]] = [("", [name or "no split" for name in names])]
-    rows.append(("clips", [len(own[name]) for name in names]))
-    rows.append(("hours", [f"{sum(clip.seconds for clip in own[name]) / 3600:.2f}" for name in names]))
-    rows.append(("unlabelled", [sum(not clip.labels for clip in own[name]) for name in names]))
-    rows += [(label, [sum(clip.labels.get(label, 0) > 0 for clip in own[name]) for name in names]) for label in found.labels]
+    rows.append(("clips", [len(by_split[name]) for name in names]))
+    rows.append(("hours", [f"{sum(clip.seconds for clip in by_split[name]) / 3600:.2f}" for name in names]))
+    rows.append(("unlabelled", [sum(not clip.labels for clip in by_split[name]) for name in names]))
+    rows += [
+        (label, [sum(clip.labels.get(label, 0) > 0 for clip in by_split[name]) for name in names]) for label in result.labels
+    ]
     return [f"  {title:<{width}}" + "".join(f"{cell!s:>10}" for cell in cells) for title, cells in rows]
 
 
 def _missing(rows: list[Missing]) -> list[str]:
-    """A line for each thing that is missing for one reason, with how many clips and the first of them."""
+    """A line for all that is missing for one reason: of how many clips, and the first of them."""
     groups: dict[tuple[str, str], list[str]] = {}
     for row in sorted(rows):
         groups.setdefault((row.what, row.reason.partition(":")[0]), []).append(row.clip_id)
@@ -141,4 +147,4 @@ def _missing(rows: list[Missing]) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" … and {len(names) - SHOWN} more in all {len(names)}" if len(names) > SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (f" … and {len(names) - SHOWN} more, {len(names)} in all" if len(names) > SHOWN else "")

@@ -154,7 +154,7 @@ def load_decoders(streams: Streams, tools: Tools) -> None:
     from preprocess.stages import audio  # noqa: F401
 
     if streams.width and "vision" in tools.modalities:
-        from preprocess.face import landmarks  # noqa: F401
+        from preprocess.face import finder  # noqa: F401
         from preprocess.stages import encode_vision, frames  # noqa: F401
 
 

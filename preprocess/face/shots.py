@@ -1,6 +1,5 @@
 """Shots: stretches of a film between two cuts."""
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import cv2
@@ -8,8 +7,7 @@ import numpy as np
 
 SMALL = (32, 18)  # width and height of the pictures that are compared
 CHANGE = 8.0  # mean difference of two small pictures' values, 0 to 255, from which on there may be a cut between them
-STANDS_OUT = 3.0  # times the median difference of the frames before: a camera that moves changes all frames alike
-BEFORE = 5  # of those frames
+STANDS_OUT = 3.0  # times the difference before it: a camera that moves changes all frames alike
 
 
 @dataclass
@@ -31,7 +29,7 @@ class Shots:
     """The shots of a film, as its frames come."""
 
     found: list[Shot] = field(default_factory=list)
-    _differences: deque[float] = field(default_factory=lambda: deque(maxlen=BEFORE))  # of the frames before, each from its last
+    _difference: float = 0.0  # of the frame before, from the one before that
 
     def add(self, picture: np.ndarray) -> bool:
         """The next frame (height, width, 3) uint8; whether a shot begins with it, as one does with the first."""
@@ -45,9 +43,8 @@ class Shots:
         return begins
 
     def _is_cut(self, difference: float) -> bool:
-        usual = float(np.median(self._differences)) if self._differences else 0.0
-        self._differences.append(difference)
-        return difference >= max(CHANGE, STANDS_OUT * usual)
+        before, self._difference = self._difference, difference
+        return difference >= max(CHANGE, STANDS_OUT * before)
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:

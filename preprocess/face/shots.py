@@ -28,18 +28,18 @@ class Shot:
 class Shots:
     """The shots of a film, as its frames come."""
 
-    found: list[Shot] = field(default_factory=list)
+    items: list[Shot] = field(default_factory=list)
     _difference: float = 0.0  # of the frame before, from the one before that
 
     def add(self, picture: np.ndarray) -> bool:
         """The next frame (height, width, 3) uint8; whether a shot begins with it, as one does with the first."""
         small = cv2.resize(picture, SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
-        begins = not self.found or self._is_cut(_difference(self.found[-1].last, small))
+        begins = not self.items or self._is_cut(_difference(self.items[-1].last, small))
         if begins:
-            start = self.found[-1].end if self.found else 0
-            self.found.append(Shot(start, start, small, small))
-        self.found[-1].end += 1
-        self.found[-1].last = small
+            start = self.items[-1].end if self.items else 0
+            self.items.append(Shot(start, start, small, small))
+        self.items[-1].end += 1
+        self.items[-1].last = small
         return begins
 
     def _is_cut(self, difference: float) -> bool:

@@ -79,14 +79,14 @@ class Sightings:
     @property
     def shots(self) -> list[Shot]:
         """The stretches between cuts."""
-        return self._shots.found
+        return self._shots.items
 
     def people(self) -> list[list[Tracklet]]:
         """The tracklets of each person."""
         by_shot = [(shot, self._followed(shot)) for shot in self.shots]
         placed = [(shot, tracklet) for shot, followed in by_shot for tracklet in followed]
         tracklets = [tracklet for _, tracklet in placed]
-        looks = [np.median([self._values(row)["patch"] for row in _some(tracklet.rows)], axis=0) for tracklet in tracklets]
+        looks = [people.look([self._values(row)["patch"] for row in _some(tracklet.rows)]) for tracklet in tracklets]
         resumed = {(i, k) for (i, one), (k, other) in combinations(enumerate(placed), 2) if _resumes(*one, *other)}
         return people.join(tracklets, np.array(looks), resumed)
 

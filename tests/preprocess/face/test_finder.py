@@ -12,7 +12,7 @@ from preprocess.refusals import Refusal
 from tests.preprocess.face.conftest import Person
 from tests.preprocess.face.films import RATE, SETTINGS, Watched, paste, watch, write_film
 
-TIMES = np.arange(30) / RATE
+TIMES = np.arange(24) / RATE
 SPEECH = np.clip(np.sin(TIMES * 7) + 0.6 * np.sin(TIMES * 17 + 1), 0, 1)  # of every frame, how far the speaker's mouth is open
 WALL = np.full((720, 1280, 3), (120, 130, 125), np.uint8)
 
@@ -49,7 +49,7 @@ def test_a_mouth_that_does_not_move_is_not_the_speaker_however_large_its_face(
     tile = persons[1](0.4)
     frames = [paste(paste(WALL[:240, :640], tile, 0, 0, 240), persons[0](opening), 400, 60, 150) for opening in SPEECH]
     write_film(tmp_path / "film.mp4", frames, voice(SPEECH) if heard else None)
-    watched = watch(tmp_path / "film.mp4", 3.0, model, tmp_path, heard)
+    watched = watch(tmp_path / "film.mp4", 2.4, model, tmp_path, heard)
     assert watched.choice["faces"] == 2
     assert watched.choice["by"] == ("sound" if heard else "movement")
     assert np.nanmin(watched.track.landmarks[..., 0]) > 400
@@ -63,7 +63,7 @@ def test_a_speaker_who_is_far_away_beside_a_large_still_face_is_found(
     write_film(
         tmp_path / "film.mp4", [paste(portrait, persons[0](opening), 1050, 400, 150) for opening in SPEECH], voice(SPEECH)
     )
-    watched = watch(tmp_path / "film.mp4", 3.0, model, tmp_path, heard=True)
+    watched = watch(tmp_path / "film.mp4", 2.4, model, tmp_path, heard=True)
     assert watched.track.present.mean() > 0.95
     assert np.nanmin(watched.track.landmarks[..., 0]) > 1050 / 2
     assert (watched.track.others == 1).mean() > 0.9
@@ -74,14 +74,14 @@ def shot_and_reverse_shot(persons: list[Person], model: Path, folder: Path) -> t
     shown = np.arange(len(TIMES)) // 8 % 2 == 0
     frames = [persons[0](opening) if speaks else persons[2](0.1) for opening, speaks in zip(SPEECH, shown, strict=True)]
     write_film(folder / "film.mp4", frames, voice(SPEECH))
-    return watch(folder / "film.mp4", 3.0, model, folder, heard=True), shown
+    return watch(folder / "film.mp4", 2.4, model, folder, heard=True), shown
 
 
 def test_over_cuts_the_speaker_stays_one_and_pictures_of_others_are_told_apart(
     persons: list[Person], model: Path, tmp_path: Path
 ) -> None:
     watched, shown = shot_and_reverse_shot(persons, model, tmp_path)
-    assert (watched.choice["faces"], watched.choice["shots"], watched.choice["others"]) == (2, 4, (~shown).sum())
+    assert (watched.choice["faces"], watched.choice["shots"], watched.choice["others"]) == (2, 3, (~shown).sum())
     assert watched.track.present.tolist() == shown.tolist()
     assert watched.track.others.tolist() == (~shown).astype(int).tolist()
     assert [bool(crop.any()) for crop in watched.crops] == shown.tolist()

@@ -13,11 +13,11 @@ from tests.preprocess.face.films import SETTINGS, paste
 WALL = np.full((360, 640, 3), 90, np.uint8)
 
 
-def looks(person: Person, model: Path, height: int, brightness: float = 1.0) -> np.ndarray:
-    """The patch of a person in a picture of theirs of some height before a dark wall."""
+def look_of(person: Person, model: Path, height: int, brightness: float = 1.0) -> np.ndarray:
+    """The look of a person in a picture of theirs of some height before a dark wall."""
     picture = (paste(WALL, person(0.4), 40, 10, height) * brightness).astype(np.uint8)
     with landmarks.landmarker(model, SETTINGS.faces) as network:
-        return people.patch(picture, landmarks.see(network, 0.0, picture)[0])
+        return people.look([people.patch(picture, landmarks.see(network, 0.0, picture)[0])])
 
 
 def frames(*numbers: int) -> Tracklet:
@@ -29,8 +29,8 @@ def test_a_face_is_the_same_at_another_distance_and_others_are_not(
     persons: list[Person], model: Path, height: int, brightness: float
 ) -> None:
     tracklets = [frames(i) for i in range(4)]
-    patches = [*(looks(person, model, 240) for person in persons), looks(persons[1], model, height, brightness)]
-    assert people.join(tracklets, np.array(patches), set()) == [[tracklets[0]], [tracklets[1], tracklets[3]], [tracklets[2]]]
+    looks = [*(look_of(person, model, 240) for person in persons), look_of(persons[1], model, height, brightness)]
+    assert people.join(tracklets, np.array(looks), set()) == [[tracklets[0]], [tracklets[1], tracklets[3]], [tracklets[2]]]
 
 
 def test_faces_of_the_same_frame_are_two_people_however_alike() -> None:

@@ -17,8 +17,8 @@ def scene(seed: int) -> np.ndarray:
 def starts(pictures: list[np.ndarray]) -> list[int]:
     shots = Shots()
     begun = [shots.add(picture) for picture in pictures]
-    assert [shot.start for shot in shots.found] == np.flatnonzero(begun).tolist()
-    assert [shot.end for shot in shots.found] == [*np.flatnonzero(begun)[1:], len(pictures)]
+    assert [shot.start for shot in shots.items] == np.flatnonzero(begun).tolist()
+    assert [shot.end for shot in shots.items] == [*np.flatnonzero(begun)[1:], len(pictures)]
     return np.flatnonzero(begun).tolist()
 
 
@@ -40,7 +40,7 @@ def test_a_shot_resumes_the_last_one_of_the_same_camera() -> None:
     shots = Shots()
     for i in range(30):
         shots.add(scene(i // 10 % 2)[:, :320])
-    first, second, third = shots.found
+    first, second, third = shots.items
     assert third.resumes(first)
     assert not second.resumes(first)
     assert not third.resumes(second)

@@ -69,10 +69,10 @@ class Finder:
         rows = {
             frame: row for tracklet in people[choice.track] for frame, row in zip(tracklet.frames, tracklet.rows, strict=True)
         }
-        elsewhere = sum(bool(seen) and frame not in rows for frame, seen in enumerate(sightings.rows))
+        others_alone = sum(bool(seen) and frame not in rows for frame, seen in enumerate(sightings.rows))
         if sightings.has_crops or sum(map(len, sightings.rows)) > len(rows) or not target.exists():
             film.write(target, self._crops(sightings, rows), self.settings.crop_size)
-        return replace(choice, shots=len(sightings.shots), others=elsewhere), rows
+        return replace(choice, shots=len(sightings.shots), others_alone=others_alone), rows
 
     def _watch(self, sightings: Sightings, count: int) -> Iterator[tuple[float, np.ndarray]]:
         """Add up to `count` faces of every frame to the sightings; yields each frame's time and its first face's crop.

@@ -65,7 +65,7 @@ class SpeakerChoice:
     correlation: float  # of the chosen mouth with the sound
     margin: float  # the score minus the second best one: of correlations with the sound, or of shares of the faces' sides
     shots: int = 1  # stretches between cuts
-    others: int = 0  # frames that show other people and not the speaker
+    others_alone: int = 0  # frames that show other people and not the speaker
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

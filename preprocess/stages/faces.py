@@ -16,7 +16,7 @@ from preprocess.clips import Medium, Task, read_media
 from preprocess.face.original import Original
 from preprocess.face.track import CHOICE, TABLE, SpeakerChoice, read_choice, track_of
 from preprocess.media import film, sound
-from preprocess.media.decoder import ffmpeg_version
+from preprocess.media.decoder import ffmpeg_version, limits_of
 from preprocess.run.stage import Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
@@ -86,6 +86,7 @@ def main() -> None:
         module="preprocess.stages.faces",
         work=partial(faces_of, settings=settings, model=MODEL, frames=frames.folder, sounds=sounds.folder),
         parameters=settings.faces.model_dump(),
+        limits=limits_of(settings.decoder),
         models=[MODEL],
         preload=["preprocess.face.finder"],
     )

@@ -81,7 +81,7 @@ def test_over_cuts_the_speaker_stays_one_and_pictures_of_others_are_told_apart(
     persons: list[Person], model: Path, tmp_path: Path
 ) -> None:
     watched, shown = shot_and_reverse_shot(persons, model, tmp_path)
-    assert (watched.choice["faces"], watched.choice["shots"], watched.choice["others"]) == (2, 3, (~shown).sum())
+    assert (watched.choice["faces"], watched.choice["shots"], watched.choice["others_alone"]) == (2, 3, (~shown).sum())
     assert watched.track.present.tolist() == shown.tolist()
     assert watched.track.others.tolist() == (~shown).astype(int).tolist()
     assert [bool(crop.any()) for crop in watched.crops] == shown.tolist()

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import AutoTokenizer, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 import params
 from params import ParameterError
-from preprocess.encoders.networks import load, preparer
+from preprocess.encoders.networks import inference, load, preparer
 from preprocess.encoders.whisper import encode, mel
 from preprocess.media.sound import SAMPLE_RATE, WINDOW, windows
 
@@ -45,7 +44,7 @@ def transcribe(
         yield wave, text
 
 
-@torch.inference_mode()
+@inference()
 def _decode(folder: Path, states: Tensor, device: str, language: str, **settings: int) -> str:
     network, tokenizer = load(WhisperForConditionalGeneration, folder, device), preparer(AutoTokenizer, folder)
     encoded = BaseModelOutput(last_hidden_state=states[None])

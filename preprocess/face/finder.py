@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 import params
@@ -41,7 +40,6 @@ class Finder:
         Small faces are looked for where none was seen, and in all frames where no mouth moves, as in a portrait beside a
         speaker who is far away. Refusal where no frame has a face.
         """
-        cv2.setNumThreads(1)
         with self.frames.open(self.clip_id, film.FILE) as pictures:
             crowded = self.settings.max_faces > 1 and landmarks.several(pictures, self.model, self.settings)
         first_crops = self._watch(sightings, self.settings.max_faces if crowded else 1)

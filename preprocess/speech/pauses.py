@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 import params
-from preprocess.media.decoder import BITEXACT, part_of, run_ffmpeg
+from preprocess.media.part import part_of
 
 RATE = 8000  # hertz
 HOP = 0.01  # seconds a level
@@ -30,11 +30,10 @@ EARLIEST = 5.0  # seconds of a long utterance that go before its cut
 
 def levels(path: Path, duration: float, decoder: params.Decoder) -> np.ndarray:
     """Loudness (n,) of the speech band in dB of full scale, on the picture's clock. MediaError where there is no sound."""
-    span = part_of(path, 0.0, duration)
-    sound = span.cut(span.source["a:0"], "a").filter("aresample", RATE, **{"async": 1, "first_pts": 0})
-    sound = sound.filter("highpass", f=200).filter("lowpass", f=3500)
+    part = part_of(path, 0.0, duration)
+    sound = part.samples(RATE).filter("highpass", f=200).filter("lowpass", f=3500)
     with NamedTemporaryFile(suffix=".raw") as file:
-        run_ffmpeg(sound.output(file.name, format="s16le", ac=1, ar=RATE, **BITEXACT), decoder)
+        part.write(sound, Path(file.name), decoder, format="s16le", ac=1, ar=RATE)
         wave = np.memmap(file.name, np.int16, "r") if Path(file.name).stat().st_size else np.zeros(0, np.int16)
         size = int(RATE * HOP)
         parts = wave[: len(wave) // size * size].reshape(-1, size)

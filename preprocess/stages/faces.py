@@ -17,6 +17,7 @@ from preprocess.face.original import Original
 from preprocess.face.track import CHOICE, TABLE, SpeakerChoice, read_choice, track_of
 from preprocess.media import film, sound
 from preprocess.media.decoder import ffmpeg_version, limits_of
+from preprocess.media.probe import Reading
 from preprocess.run.stage import Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
@@ -50,15 +51,15 @@ def faces_of(task: Task, folder: Path, settings: params.Preparation, model: Path
 def original_of(task: Task, settings: params.Preparation) -> Original:
     """The part of a medium that a task's clip is."""
     content = task.content["original"]
-    return Original(Path(task.source), content["start"], content["end"], settings.frames, settings.decoder)
+    part = content["start"], content["end"], Reading(**content["reading"])
+    return Original(Path(task.source), *part, settings.frames, settings.decoder)
 
 
 def original_content(medium: Medium, settings: params.Preparation, decoder: str) -> dict[str, Any]:
     """What a task says of a medium whose pictures are larger than the frames, nothing of another; `decoder`: its version."""
     if max(medium.width, medium.height) <= settings.frames.max_side:
         return {}
-    part = {"digest": medium.digest, "start": medium.start, "end": medium.end}
-    return {"original": part | {"rate": settings.frames.rate, "decoder": decoder}}
+    return {"original": medium.decoding(Path()).content | {"rate": settings.frames.rate, "decoder": decoder}}
 
 
 def summarise(tracks: Shards) -> None:

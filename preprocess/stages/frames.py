@@ -9,10 +9,10 @@ from pathlib import Path
 
 import params
 from preprocess.clips import Task
-from preprocess.media import probe
-from preprocess.media.decoder import errors_as_refusals
+from preprocess.media import failure, probe
 from preprocess.media.film import FILE
 from preprocess.media.pictures import write
+from preprocess.media.probe import Reading
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
 
@@ -20,9 +20,10 @@ from preprocess.run import decoding
 def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params.Decoder) -> None:
     """Write one clip's film into a folder; Refusal where it has no frame."""
     target = folder / FILE
-    with errors_as_refusals(Code.NO_FRAMES):
-        write(Path(task.source), task.content["start"], task.content["end"], settings, decoder, target)
-        if probe.streams_of(target).width == 0:
+    with failure.refused(Code.NO_FRAMES):
+        start, end = task.content["start"], task.content["end"]
+        write(Path(task.source), start, end, settings, decoder, target, Reading(**task.content["reading"]))
+        if probe.is_empty(target):
             raise Refusal(Code.NO_FRAMES, "no frame between start and end")
 
 

@@ -53,7 +53,7 @@ def write_film(path: Path, frames: Iterable[np.ndarray], voice: np.ndarray | Non
 
 def watch(path: Path, seconds: float, model: Path, folder: Path, heard: bool = False) -> Watched:
     """Run frames, audio if the film is `heard`, and faces on a film."""
-    content: dict[str, Any] = {"digest": "", "start": 0.0, "end": seconds}
+    content: dict[str, Any] = {"digest": "", "start": 0.0, "end": seconds, "reading": {}}
     stored = folder / "stored"
     store = Store(folder / "store")
     for name in ["frames", *(["audio"] if heard else [])]:

@@ -10,6 +10,7 @@ import pytest
 from preprocess.clips import Medium
 from preprocess.face.original import Original
 from preprocess.media import film, pictures
+from preprocess.media.probe import ORDINARY, Reading
 from preprocess.stages.faces import original_content
 from tests.preprocess.face.films import SETTINGS
 
@@ -40,13 +41,28 @@ def test_a_stretch_has_the_pictures_that_the_frames_have_at_its_times(
     pictures.write(medium, start, 3.9, frames, SETTINGS.decoder, stored)
     with stored.open("rb") as file:
         expected = list(film.read(file))
-    original = Original(medium, start, 3.9, frames, SETTINGS.decoder)
+    original = Original(medium, start, 3.9, ORDINARY, frames, SETTINGS.decoder)
     for first, last in ((0, len(expected)), (2, 5), (len(expected) - 3, len(expected)), (4, 5)):
         seen = list(original.read([seconds for seconds, _ in expected[first:last]], tmp_path))
         assert [i for i, _ in seen] == list(range(last - first))
         for i, picture in seen:
             assert picture.shape == (HEIGHT, WIDTH, 3)
             assert abs(picture.mean() - expected[first + i][1].mean()) < 4
+
+
+def test_a_stretch_behind_a_gap_has_its_own_pictures(tmp_path: Path) -> None:
+    """The clip's clock stands still over what is skipped of the medium."""
+    medium, stored = tmp_path / "film.mp4", tmp_path / "frames.mkv"
+    write_greys(medium, Fraction(25), 100)
+    reading = Reading(gaps=((1.0, 2.2),))
+    pictures.write(medium, 0.4, 3.9, SETTINGS.frames, SETTINGS.decoder, stored, reading)
+    with stored.open("rb") as file:
+        expected = list(film.read(file))
+    original = Original(medium, 0.4, 3.9, reading, SETTINGS.frames, SETTINGS.decoder)
+    for first, last in ((12, 20), (3, 9)):
+        seen = list(original.read([seconds for seconds, _ in expected[first:last]], tmp_path))
+        assert [i for i, _ in seen] == list(range(last - first))
+        assert all(abs(picture.mean() - expected[first + i][1].mean()) < 4 for i, picture in seen)
 
 
 def medium_of(width: int, height: int) -> Medium:

@@ -56,14 +56,17 @@ def stages() -> dict[str, dict[str, list[str]]]:
     found = {}
     for name in PIPELINES:
         for stage, content in yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["stages"].items():
+            content = content.get("do", content)  # `do`: of a stage that is written once for several items
             outs = content["outs"] + [path for item in content.get("metrics", []) for path in item]
-            found[stage] = {"deps": [filled(path, settings) for path in content["deps"]], "outs": outs}
+            paths = {"deps": content["deps"], "outs": outs}
+            found[stage] = {kind: [filled(path, settings) for path in listed] for kind, listed in paths.items()}
     return found
 
 
 def filled(path: str, settings: dict[str, Any]) -> str:
-    """A path that may begin with ${corpus.root}, with the parameter's value."""
-    if not path.startswith("${"):
+    """A path that may begin with ${corpus.root}, with the parameter's value; the items of a `foreach` have none."""
+    path = path.replace("${key}", "<name>")
+    if not path.startswith("${") or path.startswith("${item."):
         return path
     name, _, rest = path.removeprefix("${").partition("}")
     value: Any = settings

@@ -24,7 +24,7 @@ from contract import MODALITIES, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import refusals
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.clips import Label, read_labels, read_media
-from preprocess.encoders import states
+from preprocess.encoders import ages, states
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.refusals import Code, Refused
 from preprocess.run import work
@@ -290,12 +290,16 @@ def write_split(split: str, spool: Spool, labels: list[Label], widths: dict[str,
 def main() -> None:
     settings = params.load()
     labels = read_labels(settings.corpus.labels)
-    merged = 0
+    merged, old = 0, []
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=FOLDER.parent) as file:
         spool = Spool(file)
         for clip in track(read_clips(labels), "align", len(labels)):
-            spool.add(clip.clip_id, rows(clip, settings.align))
+            of_clip = rows(clip, settings.align)
+            spool.add(clip.clip_id, of_clip)
+            old += (
+                ages.of_rows(clip.clip_id, clip.vision, of_clip["vision"].times) if clip.vision and "vision" in of_clip else []
+            )
             merged += is_merged(clip, settings.align)
         refused = [row for stage in STAGES for row in refusals.read(Path("data") / stage / "refused.csv")]
         empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
@@ -303,6 +307,7 @@ def main() -> None:
         refusals.require_few(refused, len(empty), len(labels), settings.corpus.max_refused)
         with work.alone("align"):
             write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
+            ages.write(FOLDER / "ages.csv", old)
             refusals.write(Path("data/refused.csv"), refused)
             summarise(spool.shapes, refused, merged)
 

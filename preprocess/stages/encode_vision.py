@@ -56,11 +56,13 @@ def encode(
 
 
 def spans(times: np.ndarray, rate: float) -> np.ndarray:
-    """The time (T, 2), seconds, that each frame stands for: until the next one, at most 2 / rate; the last for 1 / rate."""
-    following = np.append(times[1:], np.inf)
-    # A frame is the first of its 1 / rate seconds, early or late in them: the next one is less than 2 / rate away.
-    ends = np.minimum(following, times + 2 / rate)
-    ends[-1] = times[-1] + 1 / rate
+    """The time (T, 2), seconds, that each frame was on the screen: until the next one, the last one for 1 / rate.
+
+    The last one of a film with fewer frames than `rate` a second stays as long as its others do.
+    """
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    slow = usual > 1.5 / rate  # frames come early or late in their 1 / rate seconds, but on average in time
+    ends = np.append(times[1:], times[-1] + (usual if slow else 1 / rate))
     return np.stack([times, ends], 1).astype(np.float32)
 
 

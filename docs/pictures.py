@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import params
-from preprocess.face import landmarks
-from preprocess.face.track import FaceTrack, read_track
+from preprocess.face.crops import crop
+from preprocess.face.track import Face, FaceTrack, read_track
 from preprocess.media import film, sound
 from preprocess.speech import words
 from preprocess.store.shards import Shards
@@ -112,11 +112,11 @@ def marked(frame: np.ndarray, track: FaceTrack, i: int) -> tuple[np.ndarray, np.
     settings = params.load().faces.model_copy(update={"crop_size": CROP})
     large = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     if not track.present[i]:
-        return large, landmarks.crop(large, None, settings)
-    face = landmarks.Face(2 * track.landmarks[i], track.blendshapes[i], track.pose[i])
+        return large, crop(large, None, settings)
+    face = Face(2 * track.landmarks[i], track.blendshapes[i], track.pose[i])
     for x, y in face.landmarks[:, :2]:
         cv2.circle(large, (round(float(x)), round(float(y))), 2, DOT, -1, cv2.LINE_AA)
-    return large, landmarks.crop(large, face, settings)
+    return large, crop(large, face, settings)
 
 
 def draw_words() -> None:

@@ -198,7 +198,7 @@ def load_decoders(streams: Streams, tools: Tools) -> None:
     from preprocess.stages import audio  # noqa: F401
 
     if streams.width and "vision" in tools.modalities:
-        from preprocess.face import landmarks  # noqa: F401
+        from preprocess.face import finder  # noqa: F401
         from preprocess.stages import encode_vision, frames  # noqa: F401
 
 
@@ -247,9 +247,10 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
         decode_frames = partial(frames.frames_of, settings=settings.frames, decoder=decoder)
         clip.run("frames", decode_frames, task.content, Path(task.source))
         if clip.has("frames"):
-            sounds = clip.folder / "audio"
-            find_face = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"), sounds=sounds)
-            clip.run("faces", find_face, {"frames": CLIP, "sound": CLIP if clip.has("audio") else ""}, clip.folder / "frames")
+            stored, sounds = clip.folder / "frames", clip.folder / "audio"
+            find_face = partial(faces.faces_of, settings=settings, model=tools.network("face"), frames=stored, sounds=sounds)
+            content = {"frames": CLIP, "sound": CLIP if clip.has("audio") else ""}
+            clip.run("faces", find_face, content | faces.original_content(medium, settings, ""), Path(task.source))
     return clip
 
 

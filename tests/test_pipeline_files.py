@@ -58,7 +58,7 @@ def test_stages_import_nothing_that_only_workers_need() -> None:
 def test_modules_that_stages_name_for_their_workers_are_there() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "preprocess").rglob("*.py")]
     named = {name for text in texts for name in re.findall(r'"(preprocess\.\w+\.\w+)"', text)}
-    assert {"preprocess.face.landmarks", "preprocess.encoders.transcription"} <= named
+    assert {"preprocess.face.finder", "preprocess.encoders.transcription"} <= named
     assert all(sources.file_of(name).is_file() for name in named)
 
 

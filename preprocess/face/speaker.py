@@ -1,95 +1,88 @@
-"""Which face speaks: faces are followed from frame to frame, and the speaker's mouth moves with the sound.
-
-A tracklet is one face followed through consecutive frames (the tracking literature's word).
-"""
-
-from dataclasses import dataclass, field
+"""Which of the people in a clip speaks: the one whose mouth moves with the sound, never one whose mouth is still."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from preprocess.face.track import SpeakerChoice
+from preprocess.face.tracklets import Tracklet
 
-REACH = 1.0  # sides of a face by which its centre may move between two frames and still be followed
-UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152  # of MediaPipe's 478 landmarks; the lips' inner edges
 MOVES = 0.005  # standard deviation of the opening below which a mouth is still; a speaker's is 0.01 to 0.04
+ABOVE_TREMBLE = 2.5  # times the tremble of the landmarks, from which on a mouth moves; a speaker's moves 3 to 9 times as far
 AGREES = 0.3  # correlation with the sound from which on a mouth is taken to speak
+LEADS = 0.2  # correlation by which a mouth that moves must be ahead of all others to be taken to speak although it agrees less
+CLOSE = 0.05  # margin below which the choice says that it is undecided
+
+Person = list[Tracklet]  # of one face, in the order of their frames; a cut ends a tracklet
 
 
-@dataclass
-class Tracklet:
-    """One face, followed through the frames."""
-
-    frames: list[int] = field(default_factory=list)  # in which it was seen
-    openings: list[float] = field(default_factory=list)  # of the mouth there, as a fraction of the face's height
-    sides: list[float] = field(default_factory=list)  # of the square with the area of its box, pixels
-    centre: np.ndarray = field(default_factory=lambda: np.zeros(2))  # where it was last, pixels
+def moves(person: Person) -> bool:
+    """Whether a mouth moves by more than the landmarks tremble, which the distance of the eyes' inner corners shows."""
+    tremble = _deviation([tracklet.eyes for tracklet in person])
+    return _deviation([tracklet.openings for tracklet in person]) >= max(MOVES, ABOVE_TREMBLE * tremble)
 
 
-def opening(landmarks: np.ndarray) -> float:
-    """How far a mouth is open, as a fraction of the face's height; landmarks (478, 3)."""
-    lips, face = landmarks[UPPER_LIP] - landmarks[LOWER_LIP], landmarks[FOREHEAD] - landmarks[CHIN]
-    return float(np.linalg.norm(lips) / (np.linalg.norm(face) + 1e-6))
+def _deviation(values: list[list[float]]) -> float:
+    """Standard deviation from the mean of each tracklet, since another camera or distance is no movement."""
+    return float(np.sqrt(np.mean(np.square(np.concatenate([_centred(np.array(of_one)) for of_one in values])))))
 
 
-def follow(tracklets: list[Tracklet], frame: int, landmarks: list[np.ndarray]) -> list[int]:
-    """Add a frame's faces (478, 3) to the tracklets; returns the index of the tracklet of each face.
-
-    Faces and tracklets are paired so that the sum of the movements is smallest. A face that disappears and comes back to
-    its place continues its tracklet; a face out of reach of all tracklets begins a new one.
-    """
-    low = np.array([points[:, :2].min(0) for points in landmarks]).reshape(-1, 2)
-    high = np.array([points[:, :2].max(0) for points in landmarks]).reshape(-1, 2)
-    centres, sides = (low + high) / 2, np.sqrt(np.prod(high - low, axis=1))
-    last = np.array([tracklet.centre for tracklet in tracklets]).reshape(-1, 2)
-    movements = np.linalg.norm(centres[:, None] - last, axis=2) / np.maximum(sides[:, None], 1e-6)  # (faces, tracklets)
-    pairs = zip(*linear_sum_assignment(np.minimum(movements, REACH)), strict=True)
-    owners = {i: k for i, k in pairs if movements[i, k] < REACH}
-    for i, points in enumerate(landmarks):
-        if i not in owners:
-            owners[i] = len(tracklets)
-            tracklets.append(Tracklet())
-        tracklet = tracklets[owners[i]]
-        tracklet.frames.append(frame)
-        tracklet.openings.append(opening(points))
-        tracklet.sides.append(float(sides[i]))
-        tracklet.centre = centres[i]
-    return [int(owners[i]) for i in range(len(landmarks))]
-
-
-def agreement(tracklet: Tracklet, energy: np.ndarray) -> float:
+def agreement(person: Person, energy: np.ndarray) -> float:
     """How well a mouth follows the sound's level (T,): -1 to 1, and 0 where the mouth is still or the level constant.
 
     The larger of two Pearson correlations with the level: that of the mouth's opening, and that of the change of the
     opening from frame to frame, since some mouths open with the voice and others move while there is one. A frame without
     the face counts as the mean, so a face that is seen briefly has a low correlation.
     """
-    values = np.array(tracklet.openings)
-    if len(values) < 2 or values.std() < MOVES:
+    if sum(len(tracklet.frames) for tracklet in person) < 2 or _deviation([tracklet.openings for tracklet in person]) < MOVES:
         return 0.0
-    steps = np.abs(np.diff(values))
-    changes = (np.append(steps, 0) + np.append(0, steps)) / 2
-    return max(_correlation(values, tracklet.frames, energy), _correlation(changes, tracklet.frames, energy))
+    frames = [frame for tracklet in person for frame in tracklet.frames]
+    openings = np.concatenate([_centred(np.array(tracklet.openings)) for tracklet in person])
+    changes = np.concatenate([_centred(_changes(np.array(tracklet.openings))) for tracklet in person])
+    return max(_correlation(openings, frames, energy), _correlation(changes, frames, energy))
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    return values - values.mean()
+
+
+def _changes(openings: np.ndarray) -> np.ndarray:
+    """The mean change of an opening towards the frame before and the frame behind, (n,) of (n,)."""
+    steps = np.abs(np.diff(openings))
+    return (np.append(steps, 0) + np.append(0, steps)) / 2
 
 
 def _correlation(values: np.ndarray, frames: list[int], energy: np.ndarray) -> float:
     mouth = np.zeros(len(energy))
-    mouth[frames] = values - values.mean()
+    mouth[frames] = values
     level = energy - energy.mean()
     spread = np.linalg.norm(mouth) * np.linalg.norm(level)
     return float(mouth @ level / spread) if spread > 1e-6 else 0.0
 
 
-def choose(tracklets: list[Tracklet], energy: np.ndarray | None) -> SpeakerChoice:
-    """The speaker among the tracklets; energy (T,) is the sound's level at every frame, None where there is no sound."""
-    if not tracklets:
+def choose(people: list[Person], energy: np.ndarray | None) -> SpeakerChoice:
+    """The speaker among the people; energy (T,) is the sound's level at every frame, None where there is no sound.
+
+    A mouth that follows the sound speaks. Where none does, the speaker is the largest face among those whose mouths move,
+    and among all where no mouth moves.
+    """
+    if not people:
         return SpeakerChoice(0, -1, "only", 0.0, 0.0)
-    correlations = [agreement(tracklet, energy) if energy is not None else 0.0 for tracklet in tracklets]
-    if len(tracklets) == 1:
+    correlations = [agreement(person, energy) if energy is not None else 0.0 for person in people]
+    if len(people) == 1:
         return SpeakerChoice(1, 0, "only", round(correlations[0], 4), 1.0)
-    by = "sound" if max(correlations) >= AGREES else "size"
-    total = sum(sum(tracklet.sides) for tracklet in tracklets)
-    scores = correlations if by == "sound" else [sum(tracklet.sides) / total for tracklet in tracklets]
-    order = sorted(range(len(tracklets)), key=lambda k: (-scores[k], k))
-    best, second = order[0], order[1]
-    return SpeakerChoice(len(tracklets), best, by, round(correlations[best], 4), round(scores[best] - scores[second], 4))
+    by, scores = _scores(people, correlations)
+    order = sorted(range(len(people)), key=lambda k: (-scores[k], k))
+    best, margin = order[0], round(scores[order[0]] - scores[order[1]], 4)
+    return SpeakerChoice(len(people), best, by if margin >= CLOSE else "undecided", round(correlations[best], 4), margin)
+
+
+def _scores(people: list[Person], correlations: list[float]) -> tuple[str, list[float]]:
+    """By what the speaker is chosen, and how each person scores."""
+    second, first = sorted(correlations)[-2:]
+    if first >= AGREES or (first > 0 and first - second >= LEADS):
+        return "sound", correlations
+    sizes = [sum(sum(tracklet.sides) for tracklet in person) for person in people]
+    moving = [moves(person) for person in people]
+    if not any(moving):
+        return "size", [size / sum(sizes) for size in sizes]
+    sizes = [size if is_moving else 0.0 for size, is_moving in zip(sizes, moving, strict=True)]
+    return "movement", [size / sum(sizes) for size in sizes]

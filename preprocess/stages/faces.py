@@ -2,16 +2,22 @@
 
 import csv
 import json
+from collections import Counter
 from dataclasses import fields
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
 
 import params
-from preprocess.clips import Task, durations
+from preprocess.clips import Medium, Task, read_media
+from preprocess.face.original import Original
 from preprocess.face.track import CHOICE, TABLE, SpeakerChoice, read_choice, track_of
-from preprocess.media import film
+from preprocess.media import film, sound
+from preprocess.media.decoder import ffmpeg_version, limits_of
+from preprocess.media.probe import Reading
 from preprocess.run.stage import Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
@@ -20,50 +26,75 @@ MODEL = Path("data/models/face")
 SPEAKERS = "speakers.csv"
 
 
-def faces_of(task: Task, folder: Path, settings: params.Faces, model: Path, sounds: Path) -> None:
-    """One clip's table of the speaker's face, film of crops, and the choice of the speaker."""
-    from preprocess.face import landmarks  # needs MediaPipe, OpenCV and scipy, which tables of faces do not
+def faces_of(task: Task, folder: Path, settings: params.Preparation, model: Path, frames: Path, sounds: Path) -> None:
+    """Write one clip's table of the speaker's face, film of crops, and the choice of the speaker into a folder.
 
+    `frames` and `sounds` are the outputs of those stages. The task's source is the clip's medium where its pictures are
+    larger than the frames; `content` then has its part under "original".
+    """
+    from preprocess.face.finder import Finder  # needs MediaPipe, OpenCV and scipy, which tables of faces do not
+    from preprocess.face.sightings import Sightings
+
+    original = task.content.get("original")
+    finder = Finder(Shards(frames), task.clip_id, original and original_of(task, settings), settings.faces, model)
     with TemporaryFile(dir=folder) as file:
-        sightings = landmarks.Sightings(file)
-        choice = landmarks.find(Shards(Path(task.source)), Shards(sounds), task, sightings, settings, model, folder / film.FILE)
-        rows = zip(sightings.times, sightings.of(choice.track), strict=True)
+        sightings = Sightings(file)
+        people = finder.find(sightings, folder / film.FILE)
+        energy = sound.level(Shards(sounds), task.clip_id, np.array(sightings.times)) if task.content["sound"] else None
+        choice, rows = finder.choose(sightings, people, energy, folder / film.FILE)
         with tables.Writer(folder / TABLE) as table:
-            while piece := list(islice(rows, tables.ROWS)):
-                table.append(vars(track_of(piece)))
+            for start in range(0, len(sightings.times), tables.ROWS):
+                table.append(vars(track_of(sightings.seen(start, start + tables.ROWS, rows))))
     (folder / CHOICE).write_text(json.dumps(choice.to_dict(), indent=1), encoding="utf-8")
 
 
+def original_of(task: Task, settings: params.Preparation) -> Original:
+    """The part of a medium that a task's clip is."""
+    content = task.content["original"]
+    part = content["start"], content["end"], Reading(**content["reading"])
+    return Original(Path(task.source), *part, settings.frames, settings.decoder)
+
+
+def original_content(medium: Medium, settings: params.Preparation, decoder: str) -> dict[str, Any]:
+    """What a task says of a medium whose pictures are larger than the frames, nothing of another; `decoder`: its version."""
+    if max(medium.width, medium.height) <= settings.frames.max_side:
+        return {}
+    return {"original": medium.decoding(Path()).content | {"rate": settings.frames.rate, "decoder": decoder}}
+
+
 def summarise(tracks: Shards) -> None:
-    """Write a table of the clips with several faces, and print its summary."""
+    """Write a table of the clips with several people, and print its summary."""
     choices = {clip_id: choice for clip_id in sorted(tracks.digests) if (choice := read_choice(tracks, clip_id)).faces > 1}
     with (tracks.folder / SPEAKERS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["clip_id", *(f.name for f in fields(SpeakerChoice))])
         table.writerows([clip_id, *choice.to_dict().values()] for clip_id, choice in choices.items())
     if choices:
-        by_sound = sum(choice.by == "sound" for choice in choices.values())
+        counts = ", ".join(f"{count} {by}" for by, count in sorted(Counter(choice.by for choice in choices.values()).items()))
         print(
-            f"  several faces in {len(choices)} clips: {by_sound} speakers found by sound, {len(choices) - by_sound} by size; "
+            f"  several people in {len(choices)} clips; by what each speaker was chosen: {counts}; "
             f"each choice and its margin: {tracks.folder / SPEAKERS}"
         )
 
 
 def main() -> None:
     settings = params.load()
-    frames, sounds = Shards(Path("data/frames")), Shards(Path("data/audio"))
-    seconds = durations()
+    root, frames, sounds = Path(settings.corpus.root), Shards(Path("data/frames")), Shards(Path("data/audio"))
+    decoder = ffmpeg_version(settings.decoder.ffmpeg)
+    media = {medium.clip_id: medium for medium in read_media()}
     stage = Stage(
         name="faces",
         module="preprocess.stages.faces",
-        work=partial(faces_of, settings=settings.faces, model=MODEL, sounds=sounds.folder),
+        work=partial(faces_of, settings=settings, model=MODEL, frames=frames.folder, sounds=sounds.folder),
         parameters=settings.faces.model_dump(),
+        limits=limits_of(settings.decoder),
         models=[MODEL],
-        preload=["preprocess.face.landmarks"],
+        preload=["preprocess.face.finder"],
     )
-    todo = [
-        Task(clip_id, {"frames": digest, "sound": sounds.digests.get(clip_id, "")}, seconds[clip_id], str(frames.folder))
-        for clip_id, digest in frames.digests.items()
-    ]
-    fill(stage, todo, settings.run)
+    tasks = []
+    for clip_id, digest in frames.digests.items():
+        medium = media[clip_id]
+        content = {"frames": digest, "sound": sounds.digests.get(clip_id, "")} | original_content(medium, settings, decoder)
+        tasks.append(Task(clip_id, content, medium.duration, str(root / medium.media)))
+    fill(stage, tasks, settings.run)
     summarise(Shards(stage.folder))

@@ -54,6 +54,8 @@ def track() -> FaceTrack:
     return FaceTrack(
         times=np.arange(count, dtype=np.float32) / RATE,
         present=np.arange(count) < count - 5,
+        others=np.zeros(count, np.int32),
+        height=np.full(count, 100, np.float32),
         landmarks=np.zeros((count, 478, 3), np.float32),
         blendshapes=np.zeros((count, 52), np.float32),
         pose=np.zeros((count, 4, 4), np.float32),

@@ -170,6 +170,8 @@ def test_a_face_is_its_blendshapes_its_picture_or_both_and_frames_without_one_ar
     track = FaceTrack(
         times=np.array([0, 0.1, 0.2], np.float32),
         present=present,
+        others=np.zeros(3, np.int32),
+        height=np.full(3, 100, np.float32),
         landmarks=np.zeros((3, 478, 3), np.float32),
         blendshapes=np.full((3, 52), 0.5, np.float32),
         pose=np.tile(np.eye(4, dtype=np.float32), (3, 1, 1)),

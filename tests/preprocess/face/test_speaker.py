@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from preprocess.face import speaker
-from preprocess.face.speaker import Tracklet, choose, follow
+from preprocess.face import tracklets as tracking
+from preprocess.face.speaker import Person, choose
+from preprocess.face.tracklets import Tracklet, follow, joined
 
 TIMES = np.arange(40) / 10
 VOICE = np.where(np.sin(TIMES * 5) > 0, 1.0, -2.0)  # a level that rises and falls
@@ -15,8 +16,8 @@ def face(x: float, side: float = 100, opening: float = 0.0) -> np.ndarray:
     points = np.zeros((478, 3), np.float32)
     points[:] = [x + side / 2, 50 + side / 2, 0]
     points[0, :2], points[1, :2] = (x, 50), (x + side, 50 + side)
-    points[speaker.FOREHEAD, 1], points[speaker.CHIN, 1] = 50, 50 + side
-    points[speaker.LOWER_LIP, 1] += opening * side
+    points[tracking.FOREHEAD, 1], points[tracking.CHIN, 1] = 50, 50 + side
+    points[tracking.LOWER_LIP, 1] += opening * side
     return points
 
 
@@ -27,10 +28,13 @@ def tracklets(*frames: list[np.ndarray]) -> list[Tracklet]:
     return followed
 
 
-def mouths(*openings: np.ndarray, sides: tuple[int, ...] = (100, 100, 100)) -> list[Tracklet]:
-    """Faces side by side that stay where they are."""
+def mouths(*openings: np.ndarray, sides: tuple[int, ...] = (100, 100, 100)) -> list[Person]:
+    """People side by side who stay where they are."""
     count = len(openings)
-    return tracklets(*([face(200 * k, sides[k], openings[k][i]) for k in range(count)] for i in range(len(TIMES))))
+    followed = tracklets(*([face(200 * k, sides[k], openings[k][i]) for k in range(count)] for i in range(len(TIMES))))
+    for tracklet in followed:
+        tracklet.rows = tracklet.frames.copy()
+    return [[tracklet] for tracklet in followed]
 
 
 def test_faces_that_cross_the_picture_in_any_order_stay_themselves() -> None:
@@ -71,9 +75,53 @@ def test_where_no_mouth_moves_with_the_sound_the_largest_face_is_taken(energy: n
 
 def test_a_face_seen_in_two_frames_proves_nothing() -> None:
     steady = mouths(0.02 + 0.02 * (VOICE > 0) + 0.01 * np.sin(TIMES * 17))
-    brief = Tracklet([0, 7], [0.0, 0.1], [100, 100])
-    assert choose([brief, *steady], VOICE).track == 1
+    brief = Tracklet(frames=[0, 7], openings=[0.0, 0.1], eyes=[0.3, 0.3], sides=[100, 100])
+    assert choose([[brief], *steady], VOICE).track == 1
 
 
 def test_a_single_face_needs_no_sound() -> None:
     assert choose(mouths(np.zeros(40)), None).by == "only"
+
+
+@pytest.mark.parametrize("energy", [None, np.full(40, -3.0), np.sin(TIMES * 3)])
+def test_a_still_face_is_not_taken_where_another_moves_its_mouth(energy: np.ndarray | None) -> None:
+    """Whatever the sound: there may be none, or the mouth may not follow it."""
+    choice = choose(mouths(np.full(40, 0.02), 0.03 + 0.02 * np.sin(TIMES * 13), sides=(400, 60)), energy)
+    assert (choice.track, choice.by, choice.margin) == (1, "movement", 1.0)
+
+
+def test_a_face_whose_landmarks_tremble_as_a_whole_is_still() -> None:
+    """As those of a small portrait in a noisy film do: the distance of its eyes changes as much as its lips'."""
+    trembling, speaking = np.full(40, 0.02), 0.02 + 0.02 * np.abs(np.sin(TIMES * 13))
+    portrait, speaker = mouths(trembling, speaking, sides=(300, 60))
+    rng = np.random.default_rng(5)
+    portrait[0].openings = (0.02 + 0.012 * rng.normal(size=40)).tolist()
+    portrait[0].eyes = (0.3 + 0.008 * rng.normal(size=40)).tolist()
+    assert choose([portrait, speaker], None).track == 1
+
+
+def test_a_margin_near_zero_is_called_undecided() -> None:
+    speaking = 0.02 + 0.02 * (VOICE > 0)
+    choice = choose(mouths(speaking, speaking), VOICE)
+    assert (choice.by, choice.margin) == ("undecided", 0.0)
+
+
+def test_two_shots_of_a_speaker_at_different_distances_are_one_voice() -> None:
+    """The mean opening of a mouth, which differs from camera to camera, says nothing."""
+    speaking = 0.02 + 0.02 * (VOICE > 0)
+    near, far, listener = (of_one for (of_one,) in mouths(speaking, speaking + 0.3, np.full(40, 0.02)))
+    person = [half(near, 0, 20), half(far, 20, 40)]
+    choice = choose([person, [listener]], VOICE)
+    assert (choice.track, choice.by) == (0, "sound")
+    assert choice.correlation > 0.95
+
+
+def half(tracklet: Tracklet, start: int, end: int) -> Tracklet:
+    """Some frames of a tracklet."""
+    columns = {name: getattr(tracklet, name)[start:end] for name in ("frames", "rows", "openings", "eyes", "sides")}
+    return Tracklet(**columns, start=tracklet.start, centre=tracklet.centre)
+
+
+def test_tracklets_are_joined_in_the_order_of_their_frames() -> None:
+    ((whole,),) = mouths(0.02 + 0.02 * (VOICE > 0))
+    assert joined([half(whole, 25, 40), half(whole, 0, 25)]).openings == whole.openings

@@ -42,7 +42,7 @@ def edited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
         ("onnxruntime", {"transcripts"}),  # beneath the G2P
         ("tqdm", set()),
         ("mediapipe", {"faces"}),
-        ("imageio-ffmpeg", {"frames", "audio"}),
+        ("imageio-ffmpeg", {"frames", "audio", "faces"}),
         ("nvidia-cublas", {"transcripts", "encode_text", "encode_audio", "encode_vision"}),
     ],
 )
@@ -63,7 +63,7 @@ def test_how_work_is_done_and_shown_asks_for_nothing(monkeypatch: pytest.MonkeyP
     ("name", "stages"),
     [
         ("preprocess.stages.frames", {"frames"}),
-        ("preprocess.media.decoder", {"frames", "audio"}),
+        ("preprocess.media.decoder", {"frames", "audio", "faces"}),
         ("preprocess.face.landmarks", {"faces"}),
         ("preprocess.encoders.text_encoder", {"encode_text"}),
         ("preprocess.store.entries", set(STAGES)),

@@ -17,14 +17,16 @@ from tests.preprocess.face.films import SETTINGS
 WIDTH, HEIGHT = 1280, 720
 
 
-def write_greys(path: Path, rate: Fraction, count: int) -> None:
-    """A film of which every picture has a grey of its own."""
+def write_greys(path: Path, rate: Fraction, count: int, jump: int = 0) -> None:
+    """A film of which every picture has a grey of its own; behind a second its clock jumps by so many pictures' time."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "10", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(count):
             grey = np.full((HEIGHT, WIDTH, 3), 20 + number * 37 % 215, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            frame.pts, frame.time_base = number + (jump if number >= rate else 0), 1 / rate
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
@@ -53,7 +55,7 @@ def test_a_stretch_has_the_pictures_that_the_frames_have_at_its_times(
 def test_a_stretch_behind_a_gap_has_its_own_pictures(tmp_path: Path) -> None:
     """The clip's clock stands still over what is skipped of the medium."""
     medium, stored = tmp_path / "film.mp4", tmp_path / "frames.mkv"
-    write_greys(medium, Fraction(25), 100)
+    write_greys(medium, Fraction(25), 75, jump=30)
     reading = Reading(gaps=((1.0, 2.2),))
     pictures.write(medium, 0.4, 3.9, SETTINGS.frames, SETTINGS.decoder, stored, reading)
     with stored.open("rb") as file:

@@ -140,7 +140,7 @@ class Transcripts(Section):
 
 class TuneText(Section):
     epochs: NotNegativeCount
-    lr: Annotated[float, Field(gt=0, le=1)]
+    lr: Positive
     batch_size: Count
     dropout: Annotated[float, Field(ge=0, le=0.99)]
     threads: int = Field(ge=1, le=1024)
@@ -251,7 +251,7 @@ class Train(Section):
     keep_epochs: bool
     batch_size: Count
     accumulate: Count
-    lr: Annotated[float, Field(gt=0, le=1)]
+    lr: Positive
     weight_decay: Fraction
     warmup: Fraction
     gradient_norm: Positive

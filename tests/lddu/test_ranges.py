@@ -49,7 +49,7 @@ BEYOND: dict[str, tuple] = {
     "threads": (0, 1025),
     "processes": (0, 65),
     "accumulate": (0, 33),
-    "lr": (0.0, 1.1),
+    "lr": (0.0, -1.0),
     "weight_decay": (-0.1, 1.1),
     "averaging": (-0.1, 1.0),
     "model.width": (1, 8200),

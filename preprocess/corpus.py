@@ -43,7 +43,8 @@ class _Row:
     problems: list[str]
 
     def text(self, column: str) -> str:
-        return (self.cells.get(column) or "").strip()
+        """The cell without spaces around it; its line ends, which the csv module would not put in quotes, are \\n."""
+        return (self.cells.get(column) or "").replace("\r\n", "\n").replace("\r", "\n").strip()
 
     def problem(self, column: str, expected: str) -> None:
         self.problems.append(f"row {self.number}, {column} = {self.text(column)!r}: expected {expected}")
@@ -79,7 +80,7 @@ class _Files:
         if (self.root / written).exists():
             return [written]
         paths = [""]
-        for part in written.replace("\\", "/").split("/"):
+        for part in Path(written.replace("\\", "/")).parts:
             paths = [f"{path}{name}/" for path in paths for name in self._in(self.root / path).get(self.key(part), [])]
         return [path.removesuffix("/") for path in paths] or [written]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-# Names that people give to the columns of clips.csv, in letters and digits alone.
+# Other names that people give to the columns of clips.csv, in small letters and digits, as `plain` returns them.
 SYNONYMS = {
     "clip_id": ("id", "clip", "clipname", "segmentid", "utteranceid"),
     "media": ("medium", "file", "files", "filename", "filepath", "path", "video", "audio", "film", "mediafile", "mediapath"),
@@ -28,9 +28,9 @@ SIMILAR = 0.75  # difflib's ratio from which another column is named as what may
 
 
 def rows(file: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table with the lines on which they end; those of blank cells alone, the header too, are left out.
+    """The rows of a table, its header first, each with the line on which it ends; rows of blank cells are left out.
 
-    csv.Error where a quotation mark is not closed, which would make one cell of all that follows, or stands in a cell.
+    csv.Error if a quotation mark is never closed, which would make one cell of all that follows, or stands inside a cell.
     """
     table = csv.reader(file, strict=True)
     line = 0
@@ -48,7 +48,7 @@ def rows(file: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def kind_of(path: Path) -> str:
-    """ ", it is a workbook …" of a file that is no text in UTF-8, as far as its first bytes say so."""
+    """What the first bytes of a file that is not UTF-8 say it is, as the end of a message; "" if they say nothing."""
     with path.open("rb") as file:
         start = file.read(2)
     return f", {KINDS[start]}" if start in KINDS else ""
@@ -76,7 +76,7 @@ def spelt_as(names: Sequence[str], columns: Iterable[str]) -> list[str]:
 
 
 def separator(names: Sequence[str], columns: Iterable[str]) -> str:
-    """What is wrong where the header is a single cell because the table has no commas; "" otherwise."""
+    """What is wrong if the table is separated by something else than commas; "" if it is not."""
     first = names[0] if names else ""
     if first.casefold().startswith("sep="):
         line = ",".join(names)
@@ -88,7 +88,7 @@ def separator(names: Sequence[str], columns: Iterable[str]) -> str:
 
 
 def doubled(names: Sequence[str], columns: Iterable[str]) -> list[str]:
-    """Columns that are there twice, or once as they should be and once more with other spaces or capitals."""
+    """Messages on columns that are there twice, or a second time with other spaces or capitals."""
     columns = list(columns)
     counts = Counter(names)
     problems = [f"column {name!r} is there {counts[name]} times" for name in columns if counts[name] > 1]
@@ -98,13 +98,16 @@ def doubled(names: Sequence[str], columns: Iterable[str]) -> list[str]:
     return problems
 
 
-def misspelt(names: Sequence[str], columns: Iterable[str], renamed: Iterable[str] = SYNONYMS) -> dict[str, str]:
-    """Columns that are not there while another one is nearly so, or, of those in `renamed`, has a usual other name for it."""
+def misspelt(names: Sequence[str], columns: Iterable[str], with_synonyms: Iterable[str] = SYNONYMS) -> dict[str, str]:
+    """A message for each column that is not there while another column has nearly its name.
+
+    Nearly is with other capitals, spaces, dashes or brackets; for the columns in `with_synonyms`, also a usual other name.
+    """
     columns = list(columns)
     others = [name for name in names if name not in columns]
     problems = {}
     for column in (name for name in columns if name not in names):
-        synonyms = SYNONYMS.get(column, ()) if column in renamed else ()
+        synonyms = SYNONYMS.get(column, ()) if column in with_synonyms else ()
         likes = [name for name in others if plain(name) == plain(column)] or [
             name for name in others if plain(name) in synonyms
         ]
@@ -117,7 +120,7 @@ def misspelt(names: Sequence[str], columns: Iterable[str], renamed: Iterable[str
 
 
 def missing(names: Sequence[str], columns: Iterable[str]) -> list[str]:
-    """Columns that must be there and are not, each with the column that may be meant."""
+    """Messages on columns that must be there and are not, each with the column that may be meant."""
     problems = []
     for column in (name for name in columns if name not in names):
         near = difflib.get_close_matches(plain(column), [plain(name) for name in names], 1, SIMILAR)

@@ -68,7 +68,8 @@ def write(path: Path, rows: Iterable[Refused]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, [field.name for field in fields(Refused)], lineterminator="\n")
         table.writeheader()
-        table.writerows(asdict(row) for row in sorted(rows))
+        # The csv module puts no quotes around a lone \r, and reads it as the end of a row.
+        table.writerows({name: cell.replace("\r", " ") for name, cell in asdict(row).items()} for row in sorted(rows))
 
 
 def read(path: Path) -> list[Refused]:

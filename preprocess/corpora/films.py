@@ -67,10 +67,13 @@ class Films:
         return next((self.only(name, paths) for name in names if (paths := self._ending_in(nfc(name), self._by_stem))), None)
 
     def _ending_in(self, name: str, groups: dict[str, list[Path]]) -> list[Path]:
-        """Of the files by stem or by file name, those whose path ends in the whole parts of `name`."""
+        """Of the files by stem or by file name, those whose path ends in `name`, which may begin with the folder's name."""
         *folders, last = name.split("/")
+        top = nfc(self.folder.resolve().name)
         return [
-            path for path in groups.get(last, []) if self.name(path).split("/")[:-1][-len(folders) :] == folders or not folders
+            path
+            for path in groups.get(last, [])
+            if not folders or [top, *self.name(path).split("/")[:-1]][-len(folders) :] == folders
         ]
 
     def only(self, name: str, paths: list[Path]) -> Path:
@@ -140,7 +143,7 @@ def note_length(clip: ClipRow, film: Path, longest: float = inf) -> None:
     """
     try:
         duration = probe.streams_of(film).duration
-    except MediaError:
+    except (MediaError, OSError):
         return
     short, long = sorted((duration, clip.seconds))
     if clip.seconds and long > 1.5 * short + 1.0:

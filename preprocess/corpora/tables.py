@@ -13,8 +13,8 @@ from preprocess import header
 from preprocess.corpus import CorpusError
 
 T = TypeVar("T")
-# Columns whose usual other names are pointed out; many tables have an id of their own, which is not meant for a clip id.
-RENAMED = ("start", "end", "text", "split", "speaker")
+# Columns of which other names are pointed out. Not clip_id: many tables have an `id` that is not meant for a clip id.
+WITH_SYNONYMS = ("start", "end", "text", "split", "speaker")
 # Byte order marks, by which a file's first bytes name its encoding.
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 BLANK = frozenset(["", "nan", "none", "null", "na", "n/a"])
@@ -101,7 +101,7 @@ def _problem(names: list[str], columns: tuple[str, ...], known: Sequence[str]) -
         lacks = f"has no column {', '.join(missing)}: it " if missing else ""
         problem = f"{lacks}has {', '.join(names) or 'none'}" + (f"; expected {', '.join(columns)}" if columns else "")
         return f"{problem}; {separator}" if separator else problem
-    misspelt = header.misspelt(names, known, RENAMED)
+    misspelt = header.misspelt(names, known, WITH_SYNONYMS)
     problems = [*misspelt.values(), *header.doubled(names, [*columns, *known])]
     return "has a header with mistakes:\n  " + "\n  ".join(problems) if problems else ""
 
@@ -113,11 +113,16 @@ def _rows(path: Path, table: Iterator[tuple[int, list[str]]], names: list[str], 
                 f"{path}, row {number} has not as many cells ({len(cells)}) as row 1 has columns ({len(names)}): "
                 "a comma or line end inside a cell has to stand in quotes"
             )
-        row = Row(path, number, {name: cell.strip(" \t\r\n") for name, cell in zip(names, cells, strict=True)})
+        row = Row(path, number, {name: _cell(cell) for name, cell in zip(names, cells, strict=True)})
         broken = next((name for name, cell in row.cells.items() if name in read and cell in header.FORMULA_ERRORS), None)
         if broken is not None:
             raise CorpusError(row.wrong(broken, "what was there before a spreadsheet program took it for a formula"))
         yield row
+
+
+def _cell(cell: str) -> str:
+    """A cell without spaces around it; its line ends, which the csv module would not put in quotes, are \\n."""
+    return cell.replace("\r\n", "\n").replace("\r", "\n").strip(" \t\n")
 
 
 def each(items: Iterable[T], read: Callable[[T], None], title: str = "the table has mistakes") -> None:

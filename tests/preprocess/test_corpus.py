@@ -123,7 +123,7 @@ def test_a_medium_is_found_in_either_unicode_form_of_its_name(tmp_path: Path, fo
         assert clip.media == name
 
 
-@pytest.mark.parametrize(("name", "written"), [("a.mp4 ", "a.mp4 "), ("b /a.mp4", "b /a.mp4"), ("b/a.mp4", r"b\a.mp4")])
+@pytest.mark.parametrize(("name", "written"), [("a.mp4 ", "a.mp4 "), ("b /a.mp4", "b /a.mp4"), ("b/a.mp4", r".\b\a.mp4")])
 def test_a_medium_is_found_whatever_spaces_and_slashes_its_name_has(tmp_path: Path, name: str, written: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()

@@ -51,6 +51,8 @@ def test_a_name_of_several_films_is_refused_with_all_of_them(tmp_path: Path, fil
         ("b", "day2/b.mkv"),
         ("b.wav", "day2/b.wav"),  # with its ending it is the sound
         ("day2/b", "day2/b.mkv"),  # without, a film comes before a sound
+        ("films/a.mp4", "a.mp4"),  # from the folder's own name on
+        ("films/day2/b", "day2/b.mkv"),
         ("ay2/b", ""),
         ("day3/b", ""),
         ("../a.mp4", ""),
@@ -58,7 +60,7 @@ def test_a_name_of_several_films_is_refused_with_all_of_them(tmp_path: Path, fil
     ],
 )
 def test_a_path_says_which_film_is_meant(tmp_path: Path, written: str, expected: str) -> None:
-    films = films_in(tmp_path, "a.mp4", "day1/a.mp4", "day2/a.mp4", "day2/b.mkv", "day2/b.wav")
+    films = films_in(tmp_path / "films", "a.mp4", "day1/a.mp4", "day2/a.mp4", "day2/b.mkv", "day2/b.wav")
     assert name_of(films, written) == expected
 
 

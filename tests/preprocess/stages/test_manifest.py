@@ -1,5 +1,6 @@
 """The checked clip list, run as a stage on small sounds."""
 
+import csv
 import json
 import shutil
 import wave
@@ -15,6 +16,19 @@ def sound(path: Path, seed: int) -> None:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(np.random.default_rng(seed).integers(-9999, 9999, 8000, np.int16).tobytes())
+
+
+def test_a_text_of_several_lines_stays_in_its_row(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    workspace.set(**{"corpus.root": "corpus", "corpus.labels": ["happy"]})
+    (tmp_path / "corpus").mkdir()
+    texts = ["one\rtwo", "one\r\ntwo", "one\ntwo"]
+    rows = ["clip_id,text,happy", *(f'{i},"{text}",1' for i, text in enumerate(texts))]
+    (tmp_path / "corpus/clips.csv").write_bytes("\r\n".join(rows).encode())
+    workspace.stages("manifest")
+    with (tmp_path / "data/manifest/texts.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.DictReader(file)) == [{"clip_id": str(i), "text": "one\ntwo"} for i in range(3)]
 
 
 def test_a_film_under_two_names_in_two_splits_is_reported_as_leakage(tmp_path: Path) -> None:

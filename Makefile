@@ -1,25 +1,30 @@
 # make repro   set up, then run every stage that is not up to date; PRESET=<name> first writes presets/<name>.yaml into params.yaml
 # make test    set up, then run the tests
 # make lint    ruff and mypy
-# make bench  set up, then measure; a later run is compared with the last one in logs/benchmarks; what takes longer is started
-#              by name: python -m benchmarks.many, .kills, .hour
-# make clean   remove what the stages made, but for finished clips in the store and the environment; data/corpora stays
+# make ablation   run an experiment for each combination of the values in ABLATION, and show the table
+# make table   the experiments of the last commit: a row a run, with the parameters that differ and the scores on valid
+# make bench   set up, then measure, and compare with the last run in logs/benchmarks; longer measurements are started by
+#              name: python -m benchmarks.many, .kills, .hour
+# make clean   delete what the stages made; finished clips in the store, the environment and data/corpora stay
 #
-# The system has to have Python 3.11 or 3.12, make, libGL, libEGL and libGLESv2; everything else comes by pip into .venv.
+# Needed from the system: Python 3.11 or 3.12, make, libGL, libEGL and libGLESv2; everything else is installed by pip into .venv.
 
 PYTHON ?= python3
 VENV := .venv
-# Content, not dates: a fresh checkout of the same pins installs nothing.
+# A checksum of the files' content, not their dates: a fresh checkout with the same pins installs nothing.
 PINS := $(firstword $(shell cat constraints.txt pyproject.toml | cksum))
 INSTALLED := $(VENV)/installed-$(PINS)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint bench clean install
+# Each is a parameter with its values; corpus.fold=range(5) are those from 0 to 4.
+ABLATION ?= train.loss.contrast=0,0.25 train.loss.calibration=0,0.1 train.loss.ordinality=0,0.6
+
+.PHONY: repro test lint ablation table bench clean install
 
 repro: install
 ifdef PRESET
-	python -m params presets/$(PRESET).yaml
+	python -m preset presets/$(PRESET).yaml
 endif
 	python mend_lock.py
 	dvc repro
@@ -31,6 +36,14 @@ lint: install
 	ruff check .
 	ruff format --check .
 	mypy
+
+ablation: install
+	dvc exp run --queue $(foreach values,$(ABLATION),--set-param '$(values)')
+	dvc exp run --run-all
+	python -m lddu.experiments
+
+table: install
+	@python -m lddu.experiments
 
 bench: install
 	for name in stages training; do python -m benchmarks.$$name || exit 1; done

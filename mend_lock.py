@@ -1,4 +1,4 @@
-"""Remove what DVC left of its lock when it was killed in writing it; its cache of runs has everything that the lock named."""
+"""Delete a lock file that DVC left half written because it was killed; DVC's run cache still has everything that was done."""
 
 from pathlib import Path
 
@@ -6,25 +6,26 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.utils import strictyaml
 
-LOCKS = ("dvc.lock", "sample/dvc.lock", "preprocess/packs/dvc.lock")
-CONFLICT = b"<<<<<<< "  # git's, which its user has to resolve
+import pipeline
+
+CONFLICT = b"<<<<<<< "  # a merge conflict of git's, which the user has to resolve
 
 
 def main(root: Path) -> list[str]:
-    """The names of the locks in a checkout that DVC would have refused, and that are removed now."""
+    """Delete the lock files in a checkout that DVC cannot read; returns their names."""
     broken = []
-    for name in LOCKS:
-        path = root / name
+    for lock in (file.with_suffix(".lock") for file in pipeline.FILES):
+        path = root / lock
         if not path.is_file() or CONFLICT in path.read_bytes():
             continue
         try:
             strictyaml.load(str(path), Lockfile.SCHEMA)
         except DvcException:
             path.unlink()
-            broken.append(name)
+            broken.append(str(lock))
     return broken
 
 
 if __name__ == "__main__":
     for name in main(Path()):
-        print(f"{name} was broken, by a DVC that was killed: removed; DVC finds in its cache what was done")
+        print(f"{name} was broken (DVC was killed while it wrote it) and is deleted; DVC finds finished work in its cache")

@@ -1,57 +1,43 @@
-"""The parameters of params.yaml: one frozen, validated model a section.
+"""The parameters of params.yaml: one frozen, validated model for each section.
 
-Every key is required here and has its value in params.yaml alone, so nothing in this file can change a result;
-that is why no stage depends on it.
+Every key is required and has its value in params.yaml alone. This file only checks values and can change no result, so no
+stage depends on it.
 """
 
-import re
-import sys
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
+from parameter import (
+    Batch,
+    Count,
+    Device,
+    FolderName,
+    Fraction,
+    Label,
+    Language,
+    Noise,
+    NotNegativeCount,
+    Positive,
+    Precision,
+    Section,
+    Seed,
+    Sha256,
+    Source,
+    problem,
+)
 
 PATH = Path("params.yaml")
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-NotNegativeCount = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
-Precision = Literal["float32", "bfloat16"]
-SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
-
-
-def _source(value: str) -> str:
-    if not SOURCE.fullmatch(value):
-        kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
-        raise ValueError(f"{value!r} names no network: {kinds} is expected")
-    return value
-
-
-Source = Annotated[str, AfterValidator(_source)]
-# A label names a column of a table and files of the plots.
-Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
-
-# Kinds of noise in the features, of lddu/noise.py.
-Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
 
 RESERVED_COLUMNS = frozenset([*COLUMNS, *NOISE_COLUMNS])
 
 
 class ParameterError(ValueError):
-    """params.yaml cannot be used; the message lists every key that is wrong."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    """params.yaml is not valid; the message lists every key that is wrong."""
 
 
 class Corpus(Section):
@@ -70,15 +56,16 @@ class Corpus(Section):
     @model_validator(mode="after")
     def labels_name_columns_once(self) -> "Corpus":
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
-        taken = sorted(RESERVED_COLUMNS.intersection(self.labels))
-        if twice or taken:
-            found = f"labels given twice: {twice}" if twice else f"columns with another meaning: {taken}"
-            raise ValueError(f"each label is a column of clips.csv of its own ({found})")
+        reserved = sorted(RESERVED_COLUMNS.intersection(self.labels))
+        if twice or reserved:
+            problem = f"labels given twice: {twice}" if twice else f"columns with another meaning: {reserved}"
+            raise ValueError(f"each label must be a column of clips.csv by itself ({problem})")
         return self
 
 
 class Features(Section):
-    name: str = Field(pattern=r"^[\w-][\w.-]*$")
+    """A published feature file."""
+
     source: str = Field(min_length=1)
     labels: str = Field(min_length=1)
     tokens: list[Label] = Field(min_length=1)
@@ -88,6 +75,14 @@ class Run(Section):
     workers: NotNegativeCount
     device: Device
     store: str = Field(min_length=1)
+
+    @property
+    def store_folder(self) -> Path:
+        """The store's folder: below the main checkout, unless `store` is an absolute path.
+
+        DVC runs queued experiments in copies of the repository; DVC_ROOT then names the main checkout.
+        """
+        return Path(os.environ.get("DVC_ROOT", ".")).resolve() / self.store
 
 
 class Sample(Section):
@@ -139,16 +134,16 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
-    silence: Annotated[float, Field(ge=0, le=30)]
+    silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
 class TuneText(Section):
     epochs: NotNegativeCount
-    lr: Positive
+    lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Count
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    threads: Count
+    dropout: Annotated[float, Field(ge=0, le=0.99)]
+    threads: int = Field(ge=1, le=1024)
     seed: Seed
 
 
@@ -160,7 +155,7 @@ class EncodeText(Section):
     layer: int
     pooling: Literal["mean", "first", "last"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeAudio(Section):
@@ -168,7 +163,7 @@ class EncodeAudio(Section):
     layer: int
     padded: bool
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeVision(Section):
@@ -176,7 +171,7 @@ class EncodeVision(Section):
     layer: int
     pooling: Literal["first", "mean"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class Encode(Section):
@@ -188,21 +183,21 @@ class Encode(Section):
 class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
-    hop: Positive
+    hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max"]
 
 
 class Network(Section):
-    """What train.model says of LDDU; widths and labels come from the tensors."""
+    """LDDU's network; the features' widths and the labels come from the tensors."""
 
-    width: Count
-    latent: Count
-    layers: NotNegativeCount
+    width: int = Field(ge=2, le=8192)
+    latent: int = Field(ge=1, le=8192)
+    layers: int = Field(ge=0, le=64)
     heads: Count
-    feedforward: Count
-    positions: Count
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    feedforward: int = Field(ge=1, le=65536)
+    positions: int = Field(ge=1, le=65536)
+    dropout: Annotated[float, Field(ge=0, le=0.99)]
+    head_dropout: Annotated[float, Field(ge=0, le=0.99)]
     input: Literal["standardise", "layernorm"]
     rows: Literal["all", "mean"]
     projections: Literal[1, 2]
@@ -219,18 +214,21 @@ class Network(Section):
         return self
 
 
+LossWeight = Annotated[float, Field(ge=0, le=1000)]
+
+
 class Loss(Section):
-    info: NotNegative
-    contrast: NotNegative
-    calibration: NotNegative
-    ordinality: NotNegative
+    info: LossWeight
+    contrast: LossWeight
+    calibration: LossWeight
+    ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
-    temperature: Positive
-    queue: NotNegativeCount
+    temperature: Annotated[float, Field(ge=0.001, le=1000)]
+    queue: int = Field(ge=0, le=2**20)
     calibration_form: Literal["excess", "unimodal", "released"]
-    sharpness: Positive
+    sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count
 
@@ -245,16 +243,16 @@ class Train(Section):
     seed: Seed
     repeats: Count
     baseline: bool
-    threads: Count
-    processes: Count
+    threads: int = Field(ge=1, le=1024)
+    processes: int = Field(ge=1, le=64)
     precision: Literal["float32", "bfloat16"]
     epochs: Count
     patience: NotNegativeCount
     keep_epochs: bool
     batch_size: Count
     accumulate: Count
-    lr: Positive
-    weight_decay: NotNegative
+    lr: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Fraction
     warmup: Fraction
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
@@ -262,10 +260,16 @@ class Train(Section):
     model: Network
     loss: Loss
 
+    @model_validator(mode="after")
+    def every_part_has_a_clip(self) -> "Train":
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate ({self.accumulate}) must be at most batch_size ({self.batch_size})")
+        return self
+
 
 class Evaluate(Section):
     threshold: Literal["one", "per_label"]
-    threshold_step: Annotated[float, Field(gt=0, le=0.5)]
+    threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
 
 
@@ -275,7 +279,7 @@ class Report(Section):
 
 
 class Preparation(Section):
-    """What turns a clip into rows of features: all that a trained network's folder has to say beside its weights."""
+    """All parameters that turn a clip into rows of features; they are kept beside a trained network's weights."""
 
     models: Models
     decoder: Decoder
@@ -296,7 +300,7 @@ class Preparation(Section):
 class Params(Preparation):
     corpus: Corpus
     tensors: str = Field(min_length=1)
-    features: Features
+    features: dict[FolderName, Features]
     run: Run
     sample: Sample
     train: Train
@@ -313,7 +317,7 @@ class Params(Preparation):
 
 
 def load(path: Path = PATH) -> Params:
-    """Read and check params.yaml; ParameterError lists every wrong key with its value and what it takes."""
+    """Read and check params.yaml; raises ParameterError, which lists every wrong key with its value and what is valid."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -323,60 +327,5 @@ def load(path: Path = PATH) -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        problems = "\n".join(f"  {_problem(dict(found))}" for found in error.errors())
+        problems = "\n".join(f"  {problem(dict(item))}" for item in error.errors())
         raise ParameterError(f"{path} cannot be used:\n{problems}") from None
-
-
-def _problem(found: dict) -> str:
-    """One line for one of pydantic's errors: the key, the value, what it takes."""
-    key = ".".join(str(part) for part in found["loc"]) or "params.yaml"
-    if found["type"] == "missing":
-        return f"{key} is missing"
-    if found["type"] == "extra_forbidden":
-        return f"{key} is no parameter"
-    message = re.sub(r"^(Input|Value|String) should", "should", found["msg"]).removeprefix("Value error, ")
-    if found["type"] == "value_error":
-        return f"{key}: {message}"
-    return f"{key} is {found['input']!r} ({type(found['input']).__name__}): {message}{_hint(found['input'])}"
-
-
-def _hint(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return f" – YAML reads {value} as text, write {float(value):.10f}".rstrip("0")
-    return ""
-
-
-def apply(preset: Path, path: Path = PATH) -> None:
-    """Write a preset's values into params.yaml, comments kept; ParameterError, and nothing written, where they do not fit."""
-    from ruamel.yaml import YAML
-
-    if not preset.is_file():
-        known = ", ".join(sorted(found.stem for found in preset.parent.glob("*.yaml"))) or "none"
-        raise ParameterError(f"{preset} does not exist; presets that do: {known}")
-    editor = YAML()
-    editor.preserve_quotes, editor.width = True, 4096
-    editor.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
-    tree = editor.load(path)
-    _merge(tree, editor.load(preset) or {})
-    draft = path.with_suffix(".draft")
-    editor.dump(tree, draft)
-    try:
-        load(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _merge(tree: dict, values: dict) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
-
-
-if __name__ == "__main__":
-    try:
-        apply(Path(sys.argv[1]))
-    except ParameterError as error:
-        sys.exit(str(error))

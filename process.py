@@ -1,17 +1,18 @@
-"""How the process of a command behaves: it gives way to other programs, and ends with the one that started it.
+"""How the process of a command behaves: it ends with the process that started it, and its threads do not slow down others.
 
-Both packages use it, and it can change no result, so no stage depends on it.
+Both packages use it. It can change no result, so no stage depends on it.
 """
 
 import os
 import signal
 import threading
 
-WATCH = 0.5  # seconds between two looks at whether the parent is still there
+WORKER = "LDDU_WORKER"  # environment variable of the worker processes that a stage starts
+WATCH = 0.5  # seconds between two checks whether the parent is still there
 
 
 def end_with_parent() -> None:
-    """Have SIGTERM end this process as SIGINT does, and have it sent when the process that started this one is gone."""
+    """Make SIGTERM end this process as Ctrl-C does, and send it when the process that started this one is gone."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -26,9 +27,19 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def wait_passively() -> None:
-    """Have OpenMP's threads give way while they wait for each other; to be called before torch is imported.
+def is_worker() -> bool:
+    """Whether a stage started this process for its work, so that it may set limits which hold for a whole process.
 
-    Threads that spin make training six times slower beside any other busy program.
+    Any other process may be the program of somebody who uses the Python API.
+    """
+    return WORKER in os.environ
+
+
+def configure_libraries() -> None:
+    """Set what native libraries read from the environment when they are loaded; must be called before torch is imported.
+
+    OpenMP's threads sleep while they wait for each other: threads that wait in a busy loop make training and tuning six times
+    slower while any other program is busy. cuBLAS gets a workspace of fixed size, without which its sums do not repeat.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

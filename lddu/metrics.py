@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, recall_score
 
+from lddu.probability import clipped
+
 # A rank correlation over fewer clips than this says nothing, and is written as 0.
 FEWEST_RANKED = 3
-# A certain and wrong baseline would cost infinitely much.
-LEAST_PROBABILITY = 1e-6
 
 
 def scores(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray | float, labels: list[str]) -> dict:
@@ -56,19 +56,22 @@ def cross_entropy(true: np.ndarray, log_probs: np.ndarray, log_not_probs: np.nda
 
 def clipped_cross_entropy(true: np.ndarray, probs: np.ndarray) -> float:
     """As `cross_entropy`, of probabilities that may be 0 or 1."""
-    probs = np.clip(probs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    probs = clipped(probs)
     return cross_entropy(true, np.log(probs), np.log1p(-probs))
 
 
 def best_threshold(true: np.ndarray, probs: np.ndarray, step: float) -> float:
     """The threshold of the grid step, 2 step, ... below 1 with the highest micro F1; of several, the middle one.
 
-    The middle of equals rather than the first: with few clips a whole stretch of thresholds scores the same, and its edge
-    would be where the next clips fall on the other side.
+    The middle, not the first: with few clips many neighbouring thresholds score the same, and at the edge of these a new
+    clip would easily be decided wrongly.
     """
-    grid = np.round(np.arange(1, round(1 / step)) * step, 6)
-    found = [float(f1_score(true.ravel(), (probs >= threshold).ravel(), zero_division=0)) for threshold in grid]
-    best = np.flatnonzero(np.array(found) == max(found))
+    multiples = np.round(np.arange(1, round(1 / step) + 1) * step, 6)
+    grid = multiples[multiples < 1]
+    positives = np.sort(probs[true])
+    hits, predicted = (len(x) - np.searchsorted(x, grid) for x in (positives, np.sort(probs, axis=None)))
+    scores = 2 * hits / np.maximum(len(positives) + predicted, 1)
+    best = np.flatnonzero(scores == scores.max())
     return float(grid[best[len(best) // 2]])
 
 

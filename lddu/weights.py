@@ -5,11 +5,15 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lddu.model import LDDU, LDDUConfig
+
+# Folder below a model's: the same network with μ alone and no σ.
+CENTRE = "centre"
 
 
 class WeightsError(ValueError):
@@ -18,7 +22,7 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Card:
-    """What goes with the weights."""
+    """What a model's user needs beside the weights and the network's sizes."""
 
     labels: list[str]
     epoch: int  # the chosen one, from 1
@@ -51,10 +55,11 @@ def load(folder: Path) -> tuple[LDDU, Card]:
     except (json.JSONDecodeError, SafetensorError) as error:
         raise WeightsError(f"{folder} cannot be read ({error}): run train again") from None
     network = tree.pop("network", {})
-    known = {field.name for field in fields(LDDUConfig)}
-    if set(network) != known or set(tree) != {field.name for field in fields(Card)}:
+    options = {field.name for field in fields(LDDUConfig)}
+    if set(network) != options or set(tree) != {field.name for field in fields(Card)}:
         raise WeightsError(f"{folder / 'config.json'} is of another version of this program: run train again")
-    model = LDDU(LDDUConfig(**network))
+    with torch.random.fork_rng(devices=[]):  # the first weights, soon replaced, draw no numbers from the caller's generator
+        model = LDDU(LDDUConfig(**network))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

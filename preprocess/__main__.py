@@ -1,10 +1,13 @@
-"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names; STAGE `store`: look after finished work."""
+"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names. `store` instead of STAGE looks after the
+store of finished work."""
 
 import argparse
 import errno
 import importlib
 import sys
 
+import params
+import pipeline
 import process
 from params import ParameterError
 from preprocess.corpus import CorpusError
@@ -30,23 +33,28 @@ STAGES = (
     "features",
 )
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota on it, the size that a file may have
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, or the largest file size is reached
 FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError, TooManyError, WorkerDiedError)
 
 
 def main() -> None:
+    process.configure_libraries()
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
     for name in STAGES:
         stages.add_parser(name)
+    stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
-    asked = parser.parse_args()
-    stage = asked.stage
+    arguments = parser.parse_args()
+    stage = arguments.stage
     process.end_with_parent()
     try:
         if stage == "store":
-            return inventory.main(asked.command)
-        importlib.import_module(f"preprocess.stages.{stage}").main()
+            return inventory.main(arguments.command)
+        settings = params.load()
+        module = importlib.import_module(f"preprocess.stages.{stage}")
+        module.main(arguments.name) if stage == "features" else module.main()
+        pipeline.require_unchanged(settings, f"features@{arguments.name}" if stage == "features" else stage)
     except FAILURES as error:
         work.stop()
         sys.exit(f"{stage}: {error}")

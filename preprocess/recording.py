@@ -1,14 +1,16 @@
-"""A recording that belongs to no corpus – a film, a sound, a text – as rows of features, by the stages' own functions.
+"""A new recording (a film, a sound or a text, of no corpus) becomes rows of features, by the functions of the stages.
 
-Each utterance is a corpus of one clip in a folder that is deleted behind it: a stage's work is called as the stage calls it
-and leaves its output as the stage does, for the next. Modules are imported where they are needed: a text does not wait for
-MediaPipe, nor a sound for OpenCV. While the networks read one utterance, or are still being imported, another thread decodes
-the next.
+Each utterance is treated as a corpus of one clip, in a temporary folder: each stage's function is called as the stage calls
+it, and writes its output as the stage does, for the next one. Modules are imported where they are needed: a text does not
+wait for MediaPipe, nor a sound for OpenCV. While the networks read one utterance, or are still being imported, another thread
+decodes the next.
 """
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -17,16 +19,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import params
+from params import ParameterError
 from preprocess.clips import Medium, Task
 from preprocess.encoders import states
-from preprocess.media import probe
+from preprocess.media import header
 from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.speech import pauses as speech
-from preprocess.speech import words
+from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
 from preprocess.stages.align import Rows
+from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards
@@ -36,17 +39,21 @@ CLIP = "clip"  # the id of the one clip
 
 
 class RecordingError(ValueError):
-    """Nothing can be made of a file; the message names it, what was found and what would be accepted."""
+    """A file cannot be used; the message names it, what was found in it and what is accepted."""
+
+
+# Errors that are the fault of no recording: every other one would meet them too.
+SETUP_ERRORS = (ParameterError, ModelError, ImportError)
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What recordings are prepared with."""
+    """Parameters, networks and device that recordings are prepared with."""
 
     settings: params.Preparation
-    network: Callable[[str], Path]  # the folder of a role's network, which is only asked for when it is needed
-    modalities: tuple[str, ...]  # those that are wanted
-    device: Callable[[], str]  # asked for when a network is loaded: to know takes torch
+    network: Callable[[str], Path]  # folder of a role's network; called only when the network is needed
+    modalities: tuple[str, ...]  # that the model uses
+    device: Callable[[], str]  # called only when a network is loaded, because it imports torch
 
 
 @dataclass(frozen=True)
@@ -55,20 +62,20 @@ class Utterance:
 
     start: float  # seconds into the recording
     end: float  # equal to start for text alone
-    transcript: Transcript | None  # None: nothing was said; its words' times are from the recording's start
-    rows: dict[str, Rows]  # by modality that is there; times from the utterance's start
+    transcript: Transcript | None  # None: nothing was said; times count from the recording's start
+    rows: dict[str, Rows]  # by modality; an absent one has no entry; times count from the utterance's start
     refused: list[Refused]  # what the stages could not do
 
 
 @dataclass
 class Clip:
-    """An utterance in work."""
+    """An utterance while the stages work on it."""
 
     name: str  # of the recording
-    folder: Path  # with a folder for each stage that could do it
+    folder: Path  # has a folder for the output of each stage that could do the clip
     start: float = 0.0  # seconds into the recording
     end: float = 0.0
-    text: str = ""  # "": to be heard
+    text: str = ""  # "": it is transcribed
     refused: list[Refused] = field(default_factory=list)
 
     def has(self, stage: str) -> bool:
@@ -78,7 +85,7 @@ class Clip:
         return Shards(self.folder / stage)
 
     def run(self, stage: str, work: Callable[[Task, Path], None], content: dict[str, Any], source: Path) -> None:
-        """Do a stage's work, and leave its output as the stage would; where it refuses, keep the reason."""
+        """Do a stage's work and write its output as the stage would; where it refuses the clip or fails, keep the reason."""
         with TemporaryDirectory(dir=self.folder) as folder:
             files = Path(folder) / "entry"
             files.mkdir()
@@ -87,31 +94,68 @@ class Clip:
             except Refusal as refusal:
                 self.refused.append(Refused(self.name, stage, refusal.code, refusal.detail))
                 return
+            except (*SETUP_ERRORS, OSError):
+                raise
+            except Exception as error:
+                logging.getLogger(__name__).exception("%s: stage %s failed", self.name, stage)
+                self.refused.append(Refused(self.name, stage, Code.FAILED, f"{type(error).__name__}: {error}".splitlines()[0]))
+                return
             store = Store(Path(folder))
             store.add(CLIP, files)
             shards.write(self.folder / stage, {CLIP: store.path(CLIP)})
 
 
+@contextmanager
+def _working_folder() -> Iterator[Path]:
+    """A temporary folder; the archives in it are closed before it is deleted."""
+    with TemporaryDirectory(prefix="lddu-") as folder:
+        try:
+            yield Path(folder)
+        finally:
+            shards.close(Path(folder))
+
+
+@contextmanager
+def _blamed_on(name: str) -> Iterator[None]:
+    """An unforeseen error becomes a RecordingError with the recording's name, so that it does not cost other recordings."""
+    try:
+        yield
+    except (RecordingError, *SETUP_ERRORS):
+        raise
+    except Exception as error:
+        raise RecordingError(f"{name}: an error that nobody foresaw: {type(error).__name__}: {error}") from error
+
+
 def of_text(text: str, tools: Tools) -> Utterance:
     """One utterance without sound or picture."""
-    with TemporaryDirectory(prefix="lddu-") as folder:
-        return encode(Clip("text", Path(folder), text=text), tools)
+    with _blamed_on(f"text {text[:40]!r}"):
+        return _of_text(text, tools)
+
+
+def _of_text(text: str, tools: Tools) -> Utterance:
+    with _working_folder() as folder:
+        return encode(Clip("text", folder, text=text), tools)
 
 
 def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> Iterator[Utterance]:
-    """The utterances of a film, a sound, or a text file of one utterance a line.
+    """The utterances of a film, a sound, or a text file with one utterance a line.
 
-    `text` is what is said, where it is known. A recording of more than 15 s is cut at pauses, unless its text is given or
-    it is to be taken whole. RecordingError where the file cannot be read at all.
+    `text` is what is said, if it is known. A recording of more than 15 s is cut at pauses, unless `text` or `whole` is given.
+    Raises RecordingError where the file cannot be read at all, or an unforeseen error ends it.
     """
-    if path.suffix.lower() in TEXTS:
-        yield from (of_text(line, tools) for line in read_lines(path))
-        return
+    with _blamed_on(str(path)):
+        if path.suffix.lower() in TEXTS:
+            yield from (_of_text(line, tools) for line in read_lines(path))
+        else:
+            yield from _of_medium(path, tools, text, whole)
+
+
+def _of_medium(path: Path, tools: Tools, text: str, whole: bool) -> Iterator[Utterance]:
     streams = streams_in(path)
     load_decoders(streams, tools)
-    with TemporaryDirectory(prefix="lddu-") as folder, ThreadPoolExecutor(1) as ahead:
-        found = spans(path, streams, tools, whole or bool(text))
-        clips = (Clip(path.name, Path(folder) / str(i), start, end, text) for i, (start, end) in enumerate(found))
+    with _working_folder() as folder, ThreadPoolExecutor(1) as ahead:
+        parts = spans(path, streams, tools, whole or bool(text))
+        clips = (Clip(path.name, folder / str(i), start, end, text) for i, (start, end) in enumerate(parts))
         decoding = ahead.submit(decode, next(clips), path, streams, tools)
         load_encoders(streams, tools)
         for following in chain(clips, [None]):
@@ -139,7 +183,7 @@ def streams_in(path: Path) -> Streams:
     if not path.is_file():
         raise RecordingError(f"{path}: {'a folder; name the files in it' if path.is_dir() else 'there is no such file'}")
     try:
-        streams = probe.streams_of(path)
+        streams = header.streams_of(path)
     except MediaError as error:
         raise RecordingError(f"{path}: no film or sound that can be read ({error}); texts end in {', '.join(TEXTS)}") from None
     if not streams.width and not streams.sample_rate:
@@ -150,7 +194,7 @@ def streams_in(path: Path) -> Streams:
 
 
 def load_decoders(streams: Streams, tools: Tools) -> None:
-    """Import what `decode` needs in this thread: two that import the same at once may see halves of modules."""
+    """Import what `decode` needs in this thread: two threads that import the same module at once may see half of it."""
     from preprocess.stages import audio  # noqa: F401
 
     if streams.width and "vision" in tools.modalities:
@@ -159,28 +203,28 @@ def load_decoders(streams: Streams, tools: Tools) -> None:
 
 
 def load_encoders(streams: Streams, tools: Tools) -> None:
-    """Import what takes longest, torch, while the first utterance is decoded."""
+    """Import torch, which takes longest, while the first utterance is decoded."""
     if streams.sample_rate:
         from preprocess.encoders import sound_encoder, text_encoder  # noqa: F401
 
 
 def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple[float, float]]:
-    """Start and end of each utterance; the whole recording where it is short, has no sound, or nobody speaks."""
+    """Start and end of each utterance in seconds; the whole recording if it is short, has no sound, or nobody speaks."""
     everything = [(0.0, round(streams.duration, 6))]
-    if whole or streams.duration <= speech.LONGEST or not streams.sample_rate:
+    if whole or streams.duration <= pauses.LONGEST or not streams.sample_rate:
         return everything
     try:
-        levels = speech.levels(path, streams.duration, tools.settings.decoder)
+        activity = pauses.activity_of(path, streams.duration, tools.settings.decoder)
     except MediaError:
         return everything
-    return speech.utterances(levels) or everything
+    return pauses.utterances(activity) or everything
 
 
 def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
-    """Sound, pictures and face of the clip, none of which needs torch."""
+    """Decode the sound and the pictures, and find the face; none of this needs torch."""
     settings, decoder = tools.settings, tools.settings.decoder
     clip.folder.mkdir()
-    heard, seen = bool(streams.sample_rate), bool(streams.width) and "vision" in tools.modalities
+    has_sound, wants_faces = bool(streams.sample_rate), bool(streams.width) and "vision" in tools.modalities
     medium = Medium(
         CLIP,
         path.name,
@@ -188,29 +232,29 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
         start=clip.start,
         end=clip.end,
         picture=bool(streams.width),
-        sound=bool(streams.sample_rate),
+        sound=has_sound,
         reading=streams.reading.to_json(),
         **{name: getattr(streams, name) for name in ("width", "height", "frame_rate", "sample_rate", "channels")},
     )
-    of_file = medium.decoding(path.parent)
-    if heard:
+    task = medium.decoding(path.parent)
+    if has_sound:
         from preprocess.stages import audio
 
-        clip.run("audio", partial(audio.audio_of, decoder=decoder), of_file.content, Path(of_file.source))
-    if seen:
+        clip.run("audio", partial(audio.audio_of, decoder=decoder), task.content, Path(task.source))
+    if wants_faces:
         from preprocess.stages import faces, frames
 
-        work = partial(frames.frames_of, settings=settings.frames, decoder=decoder)
-        clip.run("frames", work, of_file.content, Path(of_file.source))
+        decode_frames = partial(frames.frames_of, settings=settings.frames, decoder=decoder)
+        clip.run("frames", decode_frames, task.content, Path(task.source))
         if clip.has("frames"):
             sounds = clip.folder / "audio"
-            look = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"), sounds=sounds)
-            clip.run("faces", look, {"frames": CLIP, "sound": CLIP if clip.has("audio") else ""}, clip.folder / "frames")
+            find_face = partial(faces.faces_of, settings=settings.faces, model=tools.network("face"), sounds=sounds)
+            clip.run("faces", find_face, {"frames": CLIP, "sound": CLIP if clip.has("audio") else ""}, clip.folder / "frames")
     return clip
 
 
 def encode(clip: Clip, tools: Tools) -> Utterance:
-    """Words, states and rows of what was decoded."""
+    """Words, states and aligned rows of what was decoded."""
     if clip.text or clip.has("audio"):
         transcribe(clip, tools)
     if clip.has("transcripts") and "text" in tools.modalities:
@@ -220,7 +264,7 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
     if clip.has("faces"):
         encode_vision(clip, tools)
     transcript = words.read(clip.shards("transcripts"), CLIP) if clip.has("transcripts") else None
-    found = align.Clip(
+    aligned = align.Clip(
         clip.name,
         clip.end - clip.start,
         transcript.words if transcript else [],
@@ -228,7 +272,7 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
         states.read_timed(clip.shards("encode_audio"), CLIP) if clip.has("encode_audio") else None,
         states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
     )
-    rows = align.rows(found, tools.settings.align)
+    rows = align.rows(aligned, tools.settings.align)
     if not rows:
         clip.refused.append(Refused(clip.name, "align", Code.NOTHING_LEFT, "no text, no sound, no face"))
     return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)
@@ -246,6 +290,9 @@ def transcribe(clip: Clip, tools: Tools) -> None:
     )
     content = {"text": clip.text, "sound": CLIP if clip.has("audio") else ""}
     clip.run("transcripts", work, content, clip.folder / "audio")
+    if clip.has("transcripts"):
+        note = transcripts.incomplete(clip.name, words.read(clip.shards("transcripts"), CLIP))
+        clip.refused += [note] if note else []
 
 
 def encode_text(clip: Clip, tools: Tools) -> None:
@@ -276,7 +323,7 @@ def encode_vision(clip: Clip, tools: Tools) -> None:
 
 
 def moved(transcript: Transcript, start: float) -> Transcript:
-    """With times from the recording's start."""
+    """A copy of the transcript whose times count from the recording's start; `start` and the times are in seconds."""
     words = [
         word
         if word.start is None or word.end is None

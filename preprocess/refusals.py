@@ -1,4 +1,4 @@
-"""What a stage could not do, as a closed list of reasons; nothing is dropped without one of them."""
+"""Why a stage could not do a clip: a closed list of codes. Nothing is dropped without one of them."""
 
 import csv
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-MAX_SHOWN = 50  # rows listed in full where a run stops
+MAX_SHOWN = 50  # refusals that are listed in full when a run stops
 
 
 class Code(StrEnum):
@@ -20,8 +20,8 @@ class Code(StrEnum):
         return code
 
     MEDIA_MISSING = "media_missing", "the file that clips.csv names is not there"
-    MEDIA_UNREADABLE = "media_unreadable", "no demuxer or no decoder takes it"
-    EMPTY_SPAN = "empty_span", "start and end leave nothing of the medium"
+    MEDIA_UNREADABLE = "media_unreadable", "no demuxer or no decoder can read it"
+    EMPTY_SPAN = "empty_span", "nothing of the medium lies between start and end"
     NO_STREAM = "no_stream", "neither picture nor sound"
     NO_FRAMES = "no_frames", "a picture stream of which no frame decodes"
     NO_SAMPLES = "no_samples", "a sound stream of which no sample decodes"
@@ -32,7 +32,10 @@ class Code(StrEnum):
     )
     FAILED = "failed", "an error that nobody foresaw, which the stage's log in logs/ shows; the next run tries again"
     NO_FACE = "no_face", "no face in any frame"
-    NO_SPEECH = "no_speech", "nothing was heard where words had to be transcribed"
+    SILENT = "silent", "a sound stream of which every sample is zero"
+    NO_SPEECH = "no_speech", "nobody speaks where words had to be transcribed"
+    OTHER_LANGUAGE = "other_language", "somebody speaks another language than the speech recognition knows, or was asked for"
+    UNSURE_TEXT = "unsure_text", "speech that was not recognised with confidence: no text rather than a wrong one"
     TEXT_UNPLACED = "text_unplaced", "its text was not found in its sound: the words are kept, and share the time evenly"
     NOTHING_LEFT = "nothing_left", "no modality remains"
 
@@ -42,7 +45,7 @@ class TooManyError(RuntimeError):
 
 
 class Refusal(Exception):  # noqa: N818 – a result of a clip rather than an error of the program
-    """One clip cannot be done by one stage; its other stages, and the other clips, go on."""
+    """One stage cannot do one clip; other stages of the clip, and other clips, go on."""
 
     def __init__(self, code: Code, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -74,7 +77,7 @@ def read(path: Path) -> list[Refused]:
 
 
 def announce(rows: list[Refused], shown: int = 10) -> None:
-    """Name what was refused on the terminal; the whole table is in the stage's refused.csv."""
+    """Print the first refusals; the whole table is in the stage's refused.csv."""
     for row in rows[:shown]:
         print(f"  {row.clip_id}: {row.code}: {row.detail}")
     if len(rows) > shown:
@@ -82,7 +85,7 @@ def announce(rows: list[Refused], shown: int = 10) -> None:
 
 
 def in_words(rows: Iterable[Refused]) -> list[str]:
-    """A line for every reason, the most frequent first: how many clips, what it means, and some of them."""
+    """A line for each code, the most frequent first: how many clips, what the code means, and the first clips."""
     meanings = {code.value: code.meaning for code in Code}
     clips: dict[tuple[str, str], list[str]] = {}
     for row in sorted(rows):
@@ -94,7 +97,7 @@ def in_words(rows: Iterable[Refused]) -> list[str]:
 
 
 def require_few(rows: list[Refused], refused: int, clips: int, most: float) -> None:
-    """TooManyError, with the table's rows, where more than a share `most` of the clips was refused: nothing of it is left."""
+    """TooManyError, which lists the refusals, if more than a share `most` of the clips was refused, with no modality left."""
     if refused > most * clips:
         shown = [f"  {row.clip_id}: {row.stage}: {row.code}: {row.detail}" for row in sorted(rows)[:MAX_SHOWN]]
         rest = [f"  … and {len(rows) - MAX_SHOWN} more"] if len(rows) > MAX_SHOWN else []
@@ -104,6 +107,6 @@ def require_few(rows: list[Refused], refused: int, clips: int, most: float) -> N
             "One by one:",
             *shown,
             *rest,
-            "Mend the media or clips.csv, or raise corpus.max_refused; what was finished is kept.",
+            "Correct the media or clips.csv, or raise corpus.max_refused; finished clips are kept.",
         ]
         raise TooManyError("\n".join(lines))

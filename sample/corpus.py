@@ -2,7 +2,7 @@
 
     python -m sample.corpus
 
-Each clip depends on the seed and its own number alone, so the bytes do not depend on who makes it, or when.
+A clip depends on the seed and its own number alone: its bytes do not depend on which worker makes it, or when.
 """
 
 import csv
@@ -15,15 +15,15 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 import params
+import pipeline
 import process
 from preprocess.media import decoder
 from preprocess.run import sources, work
 from preprocess.run.progress import track
-from preprocess.store import entries as store
+from preprocess.store import entries
 from preprocess.store.entries import Store
 from sample import disturbance, film, motion, sentence, speaker, voice
 from sample.emotion import LABELS
@@ -36,12 +36,11 @@ from sample.speaker import CHANNELS
 OUT = Path("data/sample")
 MODEL = Path("data/models/face/face_landmarker.task")
 SHORTEST, LONGEST = 2.0, 5.0  # seconds
-HIDDEN = 0.15  # chance that next to nothing of an emotion shows in a channel
+HIDDEN = 0.15  # chance that almost nothing of an emotion shows in a channel
 
 
 def make(clip: Clip, photograph: Path, sample: params.Sample, folder: Path) -> float:
     """Write a clip's film and what is said in it, `clip.mp4` and `words.json`, into a folder; its length in seconds."""
-    cv2.setNumThreads(1)
     rng = np.random.default_rng([sample.seed, 7, clip.number])
     text = sentence.sentence(list(clip.felt), clip.speaker, clip.noise["text"], clip.kind["text"], rng)
     speech = _speech(clip, text, sample.frame_rate, rng)
@@ -54,7 +53,7 @@ def make(clip: Clip, photograph: Path, sample: params.Sample, folder: Path) -> f
 
 
 def _shown(clip: Clip, channel: str, rng: np.random.Generator) -> dict[str, float]:
-    """How much of each emotion shows in a channel: people differ, and so do moments."""
+    """How much of each emotion shows in a channel; it differs between people and between moments."""
     person, amounts = clip.speaker, {}
     for label, strength in clip.felt.items():
         moment = 0.2 if rng.random() < HIDDEN else float(np.exp(rng.normal(0, 0.25)))
@@ -63,7 +62,7 @@ def _shown(clip: Clip, channel: str, rng: np.random.Generator) -> dict[str, floa
 
 
 def _speech(clip: Clip, text: str, frame_rate: int, rng: np.random.Generator) -> voice.Speech:
-    """The text as the speaker says it now, in the length of a clip and a whole number of pictures."""
+    """The text as the speaker says it in this mood, cut to a clip's length and a whole number of pictures."""
     monotony = clip.noise["audio"] if clip.kind["audio"] == "monotony" else 0.0
     manner = voice.moved(clip.speaker.voice, _shown(clip, "audio", rng), monotony)
     speech = voice.say(text, manner, rng)
@@ -89,89 +88,91 @@ def _pictures(
 
 @cache
 def _face(photograph: Path, seed: int, speakers: int, number: int) -> MovingFace:
-    """The face of one speaker; a worker keeps those that it has painted."""
+    """The face of one speaker; a worker keeps the faces that it has drawn."""
     person = speaker.people(seed, speakers)[number]
     return MovingFace(paint(Photograph.load(photograph), person), person.face.mirrored)
 
 
 @dataclass(frozen=True)
-class Made:
+class Finished:
+    """A clip that a worker has made."""
+
     clip_id: str
     seconds: float
 
 
-def _make(task: tuple[Clip, str], photograph: Path, sample: params.Sample, kept: Store) -> Made:
+def _make(task: tuple[Clip, str], photograph: Path, sample: params.Sample, store: Store) -> Finished:
     """In a worker: make one clip's entry in the store."""
     clip, key = task
-    with kept.workplace() as workplace:
+    with store.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
         seconds = make(clip, photograph, sample, folder)
-        kept.add(key, folder)
-    return Made(clip.clip_id, seconds)
+        store.add(key, folder)
+    return Finished(clip.clip_id, seconds)
 
 
 def fill(clips: list[Clip], settings: params.Params) -> dict[str, Path]:
     """The store's entry of each clip by id; what is missing is made."""
-    kept = Store(store.root(settings.run.store) / "sample")
-    fixed = _determined_by(settings.sample)
-    keys = {clip.clip_id: store.key(clip=asdict(clip) | {"blank": None}, **fixed) for clip in clips}
-    missing = [(clip, keys[clip.clip_id]) for clip in clips if not kept.has(keys[clip.clip_id])]
+    store = Store(settings.run.store_folder / "sample")
+    shared = _determined_by(settings.sample)
+    keys = {clip.clip_id: entries.key(clip=asdict(clip) | {"blank": None}, **shared) for clip in clips}
+    missing = [(clip, keys[clip.clip_id]) for clip in clips if not store.has(keys[clip.clip_id])]
     if missing:
-        photograph = _photograph(kept, store.key(**fixed))
-        function = partial(_make, photograph=photograph, sample=settings.sample, kept=kept)
-        made = work.each(function, missing, min(work.workers(settings.run.workers), len(missing)), "sample.corpus")
+        photograph = _photograph(store, entries.key(**shared))
+        function = partial(_make, photograph=photograph, sample=settings.sample, store=store)
+        finished = work.each(function, missing, min(work.workers(settings.run.workers), len(missing)), "sample.corpus")
         seconds: dict[str, float] = {}
-        for _ in track(_noted(made, seconds), "sample", len(missing), seconds):
+        for _ in track(_with_lengths(finished, seconds), "sample", len(missing), seconds):
             pass
     print(f"sample: {len(clips)} clips, {len(missing)} made, {len(clips) - len(missing)} reused")
-    return {clip_id: kept.path(key) for clip_id, key in keys.items()}
+    return {clip_id: store.path(key) for clip_id, key in keys.items()}
 
 
-def _noted(made: Iterator[Made], seconds: dict[str, float]) -> Iterator[Made]:
-    """Pass clips on, their lengths noted for the progress bar."""
-    for item in made:
+def _with_lengths(clips: Iterator[Finished], seconds: dict[str, float]) -> Iterator[Finished]:
+    """Yield the clips, and put their lengths into `seconds` for the progress bar."""
+    for item in clips:
         seconds[item.clip_id] = item.seconds
         yield item
 
 
 def _determined_by(sample: params.Sample) -> dict[str, object]:
-    """What can change a clip's bytes, apart from its plan."""
+    """Everything except its plan that can change a clip's bytes."""
     return {
         "stage": "sample",
         "sources": sources.digest("sample.corpus"),
         "parameters": [sample.seed, sample.speakers, sample.frame_rate],
         "model": sha256(MODEL.read_bytes()).hexdigest(),
         "ffmpeg": decoder.ffmpeg_version(film.PROGRAM),
-        "capability": store.capability(),
+        "capability": entries.capability(),
     }
 
 
-def _photograph(kept: Store, key: str) -> Path:
-    """A file with the photograph as all workers use it."""
-    path = (kept.folder / f"photograph-{key}.npz").resolve()
+def _photograph(store: Store, key: str) -> Path:
+    """The file with the cut-out photograph that all workers read."""
+    path = (store.folder / f"photograph-{key}.npz").resolve()
     if not path.exists():
-        with kept.workplace() as workplace:
+        with store.workplace() as workplace:
             unfinished = Path(workplace) / path.name
             take(MODEL).save(unfinished)
             unfinished.replace(path)
     return path
 
 
-def assemble(clips: list[Clip], entries: dict[str, Path], out: Path) -> None:
+def assemble(clips: list[Clip], finished: dict[str, Path], out: Path) -> None:
     """Write the corpus folder: films, clips.csv, and truth.csv with the true time of every word."""
     if out.exists():
         shutil.rmtree(out)
     (out / "films").mkdir(parents=True)
     rows, truth = [], []
     for clip in clips:
-        with zipfile.ZipFile(entries[clip.clip_id]) as entry:
+        with zipfile.ZipFile(finished[clip.clip_id]) as entry:
             (out / _media(clip)).write_bytes(entry.read("clip.mp4"))
-            said = json.loads(entry.read("words.json"))
-        rows.append(_row(clip, said["text"]))
+            spoken = json.loads(entry.read("words.json"))
+        rows.append(_row(clip, spoken["text"]))
         truth += [
             {"clip_id": clip.clip_id, "word": word["name"], "start": f"{word['start']:.3f}", "end": f"{word['end']:.3f}"}
-            for word in said["words"]
+            for word in spoken["words"]
         ]
     _write(out / "clips.csv", rows)
     _write(out / "truth.csv", truth)
@@ -182,12 +183,12 @@ def _media(clip: Clip) -> str:
 
 
 def _row(clip: Clip, text: str) -> dict[str, str]:
-    """The clip's row of clips.csv; the kinds of noise are columns of this corpus alone."""
-    known = {"clip_id": clip.clip_id, "media": _media(clip), "start": "", "end": "", "text": "" if clip.blank else text}
-    known |= {"split": clip.speaker.split, "speaker": clip.speaker.name}
-    known |= {f"noise_{channel}": f"{clip.noise[channel]:.2f}" for channel in CHANNELS}
-    known |= {label: f"{value:.4f}" for label, value in zip(LABELS, clip.intensities, strict=True)}
-    return known | {f"kind_{channel}": clip.kind[channel] if clip.noise[channel] else "" for channel in CHANNELS}
+    """The clip's row of clips.csv; only this corpus has columns with the kind of noise."""
+    row = {"clip_id": clip.clip_id, "media": _media(clip), "start": "", "end": "", "text": "" if clip.blank else text}
+    row |= {"split": clip.speaker.split, "speaker": clip.speaker.name}
+    row |= {f"noise_{channel}": f"{clip.noise[channel]:.2f}" for channel in CHANNELS}
+    row |= {label: f"{value:.4f}" for label, value in zip(LABELS, clip.intensities, strict=True)}
+    return row | {f"kind_{channel}": clip.kind[channel] if clip.noise[channel] else "" for channel in CHANNELS}
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
@@ -200,12 +201,15 @@ def _write(path: Path, rows: list[dict[str, str]]) -> None:
 def main() -> None:
     settings = params.load()
     if not MODEL.is_file():
-        raise SystemExit(f"{MODEL} is not here: python -m preprocess models fetches it")
+        raise SystemExit(f"{MODEL} is not here: run `python -m preprocess models` first")
     clips = plan(settings.sample)
     process.end_with_parent()
     try:
         with work.alone("sample"):
             assemble(clips, fill(clips, settings), OUT)
+        pipeline.require_unchanged(settings, "sample")
+    except params.ParameterError as error:
+        raise SystemExit(f"sample: {error}") from None
     except KeyboardInterrupt:
         work.stop()
         raise SystemExit("sample: stopped; finished clips are kept, run again to go on") from None

@@ -1,4 +1,4 @@
-"""What stands between an emotion and whoever watches or listens: known noise, from 0 (none) to 1."""
+"""Known noise that is put into sound and pictures, from 0 (none) to 1."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from scipy.signal import butter, sosfilt
 from sample.photograph import HEIGHT, WIDTH
 from sample.voice import RATE, Wave
 
-SOUND_KINDS = ("noise", "babble", "muffling", "monotony")  # monotony is spoken so: voice.moved
-PICTURE_KINDS = ("blur", "darkness", "occlusion", "turned")  # a turned head is posed so: motion
+SOUND_KINDS = ("noise", "babble", "muffling", "monotony")  # monotony is in the way of speaking: voice.moved
+PICTURE_KINDS = ("blur", "darkness", "occlusion", "turned")  # a turned head is in the pose: motion
 
 CLEAN, DROWNED = 15.0, -12.0  # decibels of speech over noise at levels just above 0, and at 1
 OPEN, SHUT = 5000.0, 220.0  # hertz of the low-pass at levels just above 0, and at 1
@@ -20,7 +20,7 @@ Picture = NDArray[np.uint8]  # (240, 320, 3) BGR
 
 
 def disturb_sound(wave: Wave, kind: str, level: float, rng: np.random.Generator) -> Wave:
-    """The wave as it is heard through noise of this kind."""
+    """The wave with noise of this kind at this level, 0 to 1."""
     if not level or kind == "monotony":
         return wave
     if kind == "muffling":
@@ -45,7 +45,7 @@ def _babble(samples: int, rng: np.random.Generator, voices: int = 6) -> NDArray[
 
 
 def picture_noise(kind: str, level: float, face: NDArray[np.float64], rng: np.random.Generator) -> Callable[[Picture], Picture]:
-    """What makes of each picture the one that is seen; `face` is the box of the face: left, top, width, height."""
+    """A function that puts noise of this kind into a picture; `face` is the box of the face: left, top, width, height."""
     if not level or kind == "turned":
         return lambda picture: picture
     return {"blur": _blur, "darkness": _darkness, "occlusion": _occlusion}[kind](level, face, rng)
@@ -57,7 +57,7 @@ def _blur(level: float, face: NDArray[np.float64], rng: np.random.Generator) -> 
 
 
 def _darkness(level: float, face: NDArray[np.float64], rng: np.random.Generator) -> Callable[[Picture], Picture]:
-    """Less light, and the sensor's noise, which does not become less."""
+    """Less light; the noise of the camera's sensor stays as strong."""
     light = (1 - 0.96 * level) ** 1.5
     grains = [rng.normal(0, 8 * level, (HEIGHT, WIDTH, 1)).astype(np.float32) for _ in range(5)]
     shown = iter(rng.integers(len(grains), size=10_000).tolist())

@@ -1,4 +1,4 @@
-"""What the people of the corpus feel: label sets and intensities distributed like those of CMU-MOSEI."""
+"""What the people of the corpus feel: label sets and intensities, distributed like those of CMU-MOSEI."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ PERSISTENCE = {"happy": 0.65, "sad": 0.5, "anger": 0.6, "surprise": 0.35, "disgu
 def label_sets(count: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
     """A label set for each of `count` clips in random order, their numbers as near to SETS as whole numbers allow.
 
-    Evenly spaced quantiles instead of free draws: also a small split has every common label.
+    Evenly spaced quantiles instead of independent draws: even a small split has every common label.
     """
     names = sorted(SETS)
     shares = np.cumsum([SETS[name] for name in names]) / sum(SETS.values())
@@ -58,5 +58,5 @@ def intensities(labels: tuple[str, ...], rng: np.random.Generator) -> NDArray[np
 
 
 def strength(intensity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How strongly an intensity shows, 0 to 1: even the weakest emotion is more than half of the strongest to look at."""
+    """How strongly an intensity shows, 0 to 1; the weakest emotion shows more than half as much as the strongest."""
     return (intensity / (HIGHEST * STEP)) ** 0.3

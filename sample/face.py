@@ -1,7 +1,7 @@
-"""A face that moves: a portrait warped into any mixture of movements, with lips and lids that open and close.
+"""A face that moves: a portrait is warped by any mixture of movements, and lips and lids open and close.
 
-The smooth part is a sum of fields, one for each movement, computed once for a portrait. Lips and lids are cuts: what
-lies under a lid or between the lips appears and disappears instead of being stretched.
+The smooth part is a sum of fields, one for each movement, computed once for a portrait. Lips and lids are cuts: the eye under
+a lid and the mouth between the lips appear and disappear instead of being stretched.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class _Cut:
     x: NDArray[np.float64]
     top: NDArray[np.float64]
     bottom: NDArray[np.float64]
-    reach: float  # how far beyond the curves the skin goes along
+    reach: float  # how far from the curves the skin moves with them
 
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of everything that the cut moves."""
@@ -95,7 +95,7 @@ class MovingFace:
         return cv2.add(person, through)
 
     def box(self, pose: Pose) -> NDArray[np.float64]:
-        """(4,) left, top, width and height of the face in a picture, a turn apart."""
+        """(4,) left, top, width and height of the face in a picture, without a turn of the head."""
         oval = self.portrait.landmarks[OVAL, :2] + pose.head[:2]
         (left, top), (width, height) = oval.min(0), np.ptp(oval, axis=0)
         return np.array([WIDTH - left - width if self.mirrored else left, top, width, height])
@@ -185,7 +185,7 @@ def _rotation(yaw: float, pitch: float) -> NDArray[np.float64]:
 
 
 def _visible(turned: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
-    """The driven landmarks that come to lie neither behind others nor close to their sides: any two keep their order."""
+    """The driven landmarks that stay visible in the turned head: no two of them change their order or nearly coincide."""
     kept: list[int] = []
     for index in DRIVEN:
         after, before = turned[index, :2] - turned[kept, :2], points[index, :2] - points[kept, :2]

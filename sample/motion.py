@@ -1,4 +1,4 @@
-"""How a face moves through a clip: lips with the sound, expression with the emotion, blinks and a head never quite still."""
+"""How a face moves in a clip: lips with the sound, expression with the emotion, blinks, and small movements of the head."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Turn:
 
 
 def turned_away(level: float, rng: np.random.Generator) -> Turn:
-    """At a level of 1 the head is turned and on its way out of the picture."""
+    """At a level of 1 the head is turned away and partly outside the picture."""
     side = 1 if rng.integers(2) else -1
     return Turn(yaw=0.6 * side * level, pitch=float(rng.uniform(-0.1, 0.2)) * level, shift=side * 170 * level**1.5)
 
@@ -93,7 +93,7 @@ def envelope(speech: Speech) -> NDArray[np.float64]:
 
 
 def _growth(times: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """How much of an expression shows: it comes up in the first second and then breathes a little."""
+    """How much of an expression shows: it rises in the first second and then changes a little."""
     onset = rng.uniform(0.2, 0.7)
     rise = np.clip((times - onset + 0.4) / 0.5, 0, 1)
     return (0.4 + 0.6 * rise) * (1 + 0.15 * _sway(times, rng))

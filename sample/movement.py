@@ -1,6 +1,6 @@
-"""What a face can do: single movements of its landmarks, as far as they go at an amount of 1.
+"""The single movements that a face can make, as shifts of its landmarks at an amount of 1.
 
-Each function here is given (478, 2) shifts to fill in and (478, 3) landmarks, both in widths of the face.
+Each function gets (478, 2) shifts to fill in and (478, 3) landmarks, both in units of the face's width.
 """
 
 import numpy as np

@@ -73,14 +73,14 @@ def _landmarks(model: Path, image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     options = vision.FaceLandmarkerOptions(base_options=tasks.BaseOptions(model_asset_path=str(model)))
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
-        found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image[..., ::-1])))
+        result = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image[..., ::-1])))
     height, width = image.shape[:2]
-    points = np.array([[p.x * width, p.y * height, p.z * width] for p in found.face_landmarks[0]])
+    points = np.array([[p.x * width, p.y * height, p.z * width] for p in result.face_landmarks[0]])
     return points / DETAIL - [MARGIN, MARGIN, 0]
 
 
 def _person(image: NDArray[np.uint8], face: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much of each pixel is the person, the head by GrabCut, the suit as it was traced."""
+    """How much of each pixel is the person: the head is cut out by GrabCut, the suit by its outline SUIT."""
     (left, top), (right, bottom) = face.min(0).astype(int), face.max(0).astype(int)
     wide, high = right - left, bottom - top
     marks = np.full(image.shape[:2], cv2.GC_PR_BGD, np.uint8)
@@ -96,7 +96,7 @@ def _person(image: NDArray[np.uint8], face: NDArray[np.float32]) -> NDArray[np.f
 
 
 def _largest(mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mask without what does not hang together with its largest part."""
+    """The mask with its largest connected component alone."""
     _, parts, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.1).astype(np.uint8))
     return mask * (parts == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax())
 
@@ -120,7 +120,7 @@ def _skin_and_hair(image: NDArray[np.uint8], face: NDArray[np.float32]) -> tuple
 
 
 def _inside(face: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """1 well inside the face's oval, from the brows down, where all is skin (eyes, brows and mouth take the tone with it)."""
+    """1 in the inner part of the face's oval below the brows. All of it counts as skin: eyes and mouth get the tone too."""
     mask = np.zeros(shape, np.float32)
     centre = face[OVAL].mean(0)
     cv2.fillConvexPoly(mask, cv2.convexHull((centre + 0.8 * (face[OVAL] - centre)).astype(np.int32)), 1.0)

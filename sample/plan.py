@@ -1,4 +1,4 @@
-"""Who says what, and through how much noise: everything about a clip that is decided before it is made."""
+"""The plan of each clip, decided before it is made: who speaks, the emotions, and the noise in each channel."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Clip:
     speaker: Speaker
     intensities: tuple[float, ...]  # in the order of LABELS
     noise: dict[str, float]  # by channel, 0 to 1
-    kind: dict[str, str]  # by channel, also where the noise is 0
+    kind: dict[str, str]  # by channel; chosen even where the noise is 0
     blank: bool  # whether clips.csv leaves the text out
 
     @property

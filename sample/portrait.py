@@ -71,7 +71,7 @@ def _tone(photograph: Photograph, face: Face) -> NDArray[np.float32]:
 
 
 def wall(speaker: Speaker) -> NDArray[np.uint8]:
-    """(240, 320, 3) the wall behind: a shade from top to bottom, and a few soft spots of its own."""
+    """(240, 320, 3) the wall behind the speaker: a colour gradient from top to bottom, and a few soft spots."""
     rng = np.random.default_rng([speaker.number, 3])
     top, bottom = (np.array(colour) for colour in speaker.background)
     shade = np.linspace(0, 1, HEIGHT)[:, None, None]

@@ -1,4 +1,4 @@
-"""What the people of the corpus say: plain sentences, in which an emotion has its own phrases."""
+"""What the people of the corpus say: simple sentences, in which each emotion has its own phrases."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from sample.emotion import LABELS
 from sample.speaker import Speaker
 
 MOST_WORDS = 13
-KNOWN = 0.65  # share of an emotion's phrases that one person uses
-CUE = 0.85  # chance that a person of average openness says what they feel
+USED_PHRASES = 0.65  # share of an emotion's phrases that one person uses
+CUE = 0.85  # chance that an average person says what they feel
 KINDS = ("neutral", "contradicting")
 
 PHRASES: dict[str, tuple[str, ...]] = {
@@ -170,17 +170,17 @@ WHEN = (
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place in a sentence for a phrase of an emotion, or of none."""
+    """A place in a sentence for a phrase: of an emotion, or a neutral one."""
 
     feeling: str
     short: bool
 
 
 def sentence(felt: list[str], speaker: Speaker, level: float, kind: str, rng: np.random.Generator) -> str:
-    """What a person says who feels these labels; `level` of its phrases are replaced by others of `kind`."""
+    """A sentence of a person who feels these labels; each phrase is replaced by one of `kind` with probability `level`."""
     slots = _slots(felt, rng)
-    said = [_spoken(slot, felt, speaker, level, kind, rng) for slot in slots]
-    parts = [_phrase(slot, feeling, speaker, rng) for slot, feeling in zip(slots, said, strict=True)]
+    feelings = [_spoken(slot, felt, speaker, level, kind, rng) for slot in slots]
+    parts = [_phrase(slot, feeling, speaker, rng) for slot, feeling in zip(slots, feelings, strict=True)]
     event = _event(speaker, rng)
     if sum(len(part.split()) for part in [*parts, event]) <= MOST_WORDS:
         parts.insert(int(slots[0].short), event)
@@ -189,7 +189,7 @@ def sentence(felt: list[str], speaker: Speaker, level: float, kind: str, rng: np
 
 
 def _slots(felt: list[str], rng: np.random.Generator) -> list[_Slot]:
-    """Emotions in random order, the first one perhaps with a short phrase; where there is only one, perhaps twice."""
+    """The emotions in random order; of three the first has a short phrase; a single one may come twice."""
     order = [str(name) for name in rng.permutation(felt or ["neutral"])]
     if len(order) == 1:
         return [_Slot(order[0], True), _Slot(order[0], False)] if rng.random() < 0.5 else [_Slot(order[0], False)]
@@ -197,7 +197,7 @@ def _slots(felt: list[str], rng: np.random.Generator) -> list[_Slot]:
 
 
 def _spoken(slot: _Slot, felt: list[str], speaker: Speaker, level: float, kind: str, rng: np.random.Generator) -> str:
-    """The feeling that a slot's phrase has in the end."""
+    """The emotion of the phrase that is really said: the slot's, another one, or none where the speaker does not show it."""
     shown = CUE * speaker.shows["text"] * speaker.colours["text"].get(slot.feeling, 1.0)
     held_back, replaced, other = (
         rng.random() > shown,
@@ -213,14 +213,14 @@ def _phrase(slot: _Slot, feeling: str, speaker: Speaker, rng: np.random.Generato
     if slot.short:
         return str(rng.choice(SHORT[feeling]))
     phrases = PHRASES[feeling]
-    own = np.random.default_rng([speaker.number, len(phrases), *feeling.encode()])
-    known = own.permutation(len(phrases))[: round(KNOWN * len(phrases))]
-    return phrases[int(rng.choice(known))]
+    of_speaker = np.random.default_rng([speaker.number, len(phrases), *feeling.encode()])
+    used = of_speaker.permutation(len(phrases))[: round(USED_PHRASES * len(phrases))]
+    return phrases[int(rng.choice(used))]
 
 
 def _event(speaker: Speaker, rng: np.random.Generator) -> str:
-    """Something that moves nobody, about things that this person often speaks of."""
-    own = np.random.default_rng([speaker.number, 4])
-    who, what = own.permutation(WHO)[:8], own.permutation(WHAT)[:12]
+    """A neutral event, about people and things that this speaker often mentions."""
+    of_speaker = np.random.default_rng([speaker.number, 4])
+    who, what = of_speaker.permutation(WHO)[:8], of_speaker.permutation(WHAT)[:12]
     when = f" {rng.choice(WHEN)}" if rng.random() < 0.3 else ""
     return f"{rng.choice(who)} {rng.choice(DID)} {rng.choice(what)}{when}"

@@ -19,13 +19,13 @@ SHAPES = {
     "mouth_width": 0.10,
     "brow_height": 0.015,
 }
-IDLE = ("smile", "brow_inner", "brow_outer", "brow_down", "squint", "press")  # movements that people differ in at rest
+IDLE = ("smile", "brow_inner", "brow_outer", "brow_down", "squint", "press")  # movements in which people at rest differ
 SPLIT_SHARES = {"train": 10, "valid": 3, "test": 3}  # of 16 speakers
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How a person speaks when nothing moves them; factors of the synthesiser's own voice."""
+    """How a person speaks without emotion, as factors of the synthesiser's voice."""
 
     pitch: float
     range: float  # of the pitch's movement
@@ -74,7 +74,7 @@ def people(seed: int, count: int) -> list[Speaker]:
 
 
 def _splits(count: int, rng: np.random.Generator) -> list[str]:
-    """Each person's split, at least two people a split."""
+    """Each person's split; every split has at least two people."""
     total = sum(SPLIT_SHARES.values())
     small = max(2, round(count * SPLIT_SHARES["test"] / total))
     names = ["train"] * (count - 2 * small) + ["valid"] * small + ["test"] * small
@@ -98,7 +98,7 @@ def _speaker(number: int, split: str, spread: dict[str, float], seed: int) -> Sp
 
 
 def _voice(height: float, rng: np.random.Generator) -> Voice:
-    """`height` 0 to 1: from a deep to a high voice, the vocal tract shortening with it."""
+    """`height` 0 to 1: from a deep to a high voice; a higher voice has a shorter vocal tract."""
     return Voice(
         pitch=0.55 * 2**height,
         range=float(rng.uniform(0.8, 1.2)),

@@ -62,7 +62,7 @@ FACTORS = ("pitch", "range", "speed", "tract")
 
 
 def moved(voice: Voice, amounts: dict[str, float], monotony: float = 0.0) -> Voice:
-    """A voice under these amounts of the emotions; at a monotony of 1 nothing is heard of them, nor any melody."""
+    """The voice with these amounts of emotions; at a monotony of 1 neither emotion nor melody is left."""
     changes = {name: getattr(voice, name) for name in vars(voice)}
     for label, amount in amounts.items():
         for name, value in STYLES[label].items():
@@ -76,7 +76,7 @@ def faster(voice: Voice, factor: float) -> Voice:
 
 
 def fitted(speech: Speech, seconds: float, rng: np.random.Generator) -> Speech:
-    """The speech in a quiet room of exactly this length, shouts softly limited; what is cut off at the end is silence."""
+    """The speech in a quiet room, cut or extended to this length; very loud samples are limited. Only silence is cut off."""
     wave = (rng.standard_normal(round(seconds * RATE)) * ROOM).astype(np.float32)
     heard = speech.wave[: len(wave)]
     wave[: len(heard)] += np.tanh(heard)
@@ -99,14 +99,14 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def say(text: str, voice: Voice, rng: np.random.Generator) -> Speech:
-    """Speak a text whose every word stands between spaces."""
+    """Speak a text; its words must be separated by spaces."""
     hibari = _synthesiser()
     waves, spans, phones, start = [], [], [], 0.0
     for sounds in hibari.phonemize(text):
         sounds = [sound for sound in sounds if sound in hibari.vocab]
         ids = np.array([hibari.ids(sounds)], np.int64)
         *frames, durations = hibari.sess.run(None, {"ids": ids, "speed": np.array([voice.speed], np.float32)})
-        *spectra, pitch = (found[0] for found in frames)
+        *spectra, pitch = (output[0] for output in frames)
         ends = np.maximum(start + np.cumsum(durations) * UNIT - LATENCY, 0.0)
         timed = [Spoken(sound, *map(float, ends[i : i + 2])) for i, sound in enumerate(sounds)]
         waves.append(_wave(spectra, pitch, voice, rng))
@@ -121,9 +121,9 @@ def say(text: str, voice: Voice, rng: np.random.Generator) -> Speech:
 
 
 def _word_spans(sounds: list[Spoken]) -> list[tuple[float, float]]:
-    """Start and end of each word: what stands between spaces, without punctuation.
+    """Start and end of each word in seconds; words are separated by spaces, punctuation is left out.
 
-    A space without punctuation is no silence but the way from one word into the next: they meet in its middle.
+    A space without punctuation is not silent: one word goes over into the next. The two words meet in its middle.
     """
     spans: list[tuple[float, float]] = []
     inside, paused, start = False, True, 0.0
@@ -163,11 +163,11 @@ def _wave(spectra: list[NDArray], pitch: NDArray, voice: Voice, rng: np.random.G
 
 
 def _scale_frequency(spectrum: NDArray, factor: float) -> NDArray[np.float32]:
-    """(bins, frames) with its frequency axis stretched: above 1 a shorter vocal tract, a brighter voice."""
-    at = np.arange(len(spectrum)) / factor
-    low = np.clip(at.astype(int), 0, len(spectrum) - 2)
-    part = np.clip(at - low, 0, 1)[:, None]
-    return (spectrum[low] * (1 - part) + spectrum[low + 1] * part).astype(np.float32)
+    """(bins, frames) with its frequency axis stretched; a factor above 1 sounds like a shorter vocal tract."""
+    position = np.arange(len(spectrum)) / factor
+    low = np.clip(position.astype(int), 0, len(spectrum) - 2)
+    weight = np.clip(position - low, 0, 1)[:, None]
+    return (spectrum[low] * (1 - weight) + spectrum[low + 1] * weight).astype(np.float32)
 
 
 def _melody(pitch: NDArray, voice: Voice, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from scipy.interpolate import RBFInterpolator
 from sample.photograph import HEIGHT, MARGIN, WIDTH
 
 STEP = 2  # pixels of the film between the points of a field
-ROUNDS, STRIDE = 6, 0.7  # of the iteration that inverts a field; shorter strides stand steeper fields
+ROUNDS, STRIDE = 6, 0.7  # of the iteration that inverts a field; with a shorter stride it also converges for steeper fields
 
 Field = NDArray[np.float32]  # (HEIGHT / STEP, WIDTH / STEP, 2), pixels of the film
 
@@ -23,10 +23,10 @@ GRID = _grid()
 
 
 def spline(points: NDArray, values: NDArray, smoothing: float = 0.5) -> RBFInterpolator:
-    """The smoothest surface through (n, k) values at (n, 2) points of the film that is 0 all around its margin."""
+    """The smoothest surface through (n, k) values at (n, 2) points of the film; it is 0 on the film's margin."""
     border = _border()
-    known, still = np.concatenate([points, border]), np.zeros((len(border), values.shape[1]))
-    return RBFInterpolator(known, np.concatenate([values, still]), kernel="thin_plate_spline", smoothing=smoothing)
+    all_points, zeros = np.concatenate([points, border]), np.zeros((len(border), values.shape[1]))
+    return RBFInterpolator(all_points, np.concatenate([values, zeros]), kernel="thin_plate_spline", smoothing=smoothing)
 
 
 def _border(count: int = 8) -> NDArray[np.float64]:
@@ -47,7 +47,7 @@ def look_up(field: Field, places: Field) -> Field:
 
 
 def inverse(shift: Field) -> Field:
-    """The field that undoes `shift`, which says how far each point goes: how far back each place came."""
+    """The field that undoes `shift`: for each place, how far back the point is that was moved there."""
     back = -shift
     for _ in range(ROUNDS):
         back -= STRIDE * (back + look_up(shift, GRID + back))

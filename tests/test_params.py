@@ -6,6 +6,7 @@ import yaml
 
 import params
 from params import ParameterError
+from preset import apply
 
 PRESETS = Path(__file__).parents[1] / "presets"
 TEXT = params.PATH.read_text(encoding="utf-8")
@@ -55,6 +56,9 @@ def test_the_file_in_the_repository_is_valid() -> None:
         ),
         (r"^  aligner: null", "  aligner: {source: 'hub:a/b@c'}", r"models\.aligner\.sha256 is missing"),
         (r"^  language: auto", "  language: English", r"transcripts\.language is 'English'.*pattern"),
+        (r"^  silence: [\d.]+", "  silence: 30", r"transcripts\.silence is 30.*less than or equal to 25"),
+        (r"^  hop: [\d.]+", "  hop: 0.0000001", r"align\.hop is 1e-07.*greater than or equal to 0\.001"),
+        (r"^    batch_size: 1 ", "    batch_size: 65537 ", r"encode\.text\.batch_size is 65537.*less than or equal to 65536"),
         (r"^  device: auto", "  device: gpu", r"run\.device is 'gpu'.*pattern"),
         (r"^corpus:", "corpus: {root: a, labels: [b]}\nsection:", r"section is no parameter"),
     ],
@@ -63,6 +67,14 @@ def test_a_wrong_parameter_is_named_with_what_it_takes(tmp_path: Path, pattern: 
     with pytest.raises(ParameterError) as error:
         params.load(written(tmp_path, pattern, replacement))
     assert re.search(message, str(error.value), re.MULTILINE), error.value
+
+
+def test_the_store_of_a_copy_is_that_of_the_main_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = params.load().run
+    assert run.store_folder == Path.cwd() / ".store"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert run.store_folder == tmp_path / ".store"
+    assert run.model_copy(update={"store": "/shared/store"}).store_folder == Path("/shared/store")
 
 
 def test_all_wrong_parameters_are_named_at_once(tmp_path: Path) -> None:
@@ -88,7 +100,7 @@ def test_every_parameter_says_what_it_means() -> None:
 def test_every_preset_fits_and_changes_something(tmp_path: Path, preset: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT, encoding="utf-8")
-    params.apply(preset, path)
+    apply(preset, path)
     assert params.load(path) != params.load()
 
 
@@ -96,7 +108,7 @@ def test_a_preset_changes_its_values_alone_and_keeps_the_comments(tmp_path: Path
     path, preset = tmp_path / "params.yaml", tmp_path / "short.yaml"
     path.write_text(TEXT, encoding="utf-8")
     preset.write_text("train:\n  epochs: 2\n", encoding="utf-8")
-    params.apply(preset, path)
+    apply(preset, path)
     expected = yaml.safe_load(TEXT)
     expected["train"]["epochs"] = 2
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == expected
@@ -109,6 +121,6 @@ def test_a_preset_that_does_not_fit_leaves_the_file_as_it_was(tmp_path: Path) ->
     path.write_text(TEXT, encoding="utf-8")
     preset.write_text("train:\n  epochs: 0\n", encoding="utf-8")
     with pytest.raises(ParameterError, match=r"train\.epochs"):
-        params.apply(preset, path)
+        apply(preset, path)
     assert path.read_text(encoding="utf-8") == TEXT
     assert [found.name for found in tmp_path.iterdir() if "draft" in found.name] == []

@@ -1,7 +1,7 @@
-"""Turn a published corpus or a folder of films into what the pipeline reads.
+"""Turn a published corpus, or a folder of films, into a corpus folder that the pipeline reads.
 
-Each command writes a corpus folder: clips.csv, missing.csv with what is not there and why, and links to films
-that lie elsewhere under media/; then it says what it found. Name the folder in params.yaml as corpus.root.
+Each command writes clips.csv, and missing.csv with what the corpus lacks and why. Films that lie outside of the corpus folder
+are linked into its media/. Then it prints a summary. Name the folder in params.yaml as corpus.root.
 """
 
 import argparse
@@ -9,8 +9,9 @@ import importlib
 import sys
 from pathlib import Path
 
-from preprocess.corpora import found
-from preprocess.corpora.found import Found, Missing
+import params
+from preprocess.corpora import conversion
+from preprocess.corpora.conversion import Conversion, Missing
 from preprocess.corpus import CorpusError
 
 PUBLISHED = ("mosei", "m3ed", "meld")
@@ -30,38 +31,41 @@ def parser() -> argparse.ArgumentParser:
         )
         module.add_arguments(command)
         command.add_argument("corpus", type=Path, help="folder to write, such as data/corpora/" + name)
-        command.add_argument("--replace", action="store_true", help="write clips.csv anew where it is there and differs")
-        command.add_argument("--encoding", default="", help="of the tables, where it is neither UTF-8 nor UTF-16")
+        command.add_argument("--replace", action="store_true", help="write over a clips.csv that is there and differs")
+        command.add_argument("--encoding", default="", help="of the tables, if it is neither UTF-8 nor UTF-16")
         if name in PUBLISHED:
             command.add_argument(
-                "--missing", choices=("text", "drop"), default="text", help="a clip without its film: text alone, or left out"
+                "--missing",
+                choices=("text", "drop"),
+                default="text",
+                help="keep the text of a clip without its film, or leave the clip out",
             )
     return top
 
 
-def keep(what: Found, missing: str) -> None:
-    """Leave out clips without a film where that is asked for, and those of which nothing at all is there."""
+def leave_out(result: Conversion, missing: str) -> None:
+    """Leave out clips that have neither film nor text and, where `missing` is "drop", those without a film."""
     kept = []
-    for clip in what.clips:
+    for clip in result.clips:
         if clip.media or (clip.text and missing == "text"):
             kept.append(clip)
         elif not clip.text:
-            what.missing = [row for row in what.missing if row.clip_id != clip.clip_id]
-            what.missing.append(Missing(clip.clip_id, "clip", "neither a film nor a text of it is there: left out"))
-    what.clips = kept
+            result.missing = [row for row in result.missing if row.clip_id != clip.clip_id]
+            result.missing.append(Missing(clip.clip_id, "clip", "neither a film nor a text of it is there: left out"))
+    result.clips = kept
 
 
 def main() -> None:
     args = parser().parse_args()
     module = importlib.import_module(f"preprocess.corpora.{args.command}")
     try:
-        what = module.convert(args)
-        keep(what, getattr(args, "missing", "text"))
-        found.write(what, args.corpus, args.replace)
-    except (CorpusError, OSError) as error:
+        result = module.convert(args)
+        leave_out(result, getattr(args, "missing", "text"))
+        conversion.write(result, args.corpus, args.replace)
+    except (CorpusError, params.ParameterError, OSError) as error:
         sys.exit(f"{args.command}: {error}")
-    print(found.summary(what, args.corpus / "clips.csv"))
-    print(f"corpus.labels: [{', '.join(what.labels)}]")
+    print(conversion.summary(result, args.corpus / "clips.csv"))
+    print(f"corpus.labels: [{', '.join(result.labels)}]")
 
 
 if __name__ == "__main__":

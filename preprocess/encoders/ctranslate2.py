@@ -1,4 +1,4 @@
-"""Whisper's weights as CTranslate2 stores them, turned into an ordinary transformers folder.
+"""Whisper's weights in the format of CTranslate2, converted to a folder that transformers loads.
 
 `model.bin` is a header, then for each variable its name, shape, type and bytes, then aliases of names; numbers are
 little-endian. Every size is checked against the file before anything is read by it.
@@ -15,17 +15,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
-from transformers.utils import logging
+
+from preprocess.encoders.networks import quiet
 
 TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 Named = tuple[str, torch.Tensor]
 LANGUAGES = 99
 END_OF_ENGLISH = 50256  # <|endoftext|> where the vocabulary is of English alone; the multilingual one is one longer
-TIMESTAMPS_AND_TASKS = 1608  # special tokens behind <|endoftext|> in every Whisper vocabulary up to large-v2
+TIMESTAMPS_AND_TASKS = 1608  # special tokens after <|endoftext|> in every Whisper vocabulary up to large-v2
 
 
 class FormatError(ValueError):
-    """A file is no CTranslate2 model, or one of another network than Whisper."""
+    """A file is not a CTranslate2 model of Whisper."""
 
 
 @dataclass
@@ -72,11 +73,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 def state(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """The variables under transformers' names."""
-    found = dict([*_stack(variables, "encoder"), *_stack(variables, "decoder")])
+    weights = dict([*_stack(variables, "encoder"), *_stack(variables, "decoder")])
     for name in ("conv1", "conv2"):
-        found |= dict(_linear(variables, f"model.encoder.{name}", f"encoder/{name}"))
+        weights |= dict(_linear(variables, f"model.encoder.{name}", f"encoder/{name}"))
     embeddings = torch.tensor(variables["decoder/embeddings/weight"])
-    return found | {"model.decoder.embed_tokens.weight": embeddings, "proj_out.weight": embeddings}
+    return weights | {"model.decoder.embed_tokens.weight": embeddings, "proj_out.weight": embeddings}
 
 
 def _stack(variables: dict[str, np.ndarray], side: str) -> Iterator[Named]:
@@ -95,7 +96,7 @@ def _stack(variables: dict[str, np.ndarray], side: str) -> Iterator[Named]:
 
 
 def _attention(variables: dict[str, np.ndarray], target: str, source: str, products: list[str]) -> Iterator[Named]:
-    """One attention: queries, keys and values, of which several are stored as one product, then output and norm."""
+    """One attention: queries, keys and values, several of them stored as one matrix, then output and norm."""
     for i, kinds in enumerate(products):
         for part in ("weight", "bias"):
             rows = torch.tensor(variables[f"{source}/linear_{i}/{part}"]).chunk(len(kinds))
@@ -117,7 +118,7 @@ def _norm(variables: dict[str, np.ndarray], target: str, source: str) -> Iterato
 
 
 def _layers(variables: dict[str, np.ndarray], side: str) -> int:
-    return len({found.group() for name in variables if (found := re.match(rf"{side}/layer_\d+", name))})
+    return len({layer.group() for name in variables if (layer := re.match(rf"{side}/layer_\d+", name))})
 
 
 def config(variables: dict[str, np.ndarray]) -> WhisperConfig:
@@ -150,19 +151,19 @@ def languages(tokenizer: Path, places: range) -> dict[str, int]:
 
 
 def to_transformers(source: Path, target: Path) -> None:
-    """Write the folder that `from_pretrained` loads; a key that is missing or left over is an error."""
+    """Write the folder that `from_pretrained` loads; a weight that is missing or unexpected is an error."""
     variables = read(source / "model.bin")
     network = WhisperForConditionalGeneration(config(variables)).to(torch.float16)
     network.load_state_dict(state(variables), strict=True)
     end = network.config.eos_token_id
-    network.generation_config._from_model_config = False  # otherwise what follows is dropped when the folder is loaded
+    network.generation_config._from_model_config = False  # otherwise loading the folder ignores what is set below
     network.generation_config.no_timestamps_token_id = end + 1 + LANGUAGES + 6
     network.generation_config.is_multilingual = end != END_OF_ENGLISH
     if network.generation_config.is_multilingual:
         network.generation_config.lang_to_id = languages(source / "tokenizer.json", range(end + 2, end + 2 + LANGUAGES))
         network.generation_config.task_to_id = {"translate": end + 2 + LANGUAGES, "transcribe": end + 3 + LANGUAGES}
-    logging.disable_progress_bar()
-    network.save_pretrained(target)
+    with quiet():
+        network.save_pretrained(target)
     WhisperFeatureExtractor(feature_size=network.config.num_mel_bins).save_pretrained(target)
     shutil.copy(source / "tokenizer.json", target / "tokenizer.json")
     text = "<|endoftext|>"

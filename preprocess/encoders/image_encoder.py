@@ -1,28 +1,30 @@
-"""States of pictures by a pretrained image encoder: CLIP, ViT and their kin."""
+"""States of pictures from a pretrained image encoder, such as CLIP or ViT."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionModel
 
 import params
 from params import ParameterError
-from preprocess.encoders.networks import batches, load, of_vision, preparer
+from preprocess.encoders.networks import batches, inference, load, of_vision, preparer
 
 
 def kind(folder: Path) -> Any:
-    """The class that loads the part of a network that sees."""
+    """The class that loads a network's image encoder: of CLIP, that without its text encoder."""
     return CLIPVisionModel if preparer(AutoConfig, folder).model_type.startswith("clip") else AutoModel
 
 
-@torch.inference_mode()
+@inference()
 def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeVision) -> np.ndarray:
-    """States (T, D) float32 of pictures (height, width, 3) uint8 RGB, a batch at a time, so that a film is read as it goes."""
+    """States (T, D) float32 of T pictures (height, width, 3) uint8 RGB, read a batch at a time: a film never lies in memory.
+
+    ParameterError where the network's states are not those of patches.
+    """
     network, processor = load(kind(folder), folder, device, settings.precision), preparer(AutoImageProcessor, folder)
-    found = [np.zeros((0, of_vision(folder).hidden_size), np.float32)]
+    pooled_states = [np.zeros((0, of_vision(folder).hidden_size), np.float32)]
     for batch in batches(pictures, settings.batch_size):
         pixels = processor(images=batch, return_tensors="pt").pixel_values.to(device, network.dtype)
         hidden = network(pixel_values=pixels, output_hidden_states=True).hidden_states[settings.layer]
@@ -32,5 +34,5 @@ def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: 
                 "name an encoder of patches, such as CLIP or ViT"
             )
         pooled = hidden[:, 0] if settings.pooling == "first" else hidden.mean(1)
-        found.append(pooled.float().cpu().numpy())
-    return np.concatenate(found)
+        pooled_states.append(pooled.float().cpu().numpy())
+    return np.concatenate(pooled_states)

@@ -1,12 +1,13 @@
-"""Pretrained networks as the encoders use them: which device they run on, loaded once a process, ready to infer.
+"""Pretrained networks for inference: the device they run on, and loading, once a process.
 
-torch and transformers take seconds to import, so they are where they are needed: a stage itself, which hands out work, and
-one that finds all of it done, go without.
+torch and transformers take seconds to import, so the functions that need them import them: the parent process of a stage,
+and a stage whose clips are all in the store, do without.
 """
 
 import ctypes
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -17,20 +18,20 @@ from params import ParameterError, Precision
 Item = TypeVar("Item")
 
 
-def device(asked: str) -> str:
-    """`auto` is the first CUDA device where there is one, otherwise the processor; ParameterError for one that is not there."""
-    there = _devices() if asked != "cpu" else 0
-    if asked == "auto":
-        return "cuda" if there else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", asked):
-        raise ParameterError(f"device {asked!r}: auto, cpu, cuda or cuda:N is expected")
-    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= there:
-        raise ParameterError(f"device {asked}: torch sees {there} CUDA devices here; auto or cpu would work")
-    return asked
+def device(name: str) -> str:
+    """`auto` is the first CUDA device, or the CPU where there is none; ParameterError for a device that does not exist."""
+    count = _devices() if name != "cpu" else 0
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ParameterError(f"device {name!r}: auto, cpu, cuda or cuda:N is expected")
+    if name != "cpu" and int(name.partition(":")[2] or 0) >= count:
+        raise ParameterError(f"device {name}: torch sees {count} CUDA devices here; auto or cpu would work")
+    return name
 
 
 def _devices() -> int:
-    """How many CUDA devices torch sees: none without the driver's library, which is quicker to ask for."""
+    """How many CUDA devices torch sees. Without the driver's library there is none, and torch need not be imported."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -40,19 +41,50 @@ def _devices() -> int:
     return torch.cuda.device_count()
 
 
+@contextmanager
+def inference() -> Iterator[None]:
+    """Let networks compute without gradients, in full float32 and in one thread; also a decorator, but not of generators.
+
+    The sums of several threads differ in their last digits. These are settings of the whole process, which may be the
+    program that uses the Python API, so the former ones come back afterwards.
+    """
+    import torch
+
+    threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.inference_mode(), quiet():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = tf32
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and warnings of transformers."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
+
+
 @cache
 def load(kind: Any, folder: Path, device: str, precision: Precision = "float32") -> Any:
-    """A network of a transformers class from a folder of `data/models`, one thread on the processor.
+    """A network of a transformers class from a folder of `data/models`; compute with it inside of `inference`.
 
     ParameterError where the folder holds a network of another kind.
     """
     import torch
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.backends.cudnn.allow_tf32 = False  # where float32 is asked for, convolutions too
     return _from(kind, folder, dtype=getattr(torch, precision), use_safetensors=True).to(device).eval()
 
 
@@ -64,7 +96,8 @@ def preparer(kind: Any, folder: Path) -> Any:
 
 def _from(kind: Any, folder: Path, **settings: Any) -> Any:
     try:
-        return kind.from_pretrained(folder, local_files_only=True, **settings)
+        with quiet():
+            return kind.from_pretrained(folder, local_files_only=True, **settings)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ParameterError(
@@ -74,7 +107,7 @@ def _from(kind: Any, folder: Path, **settings: Any) -> Any:
 
 
 def of_vision(folder: Path) -> Any:
-    """The configuration of the part of a network that sees: of CLIP, one of two."""
+    """The configuration of a network's image encoder: CLIP has one for text beside it."""
     from transformers import AutoConfig
 
     config = preparer(AutoConfig, folder)
@@ -82,7 +115,7 @@ def of_vision(folder: Path) -> Any:
 
 
 def require_layer(key: str, layer: int, folder: Path) -> None:
-    """ParameterError where the encoder has no such hidden layer; 0 is what goes into the first one."""
+    """ParameterError where the encoder has no such hidden layer; 0 is the input of the first layer."""
     config = of_vision(folder)
     count = int(getattr(config, "encoder_layers", None) or getattr(config, "num_hidden_layers", None) or 0)
     if not -count - 1 <= layer <= count:
@@ -90,7 +123,7 @@ def require_layer(key: str, layer: int, folder: Path) -> None:
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive items, at most `size` together, taken as they are needed."""
+    """Consecutive items in lists of at most `size`, read one list at a time."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

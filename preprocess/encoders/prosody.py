@@ -1,8 +1,8 @@
 """Prosody: how something is said, as descriptors that have a name, every 10 ms.
 
-The low-level descriptors follow eGeMAPS (Eyben et al., IEEE Transactions on Affective Computing 7(2), 2016), but for
-formants and what is measured from one period of the voice to the next (jitter, shimmer). Spectrogram, mel bands and cosine
-transform are torchaudio's; its detect_pitch_frequency takes half a second for a second of sound and errs by octaves.
+The low-level descriptors follow eGeMAPS (Eyben et al., IEEE Transactions on Affective Computing 7(2), 2016), without
+formants, jitter and shimmer. Spectrogram, mel bands and cosine transform are torchaudio's. Its detect_pitch_frequency is
+not used: it takes half a second for a second of sound, and is often wrong by an octave.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,11 +13,12 @@ import torch
 import torchaudio.functional as audio
 from torch import Tensor
 
+from preprocess.encoders.networks import inference
 from preprocess.encoders.states import TimedStates
 from preprocess.media.sound import SAMPLE_RATE
 
 NAMES = (
-    "pitch",  # semitones above 27.5 Hz; between voiced stretches it runs straight from one to the next
+    "pitch",  # semitones above 27.5 Hz; interpolated linearly where the voice pauses
     "pitch_change",  # semitones a second
     "voicing",  # correlation of the wave with itself a period later, 0 to 1
     "harmonicity",  # ratio of harmonic to other energy, dB
@@ -35,9 +36,9 @@ HOP = 160  # samples: 10 ms
 WINDOW, FFT = 400, 512  # samples: 25 ms, and with zeros
 PITCH = (65, 500)  # hertz, of speech
 PITCH_WINDOW, PITCH_FFT = 736, 2048  # samples: three of the longest periods, and with zeros
-HALO = 8 * HOP  # samples: what a frame, and the one before it, look at beyond themselves, and somewhat more
+HALO = 8 * HOP  # samples before and after a frame that its descriptors and those of the frame before it depend on
 BLOCK = 3000 * HOP  # samples measured at a time
-OCTAVE = 0.02  # that a lag has to be better than one of half its length
+OCTAVE = 0.02  # by which the autocorrelation at a lag must be above that at half the lag, to be preferred
 REFERENCE = 27.5  # hertz
 VOICED = 0.5  # least voicing of a voiced frame
 SILENT = 35.0  # dB below the loudest frame, beneath which none is voiced
@@ -50,22 +51,24 @@ def encode(wave: np.ndarray) -> TimedStates:
     return timed(describe(wave[begin : begin + BLOCK] for begin in range(0, len(wave), BLOCK)), len(wave))
 
 
+@inference()
 def describe(blocks: Iterable[np.ndarray]) -> np.ndarray:
     """Descriptors (T, 16) float32 of a wave that comes in pieces, as of the whole.
 
-    All pieces but the last are of one length, a multiple of 160 samples and at least HALO. A frame's own descriptors are
-    taken piece by piece, with HALO samples of the neighbours; what looks at the whole clip follows, at 6 kB a second.
+    All pieces but the last have the same length, a multiple of 160 samples and at least HALO. Descriptors of single frames
+    are computed piece by piece, with HALO samples of the neighbouring pieces; those that depend on the whole clip are
+    computed at the end. Memory: 6 kB for a second of sound.
     """
     ahead = iter(blocks)
     nothing = np.zeros(0, np.float32)
     before = np.zeros(HALO, np.float32)
-    parts = []
+    pieces = []
     for block, after in pairwise(chain([next(ahead, nothing)], ahead, [nothing])):
         count = max(1, -(-len(block) // HOP))
         x = np.concatenate([before, block, after[:HALO]])
-        parts.append(frames(torch.from_numpy(np.pad(x, (0, 2 * HALO + count * HOP - len(x)))), count))
+        pieces.append(frames(torch.from_numpy(np.pad(x, (0, 2 * HALO + count * HOP - len(x)))), count))
         before = block[-HALO:]
-    rows = torch.cat(parts)
+    rows = torch.cat(pieces)
     energy, voicing = (rows[:, NAMES.index(name)] for name in ("energy", "voicing"))
     voiced = (voicing >= VOICED) & (energy >= energy.max() - SILENT)
     pitch = carried(rows[:, NAMES.index("pitch")], voiced)
@@ -82,9 +85,9 @@ def timed(rows: np.ndarray, samples: int) -> TimedStates:
 
 
 def frames(x: Tensor, count: int) -> Tensor:
-    """Descriptors (T, 16) of `count` frames, of which x has HALO samples more on either side.
+    """Descriptors (T, 16) of `count` frames; x has HALO more samples before the first and after the last.
 
-    The columns of pitch are its semitones, voiced or not, and 0 for its change; that of the energy's change is 0 too.
+    The pitch is that of every frame, voiced or not. The changes of pitch and energy are 0: `describe` fills them in.
     """
     window = torch.hann_window(WINDOW)
     power = spectrum(x, count + 1, window, FFT) * 2 / (window.square().sum() * FFT)  # sums to the frame's mean square
@@ -110,7 +113,7 @@ def frames(x: Tensor, count: int) -> Tensor:
 
 
 def beside(states: TimedStates, prosody: TimedStates) -> TimedStates:
-    """A network's states with the mean of the descriptors over each one's time behind them."""
+    """The states of a network, each followed by the mean of the descriptors over its time."""
     edges = np.append(prosody.times[:, 0], prosody.times[-1, 1]).astype(np.float64)
     sums = np.cumsum(np.vstack([np.zeros(len(NAMES)), prosody.states * np.diff(edges)[:, None]]), axis=0)
     begin, end = (np.stack([np.interp(states.times[:, i], edges, column) for column in sums.T], 1) for i in (0, 1))
@@ -134,7 +137,7 @@ def decibel(x: Tensor) -> Tensor:
 
 
 def change(x: Tensor) -> Tensor:
-    """By the second."""
+    """Difference to the frame before, per second."""
     return torch.diff(x, prepend=x[:1]) * (SAMPLE_RATE / HOP)
 
 
@@ -142,7 +145,7 @@ def melody(x: Tensor, count: int, energy: Tensor) -> tuple[Tensor, Tensor]:
     """Semitones and voicing, (T,) each: the lag at which a frame is most like itself (Boersma, 1993).
 
     A frame's autocorrelation, the inverse transform of its power, is divided by that of its window. Of lags that are
-    nearly as good, which multiples of a period are, the shortest is taken.
+    nearly as good, as multiples of the period are, the shortest is taken.
     """
     window = torch.hann_window(PITCH_WINDOW)
     alike = torch.fft.irfft(spectrum(x, count, window, PITCH_FFT)) / torch.fft.irfft(
@@ -163,12 +166,12 @@ def melody(x: Tensor, count: int, energy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def carried(pitch: Tensor, voiced: Tensor) -> Tensor:
-    """Pitch (T,) that between voiced frames runs straight from one to the next; 0 where none is voiced."""
+    """Pitch (T,) with unvoiced frames interpolated linearly between voiced ones; 0 where no frame is voiced."""
     places = np.arange(len(pitch))
-    known = voiced.numpy()
-    if not known.any():
+    mask = voiced.numpy()
+    if not mask.any():
         return torch.zeros(len(pitch))
-    return torch.from_numpy(np.interp(places, places[known], pitch.numpy()[known]).astype(np.float32))
+    return torch.from_numpy(np.interp(places, places[mask], pitch.numpy()[mask]).astype(np.float32))
 
 
 def _band(power: Tensor, band: tuple[int, int]) -> Tensor:
@@ -181,7 +184,7 @@ def ratio(power: Tensor, low: tuple[int, int], high: tuple[int, int], reduce: Ca
 
 
 def slope(power: Tensor, band: tuple[int, int]) -> Tensor:
-    """Of the line through the spectrum in dB by least squares."""
+    """Slope, in dB a kHz, of the line fitted to the spectrum in dB by least squares."""
     levels, places = decibel(_band(power, band)), _band(frequencies()[None], band)[0] / 1000
     centred = places - places.mean()
     return (levels @ centred) / centred.square().sum()

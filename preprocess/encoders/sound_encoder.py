@@ -1,4 +1,4 @@
-"""States of waves by a pretrained sound encoder, Whisper's or one of wav2vec 2.0's kin; their prosody instead or beside."""
+"""States of waves by a pretrained sound encoder (Whisper's, or one like wav2vec 2.0), by prosody, or by both."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -17,7 +17,7 @@ from preprocess.media import sound
 from preprocess.media.sound import SAMPLE_RATE, WINDOW
 from preprocess.store.shards import Shards
 
-# A wave (n,) and its prosody, where that is wanted.
+# A wave (n,) and its prosody, None where features is network.
 Window = tuple[np.ndarray, TimedStates | None]
 
 
@@ -26,7 +26,7 @@ def is_whisper(folder: Path) -> bool:
 
 
 def windows(shards: Shards, clip_id: str, settings: params.EncodeAudio) -> Iterator[Window]:
-    """A clip's waves of 30 s, the last one shorter, each with its part of the clip's prosody."""
+    """A clip in windows of 30 s, the last one shorter, each with its prosody."""
     blocks = partial(sound.blocks, shards, clip_id, WINDOW)
     rows = None if settings.features == "network" else prosody.describe(blocks())
     begin = 0
@@ -39,28 +39,28 @@ def windows(shards: Shards, clip_id: str, settings: params.EncodeAudio) -> Itera
 def encode(
     waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
 ) -> Iterator[TimedStates]:
-    """States of waves (n,) float32 at 16 kHz of at most 30 s, several of them read at once."""
-    alone = ((wave, None if settings.features == "network" else prosody.encode(wave)) for wave in waves)
-    return encode_described(alone, folder, device, settings, together)
+    """States of waves (n,) float32 at 16 kHz of at most 30 s, `together` of them in a batch."""
+    windows = ((wave, None if settings.features == "network" else prosody.encode(wave)) for wave in waves)
+    return encode_described(windows, folder, device, settings, together)
 
 
 def encode_described(
     windows: Iterable[Window], folder: Path, device: str, settings: params.EncodeAudio, together: int = 1
 ) -> Iterator[TimedStates]:
-    """The same of waves whose prosody was found already."""
+    """States of windows whose prosody has been computed."""
     if settings.features == "prosody":
-        yield from (told for _, told in windows if told)
+        yield from (described for _, described in windows if described)
         return
-    windows, given = tee(windows)
-    read = _whisper if is_whisper(folder) else _other
-    hidden = read((wave for wave, _ in given), folder, device, settings, together)
-    for (wave, told), own in zip(windows, hidden, strict=True):
-        found = _timed(own, len(wave) / SAMPLE_RATE)
-        yield prosody.beside(found, told) if told else found
+    windows, inputs = tee(windows)
+    read = _whisper if is_whisper(folder) else _wav2vec
+    hidden = read((wave for wave, _ in inputs), folder, device, settings, together)
+    for (wave, described), states in zip(windows, hidden, strict=True):
+        timed = _timed(states, len(wave) / SAMPLE_RATE)
+        yield prosody.beside(timed, described) if described else timed
 
 
 def _timed(hidden: np.ndarray, duration: float) -> TimedStates:
-    """States (T, D) with equal parts of the time."""
+    """States (T, D), each covering an equal share of the duration in seconds."""
     edges = np.linspace(0, duration, len(hidden) + 1)
     return TimedStates(hidden, np.stack([edges[:-1], edges[1:]], 1).astype(np.float32), np.ones(len(hidden), bool))
 
@@ -73,11 +73,11 @@ def _whisper(
         padded = [np.pad(wave, (0, max(0, length - len(wave)))) for wave in group]
         spectrograms = [whisper.mel(folder, wave, device) for wave in padded]
         hidden = whisper.encode(folder, spectrograms, device, settings.layer, settings.precision)
-        for wave, own in zip(group, hidden, strict=True):
-            yield own[: max(1, round(len(wave) / SAMPLE_RATE / whisper.STATE))].cpu().numpy()
+        for wave, states in zip(group, hidden, strict=True):
+            yield states[: max(1, round(len(wave) / SAMPLE_RATE / whisper.STATE))].cpu().numpy()
 
 
-def _other(
+def _wav2vec(
     waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
 ) -> Iterator[np.ndarray]:
     def pick(output: Any) -> Any:

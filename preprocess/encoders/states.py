@@ -1,4 +1,4 @@
-"""States of a modality through a clip, as the encoders leave them and align pools them."""
+"""Encoder states of a modality over a clip: what the encode stages write and align reads."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,20 +19,20 @@ class TimedStates:
 
     states: np.ndarray  # (T, D) float32
     times: np.ndarray  # (T, 2) float32, seconds from the clip's start
-    observed: np.ndarray  # (T,) bool; False where nothing was there to encode (no face in the frame)
+    observed: np.ndarray  # (T,) bool; False where there was nothing to encode (no face in the frame)
 
 
 @dataclass(frozen=True)
 class WordStates:
-    """States of a text's tokens, each part of a word."""
+    """States of a text's tokens, each of one word."""
 
     states: np.ndarray  # (T, D) float32
     words: np.ndarray  # (T,) int32, index of the token's word
 
 
-def later(found: TimedStates, seconds: float) -> TimedStates:
-    """States of a part in the time of the whole."""
-    return TimedStates(found.states, (found.times + np.float64(seconds)).astype(np.float32), found.observed)
+def later(window: TimedStates, seconds: float) -> TimedStates:
+    """The states of a window that begins so many seconds into the clip, with times from the clip's start."""
+    return TimedStates(window.states, (window.times + np.float64(seconds)).astype(np.float32), window.observed)
 
 
 def write(folder: Path, states: TimedStates | WordStates) -> None:

@@ -1,4 +1,4 @@
-"""States of words' tokens by a pretrained text encoder: BERT, RoBERTa and their kin."""
+"""States of the tokens of words by a pretrained text encoder such as BERT or RoBERTa."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,41 +12,41 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 import params
-from preprocess.encoders.networks import batches, load, preparer
+from preprocess.encoders.networks import batches, inference, load, preparer
 from preprocess.encoders.states import WordStates
 from preprocess.speech import words
 
 
 def join(spoken: list[str]) -> tuple[str, list[int]]:
-    """Words as one text, with spaces but between ideographs, and the word that each character belongs to (-1: none)."""
-    parts, owner = list[str](), list[int]()
+    """Words as one text, and the word of each character (-1: of none). Scripts without spaces get none."""
+    pieces, owner = list[str](), list[int]()
     for i, word in enumerate(spoken):
-        if i and not (words.is_ideograph(spoken[i - 1][-1]) and words.is_ideograph(word[0])):
-            parts.append(" ")
+        if i and not (words.is_unspaced(spoken[i - 1][-1]) and words.is_unspaced(word[0])):
+            pieces.append(" ")
             owner.append(-1)
-        parts.append(word)
+        pieces.append(word)
         owner += [i] * len(word)
-    return "".join(parts), owner
+    return "".join(pieces), owner
 
 
 def encode(
     clips: Iterable[list[str]], folder: Path, device: str, settings: params.EncodeText, together: int = 1
 ) -> Iterator[WordStates]:
-    """States of the tokens of each clip's words, several texts read at once.
+    """States of the tokens of each clip's words, `together` texts in a batch.
 
-    A text longer than the network reads is read in consecutive windows. Texts read together differ from single ones in
-    the last bits alone: padding is masked.
+    A text longer than the network's positions is read in consecutive windows. Padding is masked, so that texts read
+    together differ from single ones only in the last bits.
     """
     model = load(AutoModel, folder, device, settings.precision)
-    windows, given = tee(window for i, spoken in enumerate(clips) for window in _windows(i, spoken, model.config, folder))
-    read = (own for batch in batches(given, together) for own in _read(model, batch, device, settings.layer))
+    windows, inputs = tee(window for i, spoken in enumerate(clips) for window in _windows(i, spoken, model.config, folder))
+    read = (rows for batch in batches(inputs, together) for rows in _read(model, batch, device, settings.layer))
     for _, of_clip in groupby(zip(windows, read, strict=True), key=lambda pair: pair[0].clip):
-        parts = [(window.words, own[window.places]) for window, own in of_clip]
-        owners = np.array([word for words, _ in parts for word in words], np.int32)
-        yield _pooled(np.concatenate([own for _, own in parts]), owners, settings.pooling)
+        of_words = [(window.words, window_states[window.places]) for window, window_states in of_clip]
+        owners = np.array([word for words, _ in of_words for word in words], np.int32)
+        yield _pooled(np.concatenate([states for _, states in of_words]), owners, settings.pooling)
 
 
-@torch.inference_mode()
+@inference()
 def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: int) -> np.ndarray:
     """States (windows, tokens of the longest, D) float32 of a hidden layer."""
     ids = pad_sequence([torch.tensor(window.ids) for window in windows], batch_first=True)
@@ -57,12 +57,12 @@ def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: 
 
 @dataclass(frozen=True)
 class _Window:
-    """Tokens that are read at once, and which of them belong to a word of which clip."""
+    """Tokens of a clip that are read at once, and the words that they belong to."""
 
     clip: int
     ids: list[int]
     places: list[int]  # of the tokens that belong to a word
-    words: list[int]  # those words
+    words: list[int]  # of each of these tokens
 
 
 def _windows(clip: int, spoken: list[str], config: Any, folder: Path) -> Iterator[_Window]:
@@ -70,7 +70,7 @@ def _windows(clip: int, spoken: list[str], config: Any, folder: Path) -> Iterato
     tokens = preparer(AutoTokenizer, folder)
     positions = getattr(config, "max_position_embeddings", None) or 514
     longest = min(tokens.model_max_length, positions - 2)  # RoBERTa counts positions from 2
-    found = tokens(
+    tokenized = tokens(
         text,
         max_length=longest,
         truncation=True,
@@ -78,22 +78,22 @@ def _windows(clip: int, spoken: list[str], config: Any, folder: Path) -> Iterato
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
     )
-    for window in found.encodings:
-        kept = [
-            (k, word)  # a token may be part of several words, where a word is a character
+    for window in tokenized.encodings:
+        owned = [
+            (k, word)  # a token may belong to several words, where a word is a character
             for k, (span, special) in enumerate(zip(window.offsets, window.special_tokens_mask, strict=True))
             for word in sorted({owner[c] for c in range(*span)} - {-1})
             if not special
         ]
-        yield _Window(clip, window.ids, [k for k, _ in kept], [word for _, word in kept])
+        yield _Window(clip, window.ids, [k for k, _ in owned], [word for _, word in owned])
 
 
 def _pooled(states: np.ndarray, owners: np.ndarray, pooling: str) -> WordStates:
-    """All tokens of a word, whose mean align takes, or its first or last one alone."""
+    """All tokens of a word (align takes their mean), or its first or last one alone."""
     changes = np.flatnonzero(np.diff(owners)) + 1
-    kept = {
+    tokens = {
         "mean": np.arange(len(owners)),
         "first": np.r_[0, changes] if len(owners) else changes,
         "last": np.r_[changes, len(owners)] - 1 if len(owners) else changes,
     }[pooling]
-    return WordStates(states[kept], owners[kept])
+    return WordStates(states[tokens], owners[tokens])

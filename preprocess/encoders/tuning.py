@@ -1,11 +1,10 @@
-"""Tuning a text encoder on the training split's labels.
+"""Tuning a text encoder on the labels of the training split.
 
-The whole encoder is trained, with a classifier on the mean of its last states that is thrown away afterwards, for few
-epochs: what it learns of the emotions is then in the states that encode_text takes.
+The whole encoder is trained for a few epochs together with a classifier on the mean of its last states. The classifier is
+not kept; encode_text takes the states of the tuned encoder.
 """
 
 import math
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, get_cosine_schedule_with_warmup
 
 import params
 from preprocess import clips
@@ -24,12 +23,12 @@ from preprocess.store.shards import Shards
 
 # A text is tuned on up to this many tokens; 99 % of CMU-MOSEI's sentences have fewer.
 LONGEST = 128
-# The classifier starts from nothing, the encoder does not.
+# The classifier starts from random weights and needs larger steps than the pretrained encoder.
 CLASSIFIER_LR = 0.001
 CLASSIFIER_WIDTH = 256
 WARMUP = 0.1
 GRADIENT_NORM = 1.0
-# Batches are drawn from pools of this many, sorted by length, so that little is padded.
+# This many batches are sorted by length together, so that little is padded.
 POOL = 20
 
 
@@ -38,26 +37,26 @@ def examples(labels: list[str], tokens: AutoTokenizer) -> tuple[list[list[int]],
     transcripts = Shards(Path("data/transcripts"))
     ids, targets = [], []
     for label in clips.read_labels(labels):
-        known = label.split == "train" and label.clip_id in transcripts.digests and not any(map(math.isnan, label.values))
-        spoken = [word.word for word in words.read(transcripts, label.clip_id).words] if known else []
-        if spoken:
-            ids.append(tokens(join(spoken)[0], truncation=True, max_length=LONGEST)["input_ids"])
+        usable = label.split == "train" and label.clip_id in transcripts.digests and not any(map(math.isnan, label.values))
+        text = [word.word for word in words.read(transcripts, label.clip_id).words] if usable else []
+        if text:
+            ids.append(tokens(join(text)[0], truncation=True, max_length=LONGEST)["input_ids"])
             targets.append([value > 0 for value in label.values])
     return ids, torch.tensor(targets, dtype=torch.float32)
 
 
-def batches(lengths: list[int], size: int, seed: int) -> Iterator[list[int]]:
-    """Every example once, of similar lengths in a batch, in an order that the seed says."""
-    drawn = random.Random(seed)  # noqa: S311 - no secret
-    order = drawn.sample(range(len(lengths)), len(lengths))
+def batches(lengths: list[int], size: int, seed: int, epoch: int) -> Iterator[list[int]]:
+    """Every example in one batch, with others of similar length, in an order drawn from seed and epoch."""
+    generator = random.Random(f"{seed} {epoch}")  # noqa: S311 - no secret
+    order = generator.sample(range(len(lengths)), len(lengths))
     pools = (sorted(order[i : i + POOL * size], key=lengths.__getitem__) for i in range(0, len(order), POOL * size))
-    found = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
-    drawn.shuffle(found)
-    yield from found
+    shuffled = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
+    generator.shuffle(shuffled)
+    yield from shuffled
 
 
 class Classifier(nn.Module):
-    """The encoder's mean last state to a logit a label."""
+    """The encoder, and a logit for each label from the mean of its last states."""
 
     def __init__(self, encoder: PreTrainedModel, labels: int, dropout: float) -> None:
         super().__init__()
@@ -73,38 +72,30 @@ class Classifier(nn.Module):
 
 def tune(encoder: PreTrainedModel, ids: list[list[int]], targets: Tensor, settings: params.TuneText, device: str) -> None:
     """Train the encoder in place."""
-    if torch.device(device).type == "cuda":  # on the CPU these sums repeat by themselves
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if torch.device(device).type == "cuda":  # on the CPU they are deterministic anyway
         torch.use_deterministic_algorithms(True)
     model = Classifier(encoder, targets.shape[1], settings.dropout).to(device).train()
     groups = [{"params": encoder.parameters(), "lr": settings.lr}, {"params": model.head.parameters(), "lr": CLASSIFIER_LR}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
     steps = settings.epochs * math.ceil(len(ids) / settings.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_cosine(step, steps))
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)
     with tqdm(total=settings.epochs * len(ids), desc="tune_text", unit="clip") as bar:
         for epoch in range(settings.epochs):
-            for chosen in batches([len(one) for one in ids], settings.batch_size, settings.seed + epoch):
-                padded = pad_sequence([torch.tensor(ids[i]) for i in chosen], batch_first=True)
-                mask = pad_sequence([torch.ones(len(ids[i]), dtype=torch.long) for i in chosen], batch_first=True)
+            for batch in batches([len(text) for text in ids], settings.batch_size, settings.seed, epoch):
+                padded = pad_sequence([torch.tensor(ids[i]) for i in batch], batch_first=True)
+                mask = pad_sequence([torch.ones(len(ids[i]), dtype=torch.long) for i in batch], batch_first=True)
                 logits = model(padded.to(device), mask.to(device))
-                loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[chosen].to(device))
+                loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[batch].to(device))
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
                 optimizer.step()
                 schedule.step()
-                bar.update(len(chosen))
-
-
-def _warm_cosine(step: int, steps: int) -> float:
-    rising = max(1, round(WARMUP * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+                bar.update(len(batch))
 
 
 def tuned(source: Path, parameters: params.Params, device: str) -> PreTrainedModel:
-    """The encoder of a folder after training; ParameterError where there is nothing to train it on."""
+    """The encoder of a folder, trained; ParameterError where no clip can be used for training."""
     settings = parameters.tune.text
     ids, targets = examples(parameters.corpus.labels, AutoTokenizer.from_pretrained(source, local_files_only=True))
     if not ids:

@@ -1,4 +1,4 @@
-"""wav2vec 2.0, HuBERT, WavLM and their kin: networks that read the wave itself, to encode sound or to spell it (CTC)."""
+"""Networks that read the samples of the wave, as wav2vec 2.0, HuBERT and WavLM do, for states or letters (CTC)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,10 +11,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoFeatureExtractor
 
 from params import Precision
-from preprocess.encoders.networks import load, preparer
+from preprocess.encoders.networks import inference, load, preparer
 from preprocess.media.sound import SAMPLE_RATE
 
-SHORTEST = 0.1  # seconds; a shorter wave is followed by silence up to this, since convolutions need some input
+SHORTEST = 0.1  # seconds; a shorter wave is padded with zeros to this, which the convolutions need
 
 
 def read(
@@ -26,24 +26,25 @@ def read(
     precision: Precision = "float32",
     together: int = 1,
 ) -> Iterator[np.ndarray]:
-    """For each wave (n,) at 16 kHz what `pick` takes of the network's output, (T, D) float32; several waves read at once.
+    """For each wave (n,) at 16 kHz what `pick` takes of the network's output, (T, D) float32; `together` waves in a batch.
 
-    Waves of several lengths are padded and masked. A network that normalises its first layer over time would hear the
-    padding, so it reads waves of one length together, and one of another make reads each alone.
+    Waves of several lengths are padded and masked. A network that normalises its first layer over time (group norm) would
+    take the padding into account, so it gets waves of one length in a batch. A network without `conv_kernel` in its
+    configuration gets one wave at a time.
     """
     network = load(kind, folder, device, precision)
     padded = (np.pad(wave, (0, max(0, int(SHORTEST * SAMPLE_RATE) - len(wave)))) for wave in waves)
     for group in _groups(padded, together, network.config):
         inputs = _inputs(group, folder) if len(group) > 1 else _input(group[0], folder)
         moved = {name: x.to(device, network.dtype if x.is_floating_point() else x.dtype) for name, x in inputs.items()}
-        with torch.inference_mode():
-            found = pick(network(**moved, output_hidden_states=True)).float().cpu().numpy()
-        for wave, own in zip(group, found, strict=True):
-            yield own[: states(len(wave), network.config)] if len(group) > 1 else own
+        with inference():
+            picked = pick(network(**moved, output_hidden_states=True)).float().cpu().numpy()
+        for wave, rows in zip(group, picked, strict=True):
+            yield rows[: states(len(wave), network.config)] if len(group) > 1 else rows
 
 
 def states(samples: int, config: Any) -> int:
-    """How many states the convolutions make of so many samples."""
+    """How many states the convolutions give for a wave of so many samples."""
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
         samples = (samples - kernel) // stride + 1
     return samples

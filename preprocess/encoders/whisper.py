@@ -1,7 +1,8 @@
-"""Whisper: transcription, and states of its encoder, at a clip's own length.
+"""States of Whisper's encoder for a wave of any length up to 30 s.
 
-The stock encoder insists on 30 s, so a clip of 3 s would pay for ten. Its layers do not: with the first positions alone
-they give states for any shorter input. The decoder, though, needs silence behind the speech to know where it ends.
+The stock encoder pads every input to 30 s, so that a clip of 3 s costs as much as ten of them. Its layers work with any
+shorter input if they get the first positional embeddings alone. (The decoder needs silence after the speech to know where
+it ends: transcription.py adds it.)
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from params import Precision
-from preprocess.encoders.networks import load, preparer
+from preprocess.encoders.networks import inference, load, preparer
 from preprocess.media.sound import SAMPLE_RATE
 
 STATE = 0.02  # seconds that one encoder state covers: two mel frames of 10 ms
@@ -22,18 +23,17 @@ STATE = 0.02  # seconds that one encoder state covers: two mel frames of 10 ms
 def mel(folder: Path, wave: np.ndarray, device: str) -> Tensor:
     """Log-mel spectrogram (1, bins, frames) of a wave (n,) at 16 kHz, 10 ms a frame."""
     extractor = preparer(WhisperFeatureExtractor, folder)
-    found = extractor(wave, sampling_rate=SAMPLE_RATE, padding="longest", return_tensors="pt")
-    return found.input_features.to(device)
+    inputs = extractor(wave, sampling_rate=SAMPLE_RATE, padding="longest", return_tensors="pt")
+    return inputs.input_features.to(device)
 
 
-@torch.inference_mode()
+@inference()
 def encode(
     folder: Path, spectrograms: list[Tensor], device: str, layer: int = -1, precision: Precision = "float32"
 ) -> list[Tensor]:
     """Encoder states (frames / 2, width) float32 of log-mel spectrograms (1, bins, frames), read together.
 
-    `layer` -1: after the last one and its norm. Where lengths differ, a shorter one neither sees what follows it nor is
-    seen by it.
+    `layer` -1 is the last one, after its norm. Shorter spectrograms are padded, and the padding is masked.
     """
     encoder = load(WhisperForConditionalGeneration, folder, device, precision).get_encoder()
     lengths = torch.tensor([spectrogram.shape[-1] for spectrogram in spectrograms], device=device)
@@ -49,7 +49,7 @@ def encode(
         mask = torch.zeros_like(beyond, dtype=hidden.dtype).masked_fill(beyond, torch.finfo(hidden.dtype).min)[:, None, None]
     states = [hidden]
     for block in encoder.layers:
-        found = block(states[-1], mask)
-        states.append(found[0] if isinstance(found, tuple) else found)
+        output = block(states[-1], mask)
+        states.append(output[0] if isinstance(output, tuple) else output)
     states[-1] = encoder.layer_norm(states[-1])
-    return [own[:count].float() for own, count in zip(states[layer], counts.tolist(), strict=True)]
+    return [rows[:count].float() for rows, count in zip(states[layer], counts.tolist(), strict=True)]

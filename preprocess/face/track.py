@@ -1,4 +1,4 @@
-"""A face in a picture, a clip's track of one, and how both are stored: a row for every frame, missing where none was seen."""
+"""A face in a picture, and the table of the speaker's face through a clip: a row for every frame, present or missing."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Face:
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """A clip's faces: row i is frame i."""
+    """The speaker's face through a clip: row i is frame i."""
 
     times: np.ndarray  # (T,) seconds from the clip's start
     present: np.ndarray  # (T,) bool: a face was seen
@@ -44,23 +44,24 @@ class FaceTrack:
 
 @dataclass(frozen=True)
 class SpeakerChoice:
-    """Which of a clip's faces is the speaker's, and how sure that is."""
+    """Which of a clip's faces was taken for the speaker's, and how sure the choice is."""
 
-    faces: int  # tracks
-    track: int  # the one chosen, -1 where there is none
-    by: str  # only: there is one; sound: its mouth moves with it; size: nobody's does, and it is the largest
+    faces: int  # tracklets: faces that were followed
+    track: int  # index of the chosen tracklet, -1 where there is no face
+    by: str  # only: there is one face; sound: its mouth moves with the sound; size: no mouth does, and it is the largest
     correlation: float  # of the chosen mouth with the sound
-    margin: float  # between its score and the next one's: of correlations for sound, of shares of the sizes for size
+    margin: float  # its score minus the second best: correlations where `by` is sound, shares of the sides where it is size
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def track_of(seen: list[tuple[float, Face | None]]) -> FaceTrack:
-    faces = [face for _, face in seen]
+def track_of(frames: list[tuple[float, Face | None]]) -> FaceTrack:
+    """The table of consecutive frames, each its time in seconds and the face in it, None where there is none."""
+    faces = [face for _, face in frames]
     shapes = {"landmarks": (LANDMARKS, 3), "blendshapes": (BLENDSHAPES,), "pose": (4, 4)}
     return FaceTrack(
-        times=np.array([seconds for seconds, _ in seen], np.float32),
+        times=np.array([seconds for seconds, _ in frames], np.float32),
         present=np.array([face is not None for face in faces]),
         **{
             name: np.stack([getattr(face, name) if face else np.full(shape, np.nan, np.float32) for face in faces])
@@ -81,5 +82,5 @@ def read_track_pieces(shards: Shards, clip_id: str) -> Iterator[FaceTrack]:
 
 
 def read_choice(shards: Shards, clip_id: str) -> SpeakerChoice:
-    """Whose face was taken, and how sure that is."""
+    """Which face was taken for the speaker's, and how sure the choice is."""
     return SpeakerChoice(**json.loads(shards.read(clip_id, CHOICE)))

@@ -1,15 +1,15 @@
 """Reading the header of a medium from any source: local files only, in known containers."""
 
 import resource
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 
+import process
 from preprocess.media import channels, kinds, timeline
 from preprocess.media.kinds import CONTAINERS, PICTURES, SOUNDS, kind_of
 from preprocess.media.notes import About
@@ -122,7 +122,7 @@ def opened(path: Path) -> Iterator[Any]:
     options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
     is_open = False
     try:
-        with _limited_memory(), av.open(url(path), options=options, timeout=HEADER_SECONDS) as container:
+        with _worker_limits(), av.open(url(path), options=options, timeout=HEADER_SECONDS) as container:
             is_open = True
             yield container
     except MemoryError:  # av.error.MemoryError is one too
@@ -136,16 +136,17 @@ def opened(path: Path) -> Iterator[Any]:
         raise MediaError(str(error)) from None
 
 
-@contextmanager
-def _limited_memory() -> Iterator[None]:
-    """Let this process allocate HEADER_MEMORY more, and no more than that, while the main thread reads a header.
+def _worker_limits() -> AbstractContextManager[None]:
+    """The limit on memory, in a stage's workers; another process may need its memory for something else meanwhile."""
+    return limited_memory() if process.is_worker() else nullcontext()
 
-    The limit holds for the whole process, so only the main thread sets it. A file that another thread opens has been probed by
-    the main thread before.
+
+@contextmanager
+def limited_memory() -> Iterator[None]:
+    """Let this process allocate HEADER_MEMORY more, and no more than that, while it reads the header of an unknown file.
+
+    The limit holds for the whole process: only for processes that do nothing else meanwhile, such as a stage's workers.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = resource.getrlimit(resource.RLIMIT_AS)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = size + HEADER_MEMORY * 1_000_000

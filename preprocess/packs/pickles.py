@@ -1,8 +1,8 @@
-"""Reading pickles that strangers made, as data: numpy arrays, strings, numbers, lists, tuples and dicts, and nothing else.
+"""Reading pickles from unknown authors as data: numpy arrays, strings, numbers, lists, tuples, dicts, and nothing else.
 
-A pickle is a program that may name any function and call it. Here every name is looked up in one short table; one that is not
-in it is refused before anything is called. What is in it is not numpy's own either, whose functions trust their arguments with
-memory, but stands for it and builds plain arrays from bytes.
+A pickle is a program that may name any function and call it. Here every name is looked up in one short table; any other name
+is refused before anything is called. The table does not even have numpy's own functions, which trust their arguments about
+memory: replacements in this file build plain arrays from bytes.
 """
 
 import codecs
@@ -16,9 +16,9 @@ from typing import IO, Any
 import numpy as np
 
 ADMITTED = "numpy arrays, strings, numbers, lists, tuples and dicts"
-PLAIN = re.compile(r"[biufcSU]\d+|O\d*|b1|\?")  # types of numbers and strings, and of lists that numpy keeps
+PLAIN = re.compile(r"[biufcSU]\d+|O\d*|b1|\?")  # numpy types of numbers, strings and objects
 
-# What unpickling raises on bytes that are no pickle, or half of one.
+# What unpickling raises on bytes that are no pickle, or only a part of one.
 BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -38,27 +38,27 @@ class PickleError(ValueError):
 
 
 class Unadmitted(pickle.UnpicklingError):
-    """What a pickle asks for and may not have."""
+    """A pickle asks for something that is not admitted; the message names it."""
 
 
 class DType:
-    """A numpy dtype as it is being unpickled: plain types alone, no fields."""
+    """A numpy dtype that is being unpickled: only plain types, no fields."""
 
     def __init__(self, name: str | type, align: bool = False, copy: bool = False) -> None:
         if not isinstance(name, str) or not PLAIN.fullmatch(name):
             raise Unadmitted(f"an array of type {str(name)[:40]!r}")
-        self.found = np.dtype("O" if name.startswith("O") else name)
+        self.numpy = np.dtype("O" if name.startswith("O") else name)
 
     def __setstate__(self, state: tuple) -> None:
         order, inner = state[1], state[2:5]
         if order not in ("<", ">", "|", "=") or any(part for part in inner):
             raise Unadmitted("an array of a type with parts")
         if order in "<>":
-            self.found = self.found.newbyteorder(order)
+            self.numpy = self.numpy.newbyteorder(order)
 
 
 class Array:
-    """A numpy array as it is being unpickled; `value` once its state has come."""
+    """A numpy array that is being unpickled; `value` is there after its state was read."""
 
     value: np.ndarray
 
@@ -68,7 +68,7 @@ class Array:
 
 
 class Admitted:
-    """A name that a pickle may call: the function behind it cannot be changed by the pickle."""
+    """A function that a pickle may call and cannot change."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = call
@@ -82,13 +82,13 @@ class Admitted:
 
 def array(content: Any, dtype: DType, shape: tuple, order: str = "C") -> np.ndarray:
     """An array of numbers or strings from its bytes, or of objects from their list."""
-    if dtype.found.hasobject:
-        found = np.empty(len(content), object)
-        for i, item in enumerate(content):  # one by one: numpy would look into lists of one length
-            found[i] = item
-        return found.reshape(shape)  # numpy lists objects row by row, whatever their order in memory
+    if dtype.numpy.hasobject:
+        objects = np.empty(len(content), object)
+        for i, item in enumerate(content):  # one by one: numpy makes lists of equal length one array of more dimensions
+            objects[i] = item
+        return objects.reshape(shape)  # numpy lists objects row by row, whatever their order in memory
     raw = content.encode("latin1") if isinstance(content, str) else content
-    return np.frombuffer(raw, dtype.found).reshape(shape, order=order)  # type: ignore[call-overload]
+    return np.frombuffer(raw, dtype.numpy).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def scalar(dtype: DType, content: Any) -> Any:
@@ -128,7 +128,7 @@ HOMES = {
 
 
 class Unpickler(pickle.Unpickler):
-    """An unpickler that knows the names of HOMES and no other."""
+    """An unpickler that finds only the names in HOMES."""
 
     def find_class(self, module: str, name: str) -> Any:
         if name not in HOMES.get(module, ()):
@@ -140,16 +140,16 @@ class Unpickler(pickle.Unpickler):
 
 
 def read(path: Path) -> Any:
-    """What a pickle holds, or a file that torch.save wrote. PickleError for whatever is not ADMITTED, and for a broken file."""
+    """The content of a pickle, or of a file that torch.save wrote. PickleError if it is broken, or holds more than ADMITTED."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                inside = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-                if len(inside) != 1:
+                pickled = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+                if len(pickled) != 1:
                     raise PickleError(
                         f"{path} is an archive without one data.pkl: expected a pickle, or what torch.save writes"
                     )
-                with archive.open(inside[0]) as file:
+                with archive.open(pickled[0]) as file:
                     return _load(file)
         with path.open("rb") as file:
             return _load(file)
@@ -164,11 +164,11 @@ def read(path: Path) -> Any:
 
 
 def _load(file: IO[bytes]) -> Any:
-    return _settled(Unpickler(file, encoding="latin1").load(), {})
+    return _with_arrays(Unpickler(file, encoding="latin1").load(), {})
 
 
-def _settled(value: Any, seen: dict[int, Any]) -> Any:
-    """The value with every Array in it replaced by its array; each container is visited once."""
+def _with_arrays(value: Any, seen: dict[int, Any]) -> Any:
+    """The value with each Array in it replaced by its numpy array; each container is visited once."""
     if id(value) in seen:
         return seen[id(value)]
     if isinstance(value, Array):
@@ -176,17 +176,17 @@ def _settled(value: Any, seen: dict[int, Any]) -> Any:
             raise ValueError("an array without content")
         seen[id(value)] = value.value
         if value.value.dtype.hasobject:
-            for place in np.ndindex(value.value.shape):
-                value.value[place] = _settled(value.value[place], seen)
+            for index in np.ndindex(value.value.shape):
+                value.value[index] = _with_arrays(value.value[index], seen)
         return value.value
     if isinstance(value, dict):
         seen[id(value)] = value
         for key in value:
-            value[key] = _settled(value[key], seen)
+            value[key] = _with_arrays(value[key], seen)
     elif isinstance(value, list):
         seen[id(value)] = value
-        value[:] = [_settled(item, seen) for item in value]
+        value[:] = [_with_arrays(item, seen) for item in value]
     elif isinstance(value, tuple):
-        seen[id(value)] = tuple(_settled(item, seen) for item in value)
+        seen[id(value)] = tuple(_with_arrays(item, seen) for item in value)
         return seen[id(value)]
     return value

@@ -1,4 +1,4 @@
-"""A bar with clips per second, how many times faster than real time, and the time left."""
+"""The progress bar of a stage: clips per second, how many times faster than real time, and the time left."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], stage: str, clips: int, seconds_of: "dict[str, float] | None" = None) -> Iterator[Item]:
-    """Pass items on while drawing the bar; an item with a `clip_id` counts that clip's seconds of media."""
+    """Yield the items and draw the bar; an item with a `clip_id` adds that clip's `seconds_of` media."""
     media = 0.0
     with tqdm(total=clips, desc=stage, unit="clip", smoothing=0.05) as bar:
         for item in items:

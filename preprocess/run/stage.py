@@ -17,29 +17,27 @@ from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, Refused, TooManyError
 from preprocess.run import sources, work
 from preprocess.run.progress import track
-from preprocess.store import entries as store
-from preprocess.store import shards
+from preprocess.store import entries, shards
 from preprocess.store.entries import Store
-from preprocess.store.shards import Content, Ready, Shelf
 
-TRIED_AGAIN = (Code.WORKER_DIED, Code.FAILED)
-OF_THE_RUN = (params.ParameterError, OSError, ImportError)  # errors that are the fault of no clip
+RETRIED = (Code.WORKER_DIED, Code.FAILED)  # refusals that the next run tries again
+RUN_ERRORS = (params.ParameterError, OSError, ImportError)  # errors that are no clip's fault: they end the run
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage over clips: what one clip becomes, and what that depends on."""
+    """A stage over clips: the function that does one clip, and everything that its result depends on."""
 
     name: str
-    module: str
+    module: str  # where `work` is defined
     work: Callable[[Task, Path], None]  # writes the clip's files into a folder; raises Refusal
     parameters: dict[str, Any]
     models: list[Path] = field(default_factory=list)  # folders under data/models
     environment: str = ""  # what else can change bytes: device, ffmpeg binary
-    limits: dict[str, Any] = field(default_factory=dict)  # may stop a clip, and leave no trace in one that is finished
-    together: Callable[[list[Task], list[Path]], None] | None = None  # `work` on several clips at once, or an exception
-    batch_size: int = 1  # clips that `together` is given, of similar lengths
-    preload: list[str] = field(default_factory=list)  # modules that `work` imports as it goes, for workers to share
+    limits: dict[str, Any] = field(default_factory=dict)  # time and memory a clip may take; they change no finished clip
+    together: Callable[[list[Task], list[Path]], None] | None = None  # does several clips at once; any exception: one by one
+    batch_size: int = 1  # how many clips of similar length `together` gets
+    preload: list[str] = field(default_factory=list)  # modules that `work` imports later; loaded once for all workers
 
     @property
     def folder(self) -> Path:
@@ -52,179 +50,196 @@ class Missing:
 
     task: Task
     key: str
-    trouble: str = ""  # why it was done alone rather than in its batch
+    batch_error: str = ""  # why its batch failed, so that it was done alone
 
     @property
     def clip_id(self) -> str:
         return self.task.clip_id
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What an entry of the store holds: a clip's files, or a refusal."""
+
+    refusal: dict[str, Any] | None  # content of shards.REFUSED
+
+
 def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
-    """Make the stage's output of these clips, and say how many were computed, reused and refused."""
-    kept = Store(store.root(run.store) / stage.name)
+    """Make the stage's output of these clips, and print how many were computed, reused and refused."""
+    store = Store(run.store_folder / stage.name)
     with work.alone(stage.name):
-        kept.sweep(alone=True)
+        store.sweep(alone=True)
         keys = _keys(stage, tasks)
-        kept.use(stage.name, sorted(set(keys.values())))
-        shelf = Shelf(kept)
-        noted = {
-            key: content for key, content in shelf.contents().items() if kept.path(key).is_file() and _is_final(stage, content)
-        }
-        ready = shelf.ready(keys, noted)
-        found = {keys[clip_id]: content for clip_id, content in ready.contents.items()}
-        found |= {key: content for key in set(keys.values()) - found.keys() if (content := _look(stage, kept, key))}
-        missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in found}
-        _compute_all(stage, list(missing.values()), kept, run)
-        found |= {key: _content(kept.path(key)) for key in missing}
-        _require_some(found)
-        refused = _publish(stage, keys, found, kept, ready)
-        shelf.keep(stage.folder, {clip_id: key for clip_id, key in keys.items() if not found[key].refusal}, found)
-    reused = len(tasks) - len(missing)
-    print(f"{stage.name}: {len(tasks)} clips, {len(missing)} computed, {reused} reused, {len(refused)} refused")
+        store.use(stage.name, sorted(set(keys.values())))
+        computed, refused = _make(stage, tasks, keys, store, run)
+    reused = len(tasks) - computed
+    print(f"{stage.name}: {len(tasks)} clips, {computed} computed, {reused} reused, {len(refused)} refused")
     refusals.announce(refused)
 
 
-def _look(stage: Stage, kept: Store, key: str) -> Content | None:
-    """What a whole entry holds; None where the clip has to be tried."""
-    content = _content(kept.path(key)) if kept.has(key) else None
-    return content if content and _is_final(stage, content) else None
+def _make(stage: Stage, tasks: list[Task], keys: dict[str, str], store: Store, run: params.Run) -> tuple[int, list[Refused]]:
+    """Compute what is missing and write the output: how many clips were computed, and what was refused.
 
-
-def _is_final(stage: Stage, content: Content) -> bool:
-    """Whether the clip need not be tried.
-
-    A refusal holds for the limits that it was met under. Where a worker died, it may have been for want of memory, and an
-    error that nobody foresaw may be gone with its cause, so these are tried in every run.
+    Starts again where entries vanish meanwhile: another checkout with the same store removes those that are damaged.
     """
-    refusal = content.refusal
-    return refusal is None or (refusal["code"] not in TRIED_AGAIN and refusal["limits"] == stage.limits)
+    computed: set[str] = set()
+    while True:
+        outcomes = {key: outcome for key in set(keys.values()) if (outcome := _finished(stage, store, key))}
+        missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in outcomes}
+        _compute_all(stage, list(missing.values()), store, run)
+        computed |= missing.keys()
+        try:
+            outcomes |= {key: _outcome(store.path(key)) for key in missing}
+            _require_some(outcomes)
+            return len(computed), _publish(stage, keys, outcomes, store)
+        except (FileNotFoundError, *entries.DAMAGE):
+            if all(store.has(key) for key in keys.values()):
+                raise
 
 
-def _require_some(found: dict[str, Content]) -> None:
-    """TooManyError where every clip failed, which is no fault of theirs."""
-    failed = [content.refusal for content in found.values() if content.refusal and content.refusal["code"] == Code.FAILED]
-    if failed and len(failed) == len(found):
+def _finished(stage: Stage, store: Store, key: str) -> Outcome | None:
+    """What a whole entry holds; None where the clip has to be computed.
+
+    A refusal counts only under the limits that it was made under. A worker may have died because memory was short, and an
+    unforeseen error may be gone with its cause: these refusals are tried again in every run.
+    """
+    try:
+        outcome = _outcome(store.path(key)) if store.has(key) else None
+    except (FileNotFoundError, *entries.DAMAGE):  # another checkout with the same store removed it just now
+        return None
+    if not outcome:
+        return None
+    refusal = outcome.refusal
+    is_final = refusal is None or (refusal["code"] not in RETRIED and refusal["limits"] == stage.limits)
+    return outcome if is_final else None
+
+
+def _require_some(outcomes: dict[str, Outcome]) -> None:
+    """Raises TooManyError where every clip failed: then the program is at fault, and not the clips."""
+    failed = [outcome.refusal for outcome in outcomes.values() if outcome.refusal and outcome.refusal["code"] == Code.FAILED]
+    if failed and len(failed) == len(outcomes):
         raise TooManyError(f"every clip failed, the first with {failed[0]['detail']}")
 
 
 def _keys(stage: Stage, tasks: list[Task]) -> dict[str, str]:
-    fixed = {
+    shared = {
         "stage": stage.name,
         "sources": sources.digest(stage.module),
         "parameters": stage.parameters,
         "models": [model_digest(folder) for folder in stage.models],
         "environment": stage.environment,
-        "capability": store.capability(),
+        "capability": entries.capability(),
     }
-    return {task.clip_id: store.key(content=task.content, **fixed) for task in tasks}
+    return {task.clip_id: entries.key(content=task.content, **shared) for task in tasks}
 
 
 def model_digest(folder: Path) -> str:
-    """What the stage models wrote about the network in a folder, its digests included."""
+    """What the stage `models` wrote about the network in a folder, with its digests."""
     return (folder / "model.json").read_text(encoding="utf-8")
 
 
-def _compute_all(stage: Stage, missing: list[Missing], kept: Store, run: params.Run) -> None:
-    """Longest clips first, so that no worker is left with a long one at the end, and batches are of similar lengths."""
+def _compute_all(stage: Stage, missing: list[Missing], store: Store, run: params.Run) -> None:
+    """Longest clips first: no long one is left for one worker at the end, and a batch has clips of similar lengths."""
     if not missing:
         return
     todo = sorted(missing, key=lambda item: (-item.task.seconds, -item.task.size, item.clip_id))
     batches = [todo[i : i + stage.batch_size] for i in range(0, len(todo), stage.batch_size)]
-    compute, refuse = (partial(function, stage=stage, kept=kept) for function in (_compute, _refuse_deadly))
+    compute, refuse = (partial(function, stage=stage, store=store) for function in (_compute, _refuse_deadly))
     count = min(work.workers(run.workers), len(batches))
-    done = work.each(compute, batches, count, stage.module, refuse, _one_by_one, stage.preload)
-    clips = chain.from_iterable(done)
+    finished = work.each(compute, batches, count, stage.module, refuse, _one_by_one, stage.preload)
+    clips = chain.from_iterable(finished)
     seconds = {item.clip_id: item.task.seconds for item in todo}
-    alone = [item for item in track(clips, stage.name, len(todo), seconds) if item.trouble]
+    alone = [item for item in track(clips, stage.name, len(todo), seconds) if item.batch_error]
     if alone:
-        print(f"{stage.name}: {len(alone)} clips were done one by one, since their batches failed: {alone[0].trouble}")
+        print(f"{stage.name}: {len(alone)} clips were done one by one, since their batches failed: {alone[0].batch_error}")
 
 
 def _one_by_one(batch: list[Missing]) -> list[list[Missing]]:
     return [[item] for item in batch]
 
 
-def _compute(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
-    """In a worker: make the clips' entries, one by one where they cannot be made together. What one raises costs no other."""
-    trouble = ""
+def _compute(batch: list[Missing], stage: Stage, store: Store) -> list[Missing]:
+    """In a worker: make the clips' entries, one by one where the batch fails. An error of one clip costs no other."""
+    batch_error = ""
     if stage.together and len(batch) > 1:
         try:
-            _compute_together(batch, stage.together, kept)
+            _compute_together(batch, stage.together, store)
             return batch
-        except OF_THE_RUN:
+        except RUN_ERRORS:
             raise
         except Exception as error:
-            traceback.print_exc()  # to the log
-            trouble = f"{type(error).__name__}: {error}".splitlines()[0]
+            traceback.print_exc()  # goes to logs/
+            batch_error = f"{type(error).__name__}: {error}".splitlines()[0]
     errors = []
     for item in batch:
         try:
-            _compute_alone(item, stage, kept)
-        except Exception as error:  # raised when the others are done
+            _compute_alone(item, stage, store)
+        except Exception as error:  # raised below, after the other clips
             errors.append(error)
     if errors:
         raise errors[0]
-    return [replace(item, trouble=trouble) for item in batch]
+    return [replace(item, batch_error=batch_error) for item in batch]
 
 
-def _compute_together(batch: list[Missing], work: Callable[[list[Task], list[Path]], None], kept: Store) -> None:
-    with kept.workplace() as workplace:
+def _compute_together(batch: list[Missing], work: Callable[[list[Task], list[Path]], None], store: Store) -> None:
+    with store.workplace() as workplace:
         folders = [Path(workplace) / str(i) for i in range(len(batch))]
         for folder in folders:
             folder.mkdir()
         work([item.task for item in batch], folders)
         for item, folder in zip(batch, folders, strict=True):
-            kept.add(item.key, folder)
+            store.add(item.key, folder)
 
 
-def _compute_alone(item: Missing, stage: Stage, kept: Store) -> None:
-    """Make one clip's entry. A refusal is a result too, and as final, unless the disk is full; an error is one for now."""
-    with kept.workplace() as workplace:
+def _compute_alone(item: Missing, stage: Stage, store: Store) -> None:
+    """Make one clip's entry: its files or its refusal. An unforeseen error becomes a refusal that the next run tries again."""
+    with store.workplace() as workplace:
         folder = Path(workplace) / "entry"
         folder.mkdir()
         try:
             stage.work(item.task, folder)
         except Refusal as refusal:
-            kept.require_space()  # else the failure was the disk's
-            _refuse(item, stage, kept, refusal)
-        except OF_THE_RUN:
+            store.require_space()  # on a full disk the clip is not at fault
+            _refuse(item, stage, store, refusal)
+        except RUN_ERRORS:
             raise
         except Exception as error:
-            traceback.print_exc()  # to the log
-            kept.require_space()
-            _refuse(item, stage, kept, Refusal(Code.FAILED, f"{type(error).__name__}: {error}".splitlines()[0]))
+            traceback.print_exc()  # goes to logs/
+            store.require_space()
+            _refuse(item, stage, store, Refusal(Code.FAILED, f"{type(error).__name__}: {error}".splitlines()[0]))
         else:
-            kept.add(item.key, folder)
+            store.add(item.key, folder)
 
 
-def _refuse_deadly(batch: list[Missing], stage: Stage, kept: Store) -> list[Missing]:
+def _refuse_deadly(batch: list[Missing], stage: Stage, store: Store) -> list[Missing]:
     for item in batch:
-        _refuse(item, stage, kept, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
+        _refuse(item, stage, store, Refusal(Code.WORKER_DIED, "its worker process died, tried with others and alone"))
     return batch
 
 
-def _refuse(item: Missing, stage: Stage, kept: Store, refusal: Refusal) -> None:
-    with kept.workplace() as workplace:
-        found = {"code": refusal.code, "detail": refusal.detail, "limits": stage.limits}
+def _refuse(item: Missing, stage: Stage, store: Store, refusal: Refusal) -> None:
+    with store.workplace() as workplace:
+        content = {"code": refusal.code, "detail": refusal.detail, "limits": stage.limits}
         folder = Path(workplace) / "entry"
         folder.mkdir()
-        (folder / shards.REFUSED).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
-        kept.add(item.key, folder)
+        (folder / shards.REFUSED).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        store.add(item.key, folder)
 
 
-def _publish(stage: Stage, keys: dict[str, str], found: dict[str, Content], kept: Store, ready: Ready) -> list[Refused]:
-    """Write shards, index and table of refusals."""
+def _publish(stage: Stage, keys: dict[str, str], outcomes: dict[str, Outcome], store: Store) -> list[Refused]:
+    """Write shards, index and the table of refusals.
+
+    Old files are deleted, never overwritten: they may be hard links to files in DVC's cache.
+    """
     if stage.folder.exists():
         shutil.rmtree(stage.folder)
-    results = {clip_id: kept.path(key) for clip_id, key in keys.items() if not found[key].refusal}
-    shards.write(stage.folder, results, ready)
-    refused = {clip_id: refusal for clip_id, key in sorted(keys.items()) if (refusal := found[key].refusal)}
+    shards.write(stage.folder, {clip_id: store.path(key) for clip_id, key in keys.items() if not outcomes[key].refusal})
+    refused = {clip_id: refusal for clip_id, key in sorted(keys.items()) if (refusal := outcomes[key].refusal)}
     rows = [Refused(clip_id, stage.name, refusal["code"], refusal["detail"]) for clip_id, refusal in refused.items()]
     refusals.write(stage.folder / "refused.csv", rows)
     return rows
 
 
-def _content(entry: Path) -> Content:
+def _outcome(entry: Path) -> Outcome:
     with zipfile.ZipFile(entry) as archive:
-        refusal = json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None
-        return Content(archive.comment.decode(), refusal)
+        return Outcome(json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None)

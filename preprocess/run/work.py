@@ -1,11 +1,10 @@
-"""How work is handed out: the one place that knows about processes.
+"""How work is given to worker processes: no other module knows about processes.
 
-`each` promises nothing about order, so that another engine can take its place; a stage never notices where its
-tasks ran. Workers are single-threaded: results must not depend on how many there are. A worker that dies costs the tasks
-in hand, which are tried again one by one; workers end with the process that started them, and so do their decoders.
+`each` gives results in no promised order, so another way of running tasks could replace it without a change to the stages.
+Workers are single-threaded: results must not depend on their number. When a worker dies, the tasks that it and the others
+were doing are tried again, one by one. Workers end with the process that started them, and so do the decoders that they run.
 """
 
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -18,22 +17,28 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+import process
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 LOGS = Path("logs")
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# Read by torch, numpy and OpenCV when a worker loads them.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 
 class WorkerDiedError(RuntimeError):
-    """A task ends its worker each time that it is tried, even alone."""
+    """A task killed its worker twice, the second time as the only task."""
 
 
 def workers(asked: int) -> int:
-    """The number of worker processes: as asked, or for 0 one for each core that this process may use."""
+    """The number of worker processes: `asked`, or for 0 one for each core that this process may use."""
     return asked or len(os.sched_getaffinity(0))
 
 
@@ -48,25 +53,26 @@ def each(
 ) -> Iterator[Result]:
     """Results of `function` (picklable: a top-level function, or a partial of one) on every task, in order of completion.
 
-    What `function` raises is raised here. `module`, where the function lives, and those of `preload`, which it imports as it
-    goes, are imported once for all workers, and what a worker loads stays loaded for the tasks that follow. What native
-    libraries write goes to `logs/<module>.log`.
-    A task whose worker ends is tried again alone, each of its parts that `apart` gives by itself. The result of one that
-    ends its worker then too is `died(task)`; without `died`, WorkerDiedError is raised.
+    What `function` raises is raised here. `module`, where the function is defined, and the modules in `preload`, which it
+    imports later, are imported once for all workers. What a worker has loaded stays loaded for its next tasks. What native
+    libraries print goes to `logs/<module>.log`.
+    A task whose worker dies is tried again: `apart` splits it, and each of the pieces runs alone. If one kills its worker
+    again, its result is `died(task)`; without `died`, WorkerDiedError is raised.
     """
-    os.environ.update(dict.fromkeys(THREADS, "1"))
     log = LOGS / f"{module}.log"
     log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module, *preload])
+    with _environment(dict.fromkeys([*THREADS, process.WORKER], "1")):
+        forkserver.ensure_running()  # the workers are forked from it, and have its environment
     pool = partial(ProcessPoolExecutor, mp_context=context, initializer=_start_worker, initargs=(log,))
-    left = deque(tasks)
-    while left:
-        in_hand: list[Task] = []
+    waiting = deque(tasks)
+    while waiting:
+        interrupted: list[Task] = []
         with pool(count) as workers:
-            yield from _results(workers, function, left, 2 * count, in_hand)
-        suspects = deque(chain.from_iterable(map(apart, in_hand)))
+            yield from _results(workers, function, waiting, 2 * count, interrupted)
+        suspects = deque(chain.from_iterable(map(apart, interrupted)))
         while suspects:
             deadly: list[Task] = []
             with pool(1) as worker:
@@ -77,20 +83,36 @@ def each(
                 yield died(task)
 
 
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile; this process has its own again afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _results(
-    pool: ProcessPoolExecutor, function: Callable[[Task], Result], left: deque[Task], window: int, in_hand: list[Task]
+    pool: ProcessPoolExecutor, function: Callable[[Task], Result], waiting: deque[Task], window: int, interrupted: list[Task]
 ) -> Iterator[Result]:
-    """Results until `left` is empty or a worker dies; then `in_hand` gets the tasks that may have been its undoing."""
+    """Results until `waiting` is empty or a worker dies; the tasks that ran then, one of which may have killed it, are
+    appended to `interrupted`. At most `window` tasks are given to the pool at a time."""
     running: dict[Future[Result], Task] = {}
     try:
-        while left or running:
+        while waiting or running:
             try:
-                while left and len(running) < window:
-                    running[pool.submit(function, left[0])] = left[0]
-                    left.popleft()
+                while waiting and len(running) < window:
+                    running[pool.submit(function, waiting[0])] = waiting[0]
+                    waiting.popleft()
             except BrokenProcessPool:
                 wait(running)
-                if not running:  # the worker died between two tasks, which was the fault of none
+                if not running:  # the worker died between two tasks: no task is to blame
                     return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             broken = [future for future in done if isinstance(future.exception(), BrokenProcessPool)]
@@ -99,7 +121,7 @@ def _results(
                 yield future.result()
             if broken:
                 wait(running)
-                in_hand.extend(running.values())
+                interrupted.extend(running.values())
                 return
     except BaseException:
         stop()
@@ -108,15 +130,21 @@ def _results(
 
 @contextmanager
 def alone(stage: str) -> Iterator[None]:
-    """Hold the lock on a stage's output, waiting for another process that has it; the lock ends with its holder."""
+    """Hold the lock of a stage's output in this checkout; waits, and says so, while another process holds it.
+
+    The operating system takes the lock away from a process that ends, even from one that is killed.
+    """
     LOGS.mkdir(exist_ok=True)
-    with (LOGS / f"{stage}.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{stage}: waiting for another process that runs this stage here", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(LOGS / f"{stage}.lock", fallback_to_soft=False)  # a soft lock would outlive a killed process
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{stage}: waiting for another process that runs this stage here", file=sys.stderr)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def stop() -> None:
@@ -124,21 +152,21 @@ def stop() -> None:
     for worker in multiprocessing.active_children():
         try:
             os.killpg(worker.pid or 0, signal.SIGKILL)
-        except ProcessLookupError:  # not yet a group of its own
+        except ProcessLookupError:  # it does not lead a process group yet
             worker.kill()
 
 
 def _start_worker(log: Path) -> None:
-    """In a worker: keep the terminal for the progress bar, lead a group of its own, and end with the parent."""
+    """In a worker: print to the log instead of the terminal, lead a new process group, and end with the parent process."""
     with log.open("a") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_starter, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_starter() -> None:
-    starter = multiprocessing.parent_process()
-    if starter:
-        starter.join()
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
         os.killpg(0, signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""Forced alignment: when each word of a known English text is said, with pocketsphinx.
+"""Forced alignment of English with pocketsphinx: when each word of a text is said.
 
-A word that its dictionary lacks gets a pronunciation from letters, digits and symbols; one that has none (an emoji) is
-left out and interpolated. Where the strict search finds no path, one with open beams is taken, with less confidence.
+A word that is not in pocketsphinx's dictionary gets its pronunciation from a G2P (grapheme-to-phoneme) model. A word that
+has no pronunciation, as an emoji, is not searched for: its time is interpolated between its neighbours. Where the search
+with pruning finds no path, it is repeated without pruning (open beams), and its words get a lower confidence.
 """
 
 import os
@@ -19,13 +20,13 @@ from preprocess.media.sound import SAMPLE_RATE
 from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Span, Word, interpolate
 
 FRAME = 0.01  # seconds, the grid of the times
-# Time and memory of a search grow with words times seconds: about 25 us and 0.15 kB, and without beams, where every state
-# of every word is kept at all times, 20 kB. A text beyond the limits gets no search.
+# Time and memory of a search grow with words times seconds: 25 us and 0.15 kB each with pruning, 20 kB without it, where
+# every state of every word is kept for all frames. A text beyond these limits is not searched for.
 STRICT_LIMIT = 3_000_000  # words times seconds: twenty minutes of fluent speech
 OPEN_LIMIT = 30_000
 OPEN_BEAMS = {"beam": 0.0, "pbeam": 0.0, "wbeam": 0.0}
 
-# Phoneme letters of the G2P against the phones of the acoustic model; two-letter symbols first.
+# The phone of the acoustic model for each phoneme symbol of the G2P; symbols of two letters first.
 PHONES = {
     "əɹ": "ER", "ɜɹ": "ER", "A": "EY", "I": "AY", "O": "OW", "W": "AW", "Y": "OY", "æ": "AE", "ɑ": "AA", "ɔ": "AO",
     "ə": "AH", "ᵊ": "AH", "ʌ": "AH", "ɛ": "EH", "ɜ": "ER", "ɪ": "IH", "ᵻ": "IH", "i": "IY", "ʊ": "UH", "u": "UW",
@@ -38,7 +39,7 @@ PHONE = re.compile("|".join(PHONES))
 
 @cache
 def dictionary() -> dict[str, str]:
-    """Phones by word of pocketsphinx's dictionary; further ones of a word follow as `word(2)`, `word(3)`."""
+    """Phones by word of pocketsphinx's dictionary; more pronunciations of a word are entries `word(2)`, `word(3)`."""
     text = Path(get_model_path("en-us/cmudict-en-us.dict")).read_text(encoding="utf-8")
     return dict(line.split(" ", 1) for line in text.splitlines())
 
@@ -49,20 +50,21 @@ def pronouncer() -> G2P:
 
 
 def pronunciation(word: str) -> str:
-    """Phones of a word as it is written, digits and symbols spoken out; "" where nothing is said, or the G2P knows no way."""
+    """Phones of a word as written, digits and symbols read aloud; "" where the G2P has no pronunciation for it."""
+    g2p = pronouncer()  # an installation that lacks its files must not look like words without a pronunciation
     try:
-        spoken = pronouncer()(word) or ""
-    except Exception:  # of numbers beyond its names for them, raised digits, and more
+        phonemes = g2p(word) or ""
+    except (ValueError, IndexError):  # from raised and circled digits, and numbers of more than 36 digits
         return ""
-    return " ".join(PHONES[symbol] for symbol in PHONE.findall(spoken))
+    return " ".join(PHONES[symbol] for symbol in PHONE.findall(phonemes))
 
 
 def align(wave: np.ndarray, words: list[str]) -> list[Word]:
-    """Times of the words in a wave (n,) float32 at 16 kHz; every word gets some, its confidence says how good.
+    """Times of the words in a wave (n,) float32 at 16 kHz; every word gets a time, and a confidence in it.
 
-    Where no search finds them, or would take too much, they share the time evenly.
+    Where no search finds a path, or the text is too long to be searched for, the words share the time evenly.
     """
-    sound = b"".join((np.clip(part, -1, 1) * 32767).astype("<i2").tobytes() for part in _parts(wave))
+    sound = b"".join((np.clip(block, -1, 1) * 32767).astype("<i2").tobytes() for block in _blocks(wave))
     cost = len(words) * len(wave) / SAMPLE_RATE
     confidence, spans = STRICT, _search(sound, words, {}) if cost <= STRICT_LIMIT else None
     if spans is None and cost <= OPEN_LIMIT:
@@ -75,38 +77,38 @@ def align(wave: np.ndarray, words: list[str]) -> list[Word]:
     ]
 
 
-def _parts(wave: np.ndarray, size: int = 1 << 20) -> Iterator[np.ndarray]:
+def _blocks(wave: np.ndarray, size: int = 1 << 20) -> Iterator[np.ndarray]:
     return (wave[begin : begin + size] for begin in range(0, len(wave), size))
 
 
 def _search(sound: bytes, words: list[str], beams: dict[str, float]) -> list[Span | None] | None:
-    """The best path through the words; None where there is none.
+    """Start and end of each word on the best path; None where there is no path.
 
-    A decoder remembers, so each clip gets a new one, which is told the clip's words alone: the whole dictionary would take
-    longer to read than the clip.
+    A decoder adapts to what it has heard, so each clip gets a new one. It is given the words of the clip alone, since the
+    whole dictionary would take longer to load than the clip takes to align.
     """
     decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None, dict=os.devnull, bestpath=False, **beams)
     entries = [_entry(decoder, word, i) for i, word in enumerate(words)]
-    said = [i for i, entry in enumerate(entries) if entry]
-    if not said or not sound:
+    pronounced = [i for i, entry in enumerate(entries) if entry]
+    if not pronounced or not sound:
         return None
-    decoder.set_align_text(" ".join(entries[i] for i in said))
+    decoder.set_align_text(" ".join(entries[i] for i in pronounced))
     decoder.start_utt()
     decoder.process_raw(sound, full_utt=True)
     decoder.end_utt()
     if decoder.hyp() is None:
         return None
-    found = [(s.start_frame * FRAME, (s.end_frame + 1) * FRAME) for s in decoder.seg() if s.word[0] not in "<["]
-    if len(found) != len(said):
+    segments = [(s.start_frame * FRAME, (s.end_frame + 1) * FRAME) for s in decoder.seg() if s.word[0] not in "<["]
+    if len(segments) != len(pronounced):
         return None
     spans: list[Span | None] = [None] * len(words)
-    for i, span in zip(said, found, strict=True):
+    for i, span in zip(pronounced, segments, strict=True):
         spans[i] = span
     return spans
 
 
 def _entry(decoder: Decoder, word: str, i: int) -> str:
-    """The decoder's entry for a word, with the dictionary's phones where that has it; "" for a word without sound."""
+    """The name under which a word is in the decoder, added to it if need be; "" for a word without a pronunciation."""
     plain = re.sub(r"[^a-z']", "", word.lower().replace("’", "'")).strip("'")
     if re.sub(r"[\W_]", "", word.lower()) == plain.replace("'", "") and plain in dictionary():
         if not decoder.lookup_word(plain):

@@ -1,7 +1,8 @@
-"""Stage align: aligned tensors, the door between media and training.
+"""Stage align: the aligned tensors that training reads.
 
-With `words`, row i of every modality is the same word: its tokens' states, and the states of sound and face weighted by
-how much of the word's time they cover. With `none`, words stay a row each, and sound and picture get a row every hop.
+With `words`, row i of every modality is the same word: the mean of its tokens' states, and the mean of the states of sound
+and face, weighted by how much of the word's time they cover. With `none`, a row of text is a word, and a row of sound or
+picture is a hop.
 """
 
 import csv
@@ -35,7 +36,7 @@ from preprocess.store.shards import Shards
 
 FOLDER = Path("data/tensors")
 STAGES = ("manifest", "frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")
-HAIR = 0.01  # share of a row's best covered state that another must have to be in its maximum
+LEAST_COVERED = 0.01  # of the state that a span covers longest; a state that it covers less is left out of a maximum
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Clip:
-    """What the stages before left of one clip; None where a modality is absent."""
+    """What the stages before made of one clip; None where a modality is absent."""
 
     clip_id: str
     duration: float  # seconds; 0 for text alone
@@ -62,9 +63,9 @@ class Clip:
 def spans(clip: Clip, settings: params.Align) -> tuple[np.ndarray, list[np.ndarray]]:
     """The rows of a clip: their times (L, 2), and for each the indices of its words.
 
-    More than max_rows words are merged with their neighbours into max_rows rows of nearly equal counts; a clip without
-    words is one row over its whole length. Of a text without sound nobody knows when it was said: over a picture its words
-    are spread evenly, so that the face's rows have times.
+    More than max_rows words are merged with their neighbours into max_rows rows of nearly equal counts. A clip without
+    words is one row over its whole length. When the words of a text without sound are said is unknown: in a film they are
+    spread evenly over its length, so that the rows of the face have times.
     """
     if not clip.words:
         return np.array([[0, clip.duration]], np.float32), [np.array([], int)]
@@ -79,47 +80,47 @@ def spans(clip: Clip, settings: params.Align) -> tuple[np.ndarray, list[np.ndarr
     return np.array(times, np.float32), groups
 
 
-def pool_words(found: WordStates | None, groups: list[np.ndarray], times: np.ndarray) -> Rows | None:
+def pool_words(tokens: WordStates | None, groups: list[np.ndarray], times: np.ndarray) -> Rows | None:
     """Mean of the token states of each row's words."""
-    if found is None:
+    if tokens is None:
         return None
-    member = np.array([np.isin(found.words, group) for group in groups])  # (L, T)
-    return _rows(member.astype(np.float32), found.states, times)
+    member = np.array([np.isin(tokens.words, group) for group in groups])  # (L, T)
+    return _rows(member.astype(np.float32), tokens.states, times)
 
 
-def pool_times(found: TimedStates | None, times: np.ndarray, pooling: str = "mean") -> Rows | None:
-    """Mean of the observed states of each row's span, weighted by the time that they share with it, or their maximum.
+def pool_times(timed: TimedStates | None, times: np.ndarray, pooling: str = "mean") -> Rows | None:
+    """Mean of the observed states in each row's span, weighted by the time that they share with it, or their maximum.
 
-    A span shorter than the grid of the states takes the state that covers its middle, at the clip's very end the last.
+    A span that shares no time with a state takes the state that covers its middle; at the end of the clip, the last one.
     """
-    if found is None:
+    if timed is None:
         return None
-    pooled = np.zeros((len(times), found.states.shape[1]), np.float32)
+    pooled = np.zeros((len(times), timed.states.shape[1]), np.float32)
     mask = np.zeros(len(times), bool)
-    last = np.nextafter(found.times[:, 1].max(), 0, dtype=np.float32)
+    last = np.nextafter(timed.times[:, 1].max(), 0, dtype=np.float32)
     for row, span in enumerate(times):
-        near = _near(found.times, np.minimum(span, last))
-        weights = _shared(found.times[near], span, last) * found.observed[near]
+        near = _near(timed.times, np.minimum(span, last))
+        weights = _shared(timed.times[near], span, last) * timed.observed[near]
         total = weights.sum()
         mask[row] = total > 0
         if total > 0 and pooling == "max":
-            pooled[row] = found.states[near][weights > HAIR * weights.max()].max(0)
+            pooled[row] = timed.states[near][weights > LEAST_COVERED * weights.max()].max(0)
         elif total > 0:
-            pooled[row] = weights @ found.states[near] / total
+            pooled[row] = weights @ timed.states[near] / total
     return Rows(pooled, mask, times)
 
 
 def _near(grid: np.ndarray, span: np.ndarray) -> slice:
-    """Where states (T, 2), which are in order of time, may share time with a span, or cover its middle."""
+    """The states, of those with times (T, 2) in order, that may share time with a span or cover its middle."""
     return slice(
         max(0, int(np.searchsorted(grid[:, 0], span[0], "right")) - 2), int(np.searchsorted(grid[:, 0], span[1], "right"))
     )
 
 
 def _shared(grid: np.ndarray, span: np.ndarray, last: float) -> np.ndarray:
-    """Seconds (T,) that states (T, 2) share with a span; where that is none, 1 for the one that covers its middle.
+    """Seconds (T,) that states (T, 2) share with a span; if none does, 1 for the state that covers its middle, else 0.
 
-    A middle behind the `last` moment that any state covers is taken to be there.
+    A middle after `last`, the last moment that a state covers, is moved there.
     """
     shared = np.minimum(span[1], grid[:, 1]) - np.maximum(span[0], grid[:, 0])
     if shared.max(initial=0) > 0:
@@ -128,15 +129,15 @@ def _shared(grid: np.ndarray, span: np.ndarray, last: float) -> np.ndarray:
     return ((grid[:, 0] <= middle) & (middle < grid[:, 1])).astype(np.float32)
 
 
-def _rows(weights: np.ndarray, found: np.ndarray, times: np.ndarray) -> Rows:
+def _rows(weights: np.ndarray, states: np.ndarray, times: np.ndarray) -> Rows:
     total = weights.sum(1, keepdims=True)
     mask = total[:, 0] > 0
-    pooled = (weights / np.where(total > 0, total, 1)) @ found
+    pooled = (weights / np.where(total > 0, total, 1)) @ states
     return Rows(pooled.astype(np.float32), mask, times)
 
 
 def hops(clip: Clip, settings: params.Align) -> np.ndarray:
-    """Times (L, 2) of a row every hop; more than max_rows are merged with their neighbours, as words are in `spans`."""
+    """Times (L, 2) of a row for each hop; more than max_rows are merged with their neighbours, as words are in `spans`."""
     groups = _merged(hops_in(clip, settings), settings)
     edges = [*(group[0] * settings.hop for group in groups), clip.duration]
     return np.stack([edges[:-1], edges[1:]], 1).astype(np.float32)
@@ -147,43 +148,43 @@ def hops_in(clip: Clip, settings: params.Align) -> int:
 
 
 def _merged(count: int, settings: params.Align) -> list[np.ndarray]:
-    """What of `count` words or hops each row gets."""
+    """The indices of the words or hops, of `count`, that each row consists of."""
     return np.array_split(np.arange(count), min(count, settings.max_rows))
 
 
 def is_merged(clip: Clip, settings: params.Align) -> bool:
-    """Has a row of the clip more than one word, or more than one hop?"""
+    """Whether a row of the clip has more than one word, or more than one hop."""
     timed = settings.mode == "none" and (clip.audio is not None or clip.vision is not None)
     return max(len(clip.words), hops_in(clip, settings) if timed else 0) > settings.max_rows
 
 
 def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
-    """Every modality of a clip that is there."""
+    """The rows of every modality that the clip has."""
     times, groups = spans(clip, settings)
-    other = times if settings.mode == "words" else hops(clip, settings)
-    said = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN_TIME)
-    found = {
-        "text": pool_words(clip.text, groups, said),
-        "audio": pool_times(clip.audio, other, settings.pooling),
-        "vision": pool_times(clip.vision, other, settings.pooling),
+    media_times = times if settings.mode == "words" else hops(clip, settings)
+    word_times = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN_TIME)
+    modalities = {
+        "text": pool_words(clip.text, groups, word_times),
+        "audio": pool_times(clip.audio, media_times, settings.pooling),
+        "vision": pool_times(clip.vision, media_times, settings.pooling),
     }
-    return {name: value for name, value in found.items() if value is not None and value.mask.any()}
+    return {name: pooled for name, pooled in modalities.items() if pooled is not None and pooled.mask.any()}
 
 
 def pad(clips: list[dict[str, Rows]], modality: str, length: int, width: int) -> dict[str, np.ndarray]:
     """One modality of many clips as tensors: states (N, L, D), mask (N, L), times (N, L, 2)."""
-    found = np.zeros((len(clips), length, width), np.float32)
+    states = np.zeros((len(clips), length, width), np.float32)
     mask = np.zeros((len(clips), length), bool)
     times = np.full((len(clips), length, 2), UNKNOWN_TIME, np.float32)
     for i, clip in enumerate(clips):
         if modality in clip:
-            own, count = clip[modality], len(clip[modality].mask)
-            found[i, :count], mask[i, :count], times[i, :count] = own.states, own.mask, own.times
-    return {modality: found, f"{modality}_mask": mask, f"{modality}_time": times}
+            rows, count = clip[modality], len(clip[modality].mask)
+            states[i, :count], mask[i, :count], times[i, :count] = rows.states, rows.mask, rows.times
+    return {modality: states, f"{modality}_mask": mask, f"{modality}_time": times}
 
 
 def lengths(shapes: Iterable[dict[str, tuple[int, int]]], widths: dict[str, int], mode: str) -> dict[str, int]:
-    """Rows that each modality needs for clips of these shapes (L, D); with `words` they share one, the longest clip's."""
+    """The length that each modality's tensor needs for clips of these shapes (L, D); with `words`, the same for all."""
     most = dict.fromkeys(widths, 0)
     for shape in shapes:
         most |= {name: max(most[name], rows) for name, (rows, _) in shape.items()}
@@ -193,14 +194,14 @@ def lengths(shapes: Iterable[dict[str, tuple[int, int]]], widths: dict[str, int]
 
 
 def tensors(clips: list[dict[str, Rows]], widths: dict[str, int], lengths: dict[str, int]) -> dict[str, np.ndarray]:
-    """All modalities that the corpus has."""
+    """The tensors of all modalities that the corpus has."""
     return {key: value for name in widths for key, value in pad(clips, name, lengths[name], widths[name]).items()}
 
 
 def statistics(train: Callable[[], Iterator[dict[str, Rows]]], widths: dict[str, int]) -> dict[str, np.ndarray]:
     """Mean and deviation of every feature over the observed rows of the training split; 0 and 1 where it has none.
 
-    `train` gives the split's clips, which are gone through twice.
+    `train` gives the clips of the split; it is called twice.
     """
     count = dict.fromkeys(widths, 0)
     total, squares = ({name: np.zeros(width) for name, width in widths.items()} for _ in range(2))
@@ -212,52 +213,52 @@ def statistics(train: Callable[[], Iterator[dict[str, Rows]]], widths: dict[str,
     for clip in train():
         for name, rows in clip.items():
             squares[name] = _sum(squares[name], (rows.states[rows.mask] - mean[name]) ** 2)
-    found: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
     for name, width in widths.items():
         deviation = np.sqrt(squares[name] / count[name]) if count[name] else np.ones(width)
-        found |= {f"{name}_mean": mean[name].astype(np.float32), f"{name}_deviation": deviation.astype(np.float32)}
-    return found
+        values |= {f"{name}_mean": mean[name].astype(np.float32), f"{name}_deviation": deviation.astype(np.float32)}
+    return values
 
 
 def _sum(total: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A sum (D,) and further values (n, D)."""
+    """A sum (D,) plus the sum of more values (n, D)."""
     return np.add.reduce(np.concatenate([total[None], values]), axis=0)
 
 
 class Spool:
-    """The rows of every clip, on the disk, since those of a large corpus do not fit in memory."""
+    """The rows of every clip in a temporary file, since those of a large corpus do not fit in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.shapes: dict[str, dict[str, tuple[int, int]]] = {}  # of the states (L, D) by clip and modality
         self._places: dict[str, int] = {}  # in the file, by clip
 
-    def add(self, clip_id: str, found: dict[str, Rows]) -> None:
+    def add(self, clip_id: str, modalities: dict[str, Rows]) -> None:
         self._places[clip_id] = self.file.seek(0, os.SEEK_END)
-        self.shapes[clip_id] = {name: (rows.states.shape[0], rows.states.shape[1]) for name, rows in found.items()}
-        for rows in found.values():
+        self.shapes[clip_id] = {name: (rows.states.shape[0], rows.states.shape[1]) for name, rows in modalities.items()}
+        for rows in modalities.values():
             for values in (rows.states, rows.times, rows.mask):
                 self.file.write(values.tobytes())
 
     def read(self, clip_id: str) -> dict[str, Rows]:
         self.file.seek(self._places[clip_id])
-        found = {}
+        modalities = {}
         for name, (length, width) in self.shapes[clip_id].items():
             states, times = self._take(np.float32, length, width), self._take(np.float32, length, 2)
-            found[name] = Rows(states, self._take(bool, length), times)
-        return found
+            modalities[name] = Rows(states, self._take(bool, length), times)
+        return modalities
 
     def _take(self, kind: type, *shape: int) -> np.ndarray:
         return np.frombuffer(self.file.read(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(shape)
 
 
 def read_clips(labels: list[Label]) -> Iterator[Clip]:
-    """Every clip of the corpus with what the stages left of it."""
+    """Every clip of the corpus with what the stages before made of it."""
     shards = {name: Shards(Path("data") / name) for name in STAGES if name != "manifest"}
     media = {item.clip_id: item for item in read_media()}
     for label in labels:
         clip_id = label.clip_id
-        has = {name: clip_id in found.digests for name, found in shards.items()}
+        has = {name: clip_id in output.digests for name, output in shards.items()}
         yield Clip(
             clip_id=clip_id,
             duration=media[clip_id].duration if clip_id in media else 0.0,
@@ -275,15 +276,15 @@ def write_split(split: str, spool: Spool, labels: list[Label], widths: dict[str,
     with tables.Writer(FOLDER / f"{split}.safetensors", labels=json.dumps(names)) as table:
         table.append(tensors([], widths, length) | {"labels": np.zeros((0, len(names)), np.float32)})
         for label in labels:
-            own = tensors([spool.read(label.clip_id)], widths, length)
-            table.append(own | {"labels": np.array([label.values], np.float32)})
+            row = tensors([spool.read(label.clip_id)], widths, length)
+            table.append(row | {"labels": np.array([label.values], np.float32)})
     media = {item.clip_id: item for item in read_media()}
     with (FOLDER / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
-        listed = csv.writer(file, lineterminator="\n")
-        listed.writerow(["clip_id", "start", "end", "duration"])
+        listing = csv.writer(file, lineterminator="\n")
+        listing.writerow(["clip_id", "start", "end", "duration"])
         for label in labels:
             item = media.get(label.clip_id)
-            listed.writerow([label.clip_id, *([item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0])])
+            listing.writerow([label.clip_id, *([item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0])])
 
 
 def main() -> None:
@@ -307,16 +308,16 @@ def main() -> None:
 
 
 def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
-    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be names of those in DVC's cache
+    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be hard links to those of DVC's cache
     FOLDER.mkdir(parents=True)
-    known = {name: width for shapes in spool.shapes.values() for name, (_, width) in shapes.items()}
-    widths = {name: known[name] for name in MODALITIES if name in known}
+    width_of = {name: width for shapes in spool.shapes.values() for name, (_, width) in shapes.items()}
+    widths = {name: width_of[name] for name in MODALITIES if name in width_of}
     for split in TENSOR_SPLITS:
-        own = [label for label in labels if label.split == split]
-        write_split(split, spool, own, widths, settings)
+        of_split = [label for label in labels if label.split == split]
+        write_split(split, spool, of_split, widths, settings)
         if split == "train":
-            found = statistics(partial(_clips, spool, own), widths)
-            save_file(found, FOLDER / "statistics.safetensors")
+            values = statistics(partial(_clips, spool, of_split), widths)
+            save_file(values, FOLDER / "statistics.safetensors")
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
 
 
@@ -326,15 +327,15 @@ def _clips(spool: Spool, labels: list[Label]) -> Iterator[dict[str, Rows]]:
 
 def summarise(shapes: dict[str, dict[str, tuple[int, int]]], refused: list[Refused], merged: int) -> None:
     """Counts for `dvc metrics`, and the same in words."""
-    present = {name: sum(name in found for found in shapes.values()) for name in MODALITIES}
+    present = {name: sum(name in of_clip for of_clip in shapes.values()) for name in MODALITIES}
     counts = {
-        "clips": sum(bool(found) for found in shapes.values()),
+        "clips": sum(bool(of_clip) for of_clip in shapes.values()),
         **{f"with_{name}": count for name, count in present.items()},
         "merged": merged,
         "refused": {code.value: sum(row.code == code for row in refused) for code in Code},
     }
     (FOLDER / "summary.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
-    parts = ", ".join(f"{count} with {name}" for name, count in present.items())
-    print(f"align: {counts['clips']} of {len(shapes)} clips have tensors: {parts}; {merged} had neighbouring rows merged")
+    with_each = ", ".join(f"{count} with {name}" for name, count in present.items())
+    print(f"align: {counts['clips']} of {len(shapes)} clips have tensors: {with_each}; {merged} had neighbouring rows merged")
     print(f"{len(refused)} refusals, each with its reason in data/refused.csv" + (":" if refused else ""))
     print(*refusals.in_words(refused), sep="\n")

@@ -7,7 +7,7 @@ from preprocess.clips import Task
 from preprocess.media import failure, probe
 from preprocess.media.part import part_of
 from preprocess.media.probe import ORDINARY, Reading
-from preprocess.media.sound import FILE, SAMPLE_RATE
+from preprocess.media.sound import FILE, SAMPLE_RATE, is_silent
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
 
@@ -23,13 +23,15 @@ def write(source: Path, start: float, end: float, decoder: params.Decoder, targe
 
 
 def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
-    """Write one clip's sound into a folder; Refusal where it has no sample."""
+    """Write one clip's sound into a folder; Refusal where it has no sample, or only zeros."""
     target = folder / FILE
     with failure.refused(Code.NO_SAMPLES):
         start, end = task.content["start"], task.content["end"]
         write(Path(task.source), start, end, decoder, target, Reading(**task.content["reading"]))
         if probe.is_empty(target):
             raise Refusal(Code.NO_SAMPLES, "no sample between start and end")
+    if is_silent(target):
+        raise Refusal(Code.SILENT, "every sample between start and end is zero")
 
 
 def main() -> None:

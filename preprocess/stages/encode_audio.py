@@ -24,34 +24,34 @@ def states_of(task: Task, folder: Path, settings: params.EncodeAudio, model: Pat
 def states_of_several(
     tasks: list[Task], folders: list[Path], settings: params.EncodeAudio, model: Path, device: str, together: int = 1
 ) -> None:
-    """Several clips' states of sound, so many windows read at once; ParameterError for a layer that the network lacks."""
-    from preprocess.encoders import sound_encoder  # needs torch, which handing out clips does not
+    """The sound states of several clips, `together` windows in a batch; ParameterError for a layer that the network lacks."""
+    from preprocess.encoders import sound_encoder  # imports torch, which the parent process does without
 
     if settings.features != "prosody":
         require_layer("encode.audio.layer", settings.layer, model)
     clips = (sound_encoder.windows(Shards(Path(task.source)), task.clip_id, settings) for task in tasks)
-    windows, given = tee((folder, window) for folder, of_clip in zip(folders, clips, strict=True) for window in of_clip)
-    found = sound_encoder.encode_described((window for _, window in given), model, device, settings, together)
-    for folder, of_folder in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0][0]):
+    windows, inputs = tee((folder, window) for folder, of_clip in zip(folders, clips, strict=True) for window in of_clip)
+    encoded = sound_encoder.encode_described((window for _, window in inputs), model, device, settings, together)
+    for folder, of_folder in groupby(zip(windows, encoded, strict=True), key=lambda pair: pair[0][0]):
         with tables.Writer(folder / states.FILE) as table:
-            for k, (_, own) in enumerate(of_folder):
-                table.append(vars(states.later(own, k * sound_encoder.WINDOW)))
+            for k, (_, window_states) in enumerate(of_folder):
+                table.append(vars(states.later(window_states, k * sound_encoder.WINDOW)))
 
 
 def main() -> None:
     settings = params.load()
-    own = settings.encode.audio
+    encoding = settings.encode.audio
     device = resolve(settings.run.device)
-    networks, unused = ([], {"batch_size"}) if own.features == "prosody" else ([MODEL], set())
+    networks, unused = ([], {"batch_size"}) if encoding.features == "prosody" else ([MODEL], set())
     sounds = Shards(Path("data/audio"))
     seconds = durations()
     stage = Stage(
         name="encode_audio",
         module="preprocess.stages.encode_audio",
-        work=partial(states_of, settings=own, model=MODEL, device=device),
-        together=partial(states_of_several, settings=own, model=MODEL, device=device, together=own.batch_size),
-        batch_size=own.batch_size if networks else 1,
-        parameters=own.model_dump(exclude=unused),
+        work=partial(states_of, settings=encoding, model=MODEL, device=device),
+        together=partial(states_of_several, settings=encoding, model=MODEL, device=device, together=encoding.batch_size),
+        batch_size=encoding.batch_size if networks else 1,
+        parameters=encoding.model_dump(exclude=unused),
         models=networks,
         environment=device,
         preload=["preprocess.encoders.sound_encoder"],

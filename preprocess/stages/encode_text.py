@@ -23,27 +23,27 @@ def states_of(task: Task, folder: Path, settings: params.EncodeText, model: Path
 def states_of_several(
     tasks: list[Task], folders: list[Path], settings: params.EncodeText, model: Path, device: str, together: int = 1
 ) -> None:
-    """Several clips' token states, so many texts read at once; ParameterError for a layer that the network lacks."""
-    from preprocess.encoders import text_encoder  # needs torch, which handing out clips does not
+    """The token states of several clips, `together` texts in a batch; ParameterError for a layer that the network lacks."""
+    from preprocess.encoders import text_encoder  # imports torch, which the parent process does without
 
     require_layer("encode.text.layer", settings.layer, model)
     spoken = ([word.word for word in words.read(Shards(Path(task.source)), task.clip_id).words] for task in tasks)
-    for folder, found in zip(folders, text_encoder.encode(spoken, model, device, settings, together), strict=True):
-        states.write(folder, found)
+    for folder, token_states in zip(folders, text_encoder.encode(spoken, model, device, settings, together), strict=True):
+        states.write(folder, token_states)
 
 
 def main() -> None:
     settings = params.load()
-    own = settings.encode.text
+    encoding = settings.encode.text
     device = resolve(settings.run.device)
     transcripts = Shards(Path("data/transcripts"))
     stage = Stage(
         name="encode_text",
         module="preprocess.stages.encode_text",
-        work=partial(states_of, settings=own, model=MODEL, device=device),
-        together=partial(states_of_several, settings=own, model=MODEL, device=device, together=own.batch_size),
-        batch_size=own.batch_size,
-        parameters=own.model_dump(),
+        work=partial(states_of, settings=encoding, model=MODEL, device=device),
+        together=partial(states_of_several, settings=encoding, model=MODEL, device=device, together=encoding.batch_size),
+        batch_size=encoding.batch_size,
+        parameters=encoding.model_dump(),
         models=[MODEL],
         environment=device,
         preload=["preprocess.encoders.text_encoder"],

@@ -1,4 +1,4 @@
-"""Stage encode_vision: what each frame's face says – 52 blendshapes and the head's pose, a network's states, or both."""
+"""Stage encode_vision: each frame's face as numbers: 52 blendshapes and the head's pose, an image network's states, or both."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -19,12 +19,12 @@ from preprocess.store import tables
 from preprocess.store.shards import Shards
 
 MODEL = Path("data/models/vision")
-NOTHING = np.zeros((0, BLENDSHAPES + 6), np.float32)
+NO_FACES = np.zeros((0, BLENDSHAPES + 6), np.float32)
 
 
 def head(pose: np.ndarray) -> np.ndarray:
-    """Pitch, yaw and roll (radians) and translation (centimetres) (T, 6) of head-to-camera matrices (T, 4, 4)."""
-    from scipy.spatial.transform import Rotation  # takes longer to import than all else here
+    """(T, 6): pitch, yaw and roll (radians) and translation (centimetres), of head-to-camera matrices (T, 4, 4)."""
+    from scipy.spatial.transform import Rotation  # slow to import
 
     turn = Rotation.from_matrix(pose[:, :3, :3]).as_euler("xyz")
     return np.concatenate([turn, pose[:, :3, 3]], 1).astype(np.float32)
@@ -33,44 +33,47 @@ def head(pose: np.ndarray) -> np.ndarray:
 def encode(
     track: FaceTrack, crops: Iterator[np.ndarray], settings: params.EncodeVision, model: Path = MODEL, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """States (T, D) of a face in T frames, zeros where none was seen, and where one was (T,).
+    """States (T, D) float32 of the face in T frames, zeros where it is missing, and where it is present (T,) bool.
 
-    From its track, and its crops (size, size, 3), of which T are taken. ParameterError for a layer that the network lacks.
+    Made of the track's T rows, and of the next T of its crops (size, size, 3). ParameterError for a layer that the network
+    does not have.
     """
-    seen = track.present
-    parts = []
+    present = track.present
+    features = []
     if settings.features in ("blendshapes", "both"):
-        parts.append(np.concatenate([track.blendshapes[seen], head(track.pose[seen])], 1) if seen.any() else NOTHING)
+        features.append(
+            np.concatenate([track.blendshapes[present], head(track.pose[present])], 1) if present.any() else NO_FACES
+        )
     if settings.features in ("network", "both"):
         from preprocess.encoders import image_encoder as images  # needs torch, which blendshapes do not
 
         require_layer("encode.vision.layer", settings.layer, model)
-        own = islice(crops, len(seen))
-        parts.append(images.encode((picture for picture, face in zip(own, seen, strict=True) if face), model, device, settings))
-    found = np.zeros((len(seen), sum(part.shape[1] for part in parts)), np.float32)
-    found[seen] = np.concatenate(parts, 1)
-    return found, seen
+        pictures = zip(islice(crops, len(present)), present, strict=True)
+        features.append(images.encode((picture for picture, has_face in pictures if has_face), model, device, settings))
+    encoded = np.zeros((len(present), sum(feature.shape[1] for feature in features)), np.float32)
+    encoded[present] = np.concatenate(features, 1)
+    return encoded, present
 
 
 def spans(times: np.ndarray, rate: float) -> np.ndarray:
-    """The time (T, 2) that each frame covers: until the next one, at most 1 / rate seconds."""
+    """The time (T, 2), seconds, that each frame stands for: until the next one, at most 2 / rate; the last for 1 / rate."""
     following = np.append(times[1:], np.inf)
-    # Times are rounded to a millisecond, and the last frame of a bin may come late in it: two bins at most.
+    # A frame is the first of its 1 / rate seconds, early or late in them: the next one is less than 2 / rate away.
     ends = np.minimum(following, times + 2 / rate)
     ends[-1] = times[-1] + 1 / rate
     return np.stack([times, ends], 1).astype(np.float32)
 
 
 def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVision, model: Path, device: str) -> None:
-    """One clip's states of the face, written as they are made: those of a long film do not fit in memory."""
+    """One clip's states of the face, written piece by piece: those of a long film do not fit in memory."""
     shards = Shards(Path(task.source))
-    left = spans(np.concatenate([track.times for track in read_track_pieces(shards, task.clip_id)]), rate)
+    remaining = spans(np.concatenate([track.times for track in read_track_pieces(shards, task.clip_id)]), rate)
     with shards.open(task.clip_id, film.FILE) as crops, tables.Writer(folder / states.FILE) as table:
         pictures = (picture for _, picture in film.read(crops))
         for track in read_track_pieces(shards, task.clip_id):
-            found, seen = encode(track, pictures, settings, model, device)
-            times, left = np.split(left, [len(seen)])
-            table.append({"states": found, "times": times, "observed": seen})
+            encoded, present = encode(track, pictures, settings, model, device)
+            times, remaining = np.split(remaining, [len(present)])
+            table.append({"states": encoded, "times": times, "observed": present})
 
 
 def main() -> None:

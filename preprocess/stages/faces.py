@@ -1,4 +1,4 @@
-"""Stage faces: the speaker's face, a row for every frame, missing where no face was seen."""
+"""Stage faces: the speaker's face, a row for every frame, missing where no face was found."""
 
 import csv
 import json
@@ -26,26 +26,26 @@ def faces_of(task: Task, folder: Path, settings: params.Faces, model: Path, soun
 
     with TemporaryFile(dir=folder) as file:
         sightings = landmarks.Sightings(file)
-        chosen = landmarks.find(Shards(Path(task.source)), Shards(sounds), task, sightings, settings, model, folder / film.FILE)
-        rows = zip(sightings.times, sightings.of(chosen.track), strict=True)
+        choice = landmarks.find(Shards(Path(task.source)), Shards(sounds), task, sightings, settings, model, folder / film.FILE)
+        rows = zip(sightings.times, sightings.of(choice.track), strict=True)
         with tables.Writer(folder / TABLE) as table:
-            while part := list(islice(rows, tables.ROWS)):
-                table.append(vars(track_of(part)))
-    (folder / CHOICE).write_text(json.dumps(chosen.to_dict(), indent=1), encoding="utf-8")
+            while piece := list(islice(rows, tables.ROWS)):
+                table.append(vars(track_of(piece)))
+    (folder / CHOICE).write_text(json.dumps(choice.to_dict(), indent=1), encoding="utf-8")
 
 
-def summarise(found: Shards) -> None:
-    """A table of the clips with several faces, and the same in words."""
-    chosen = {clip_id: picked for clip_id in sorted(found.digests) if (picked := read_choice(found, clip_id)).faces > 1}
-    with (found.folder / SPEAKERS).open("w", encoding="utf-8", newline="") as file:
+def summarise(tracks: Shards) -> None:
+    """Write a table of the clips with several faces, and print its summary."""
+    choices = {clip_id: choice for clip_id in sorted(tracks.digests) if (choice := read_choice(tracks, clip_id)).faces > 1}
+    with (tracks.folder / SPEAKERS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["clip_id", *(f.name for f in fields(SpeakerChoice))])
-        table.writerows([clip_id, *picked.to_dict().values()] for clip_id, picked in chosen.items())
-    if chosen:
-        heard = sum(picked.by == "sound" for picked in chosen.values())
+        table.writerows([clip_id, *choice.to_dict().values()] for clip_id, choice in choices.items())
+    if choices:
+        by_sound = sum(choice.by == "sound" for choice in choices.values())
         print(
-            f"  several faces in {len(chosen)} clips: {heard} speakers found by sound, {len(chosen) - heard} by size; "
-            f"each choice and its margin: {found.folder / SPEAKERS}"
+            f"  several faces in {len(choices)} clips: {by_sound} speakers found by sound, {len(choices) - by_sound} by size; "
+            f"each choice and its margin: {tracks.folder / SPEAKERS}"
         )
 
 

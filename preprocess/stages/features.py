@@ -1,11 +1,12 @@
 """Published feature files become data/features/<name>, in the form of the tensors that training reads.
 
-What is read is named under `features` in params.yaml, and `tensors` there has to name the result. The command is a stage of
-DVC's, preprocess/packs/dvc.yaml, which `dvc repro evaluate` runs before training, and nothing else.
+`python -m preprocess features NAME` converts the file that params.yaml has under `features.NAME`; its `tensors` has to name
+the result. preprocess/packs/dvc.yaml makes a stage of it: `dvc repro evaluate` then runs it before training, and no other
+stage of preprocess.
 
-Labels come from the file itself where it has `tgt` (token ids: label k is k + 4, between marks), from another file that has
-it, row for row, or from a corpus' clips.csv, by clip id (the file's `video$_$clip` is `video_clip` there). The rules for
-values that are not finite, padding, lengths and widths stand in preprocess/packs/pack.py.
+The labels come from the file's own `tgt` (token ids: label k is k + 4, between a start and an end token), from the `tgt` of
+another file with the same rows, or from a clips.csv, by clip id (`video$_$clip` in the file is `video_clip` there).
+preprocess/packs/pack.py has the rules for values that are not finite, padding, lengths and widths.
 """
 
 import json
@@ -17,9 +18,10 @@ from safetensors.numpy import save_file
 
 import params
 from contract import SPLITS, TENSOR_SPLITS, UNKNOWN_TIME
+from params import ParameterError
 from preprocess import corpus
-from preprocess.corpora import found
-from preprocess.corpora.found import Clip, Found, Missing
+from preprocess.corpora import conversion
+from preprocess.corpora.conversion import ClipRow, Conversion, Missing
 from preprocess.corpus import CorpusError
 from preprocess.packs import pack as packs
 from preprocess.packs import pickles
@@ -35,41 +37,49 @@ def labels_of(settings: params.Features, names: list[str], splits: dict[str, Pac
     path = Path(settings.labels)
     if path.suffix.lower() == ".csv":
         clips = {clip.clip_id: clip.labels for clip in corpus.check(path, path.parent, names)}
+        clip_ids = [clip_id for pack in splits.values() for clip_id in pack.clip_ids]
+        if not clips.keys() & set(clip_ids):
+            raise PackError(
+                f"{path} has no clip of the features: its clips are called {', '.join(list(clips)[:3])}, theirs "
+                f"{', '.join(clip_ids[:3])}"
+            )
         return {split: _from_table(pack, clips, names, path) for split, pack in splits.items()}
     unknown = [name for name in names if name not in settings.tokens]
     if unknown:
         raise PackError(f"corpus.labels has {', '.join(unknown)}, features.tokens has {', '.join(settings.tokens)}")
-    own = {split: pack.targets for split, pack in splits.items()} if path == Path(settings.source) else _targets(path)
-    found_labels = {}
+    from_source = path == Path(settings.source)
+    targets = {split: pack.targets for split, pack in splits.items()} if from_source else _targets(path)
+    labels = {}
     for split, pack in splits.items():
-        given = own.get(split)
-        if given is None or len(given) != len(pack.clip_ids):
-            told = "none" if given is None else str(len(given))
+        tokens = targets.get(split)
+        if tokens is None or len(tokens) != len(pack.clip_ids):
+            count = "none" if tokens is None else str(len(tokens))
             raise PackError(
-                f"{path}, {split}: labels (tgt) of {len(pack.clip_ids)} clips expected, found {told}; features.labels may name "
-                "another file with tgt, or a clips.csv"
+                f"{path}, {split}: labels (tgt) of {len(pack.clip_ids)} clips expected, found {count}; features.labels may "
+                "name another file with tgt, or a clips.csv"
             )
-        values = packs.intensities(given, pack.clip_ids, len(settings.tokens), pack.missing)
-        found_labels[split] = values[:, [settings.tokens.index(name) for name in names]]
-    return found_labels
+        values = packs.intensities(tokens, pack.clip_ids, len(settings.tokens), pack.missing)
+        labels[split] = values[:, [settings.tokens.index(name) for name in names]]
+    return labels
 
 
 def _targets(path: Path) -> dict[str, list | None]:
     tree = packs.split_packs(pickles.read(path))
-    return {split: list(own["tgt"]) if "tgt" in own else None for split, own in tree.items()}
+    return {split: list(arrays["tgt"]) if "tgt" in arrays else None for split, arrays in tree.items()}
 
 
 def _from_table(pack: Pack, clips: dict[str, dict[str, float]], names: list[str], path: Path) -> np.ndarray:
+    """Labels (N, C) by clip id; NaN, and reported as missing, where the table has none."""
     rows = []
     for clip_id in pack.clip_ids:
         if not clips.get(clip_id):
-            pack.missing.append(Missing(clip_id, "labels", f"{path.name} has no row of its id, or no labels in it"))
+            pack.missing.append(Missing(clip_id, "labels", f"{path.name} has no row with its id, or no labels in that row"))
         rows.append([clips.get(clip_id, {}).get(name, np.nan) for name in names])
     return np.array(rows, np.float32).reshape(len(rows), len(names))
 
 
 def statistics(states: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (D,) of the rows (N, L, D) that the mask (N, L) has; 0 and 1 where there is none."""
+    """Mean and standard deviation (D,) of the rows in (N, L, D) that the mask (N, L) has; 0 and 1 if it has none."""
 
     def blocks() -> Iterator[np.ndarray]:
         return (states[i : i + BLOCK][mask[i : i + BLOCK]].astype(np.float64) for i in range(0, len(states), BLOCK))
@@ -83,16 +93,16 @@ def statistics(states: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names: list[str]) -> list[str]:
-    """`<split>.safetensors` and `<split>.csv` of the clips that have any modality, sorted by id; their ids."""
-    there = np.zeros(len(pack.clip_ids), bool)
+    """`<split>.safetensors` and `<split>.csv` of the clips that have any modality, sorted by id; returns their ids."""
+    present = np.zeros(len(pack.clip_ids), bool)
     for mask in pack.masks.values():
-        there |= mask.any(1)
+        present |= mask.any(1)
     pack.missing += [
-        Missing(clip_id, "clip", "no modality of it is left: left out")
-        for clip_id, has in zip(pack.clip_ids, there.tolist(), strict=True)
+        Missing(clip_id, "clip", "no modality remains: left out")
+        for clip_id, has in zip(pack.clip_ids, present.tolist(), strict=True)
         if not has
     ]
-    order = np.array(sorted(there.nonzero()[0].tolist(), key=lambda i: pack.clip_ids[i]), int)
+    order = np.array(sorted(present.nonzero()[0].tolist(), key=lambda i: pack.clip_ids[i]), int)
     tensors = {"labels": np.ascontiguousarray(labels[order])}
     for name, states in pack.states.items():
         mask = pack.masks[name][order]
@@ -100,7 +110,9 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
         tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
     ids = [pack.clip_ids[i] for i in order.tolist()]
-    found.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids))
+    conversion.write_table(
+        folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids)
+    )
     return ids
 
 
@@ -110,13 +122,13 @@ def empty(shapes: dict[str, tuple[int, ...]]) -> Pack:
     return Pack([], [], states, {m: np.zeros((0, shape[0]), bool) for m, shape in shapes.items()}, [])
 
 
-def convert(settings: params.Features, names: list[str], folder: Path) -> Found:
-    """Write the tensors' form of the file; what was found, for the table at the end."""
+def convert(settings: params.Features, names: list[str], folder: Path) -> Conversion:
+    """Write the file in the form of the tensors; returns what the summary shows."""
     splits = packs.read(pickles.read(Path(settings.source)))
     labels = labels_of(settings, names, splits)
     shapes = {m: x.shape[1:] for m, x in next(iter(splits.values())).states.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    what = Found(names)
+    result = Conversion(names)
     for split in TENSOR_SPLITS:
         pack = splits.pop(split, None) or empty(shapes)
         values = labels.get(split, np.zeros((0, len(names)), np.float32))
@@ -125,11 +137,12 @@ def convert(settings: params.Features, names: list[str], folder: Path) -> Found:
             write_statistics(folder, pack)
         for clip_id, video, row in zip(pack.clip_ids, pack.videos, values.tolist(), strict=True):
             if clip_id in kept:
-                known = {} if np.isnan(row).any() else dict(zip(names, row, strict=True))
-                what.clips.append(Clip(clip_id, split=split.replace("other", ""), speaker=video, labels=known))
-        what.missing += pack.missing
-        what.remarks += pack.remarks
-    return what
+                intensities = {} if np.isnan(row).any() else dict(zip(names, row, strict=True))
+                split_name = "" if split == "other" else split
+                result.clips.append(ClipRow(clip_id, split=split_name, speaker=video, labels=intensities))
+        result.missing += pack.missing
+        result.remarks += pack.remarks
+    return result
 
 
 def write_statistics(folder: Path, train: Pack) -> None:
@@ -139,26 +152,30 @@ def write_statistics(folder: Path, train: Pack) -> None:
     save_file(tensors, folder / "statistics.safetensors")
 
 
-def write_summary(folder: Path, what: Found) -> None:
-    """missing.csv, and counts in plain numbers."""
-    found.write_missing(folder, what.missing)
+def write_summary(folder: Path, result: Conversion) -> None:
+    """missing.csv, and summary.json with counts."""
+    conversion.write_missing(folder, result.missing)
     counts = {
-        "clips": {split: sum(clip.split == split for clip in what.clips) for split in SPLITS},
-        "positives": {name: sum(clip.labels.get(name, 0) > 0 for clip in what.clips) for name in what.labels},
-        "unlabelled": sum(not clip.labels for clip in what.clips),
-        "missing": len(what.missing),
+        "clips": {split: sum(clip.split == split for clip in result.clips) for split in SPLITS},
+        "positives": {name: sum(clip.labels.get(name, 0) > 0 for clip in result.clips) for name in result.labels},
+        "unlabelled": sum(not clip.labels for clip in result.clips),
+        "missing": len(result.missing),
     }
     (folder / "summary.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
 
 
-def main() -> None:
+def main(name: str) -> None:
     settings = params.load()
-    folder = FOLDER / settings.features.name
+    if name not in settings.features:
+        raise ParameterError(f"features has no {name}; it has {', '.join(settings.features) or 'none'}")
+    folder = FOLDER / name
     try:
-        what = convert(settings.features, settings.corpus.labels, folder)
+        result = convert(settings.features[name], settings.corpus.labels, folder)
     except (PackError, PickleError, OSError) as error:
-        raise CorpusError(f"features.source: {error}") from None
+        raise CorpusError(f"features.{name}.source: {error}") from None
     if Path(settings.tensors) != folder:
-        what.remarks.append(f"params.yaml names other tensors, {settings.tensors}: to train on these, write tensors: {folder}")
-    write_summary(folder, what)
-    print(found.summary(what, folder))
+        result.remarks.append(
+            f"params.yaml has tensors: {settings.tensors}; to train on these features, write tensors: {folder}"
+        )
+    write_summary(folder, result)
+    print(conversion.summary(result, folder))

@@ -98,10 +98,10 @@ class Seen:
             for name, probed in results.items()
             if states[name] and probed.code != Code.WORKER_DIED
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
-        unfinished.replace(self.path)
+        with store.Store(self.path.parent).workplace() as workplace:  # another checkout may write the same file
+            unfinished = Path(workplace) / self.path.name
+            unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
+            unfinished.replace(self.path)
 
 
 def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:
@@ -163,7 +163,7 @@ def summary(clips: list[Clip], media: list[Medium], refused: list[Refused], note
         "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
         "notes": notes.counts(noted),
         "speakers_in_two_splits": len(corpus.leakage(clips, "speaker")),
-        "media_in_two_splits": len(corpus.leakage(clips, "media")),
+        "media_in_two_splits": len(corpus.leaking_media(clips, {item.media: item.digest for item in media})),
         "refused": dict(sorted(Counter(row.code for row in refused).items())),
     }
 
@@ -199,7 +199,7 @@ def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
 
 def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, Probed], int]:
     """The result of each file, and how many of them come from an earlier run."""
-    seen = Seen(root, store.root(run.store) / "manifest")
+    seen = Seen(root, run.store_folder / "manifest")
     states = {name: state(root / name) for name in names}
     cached = seen.of(states)
     todo = [name for name in names if name not in cached]
@@ -217,11 +217,13 @@ def main() -> None:
     clips = corpus.read(root, settings.corpus.labels)
     if settings.corpus.folds:
         clips = corpus.folded(clips, settings.corpus.folds, settings.corpus.fold)
-    for column in corpus.SOURCES:
-        for name, splits in corpus.leakage(clips, column).items():
-            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
     probed, cached = probe_all(names, root, settings.run)
+    digests = {name: item.digest for name, item in probed.items()}
+    leaks = {"speaker": corpus.leakage(clips, "speaker"), "media": corpus.leaking_media(clips, digests)}
+    for column, shared in leaks.items():
+        for name, splits in shared.items():
+            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]
     media = {item.clip_id: item for item in items if isinstance(item, Medium)}

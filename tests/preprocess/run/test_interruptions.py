@@ -1,6 +1,5 @@
 """What full disks, deadly files and stages side by side cost: the clips in hand, at most."""
 
-import fcntl
 import os
 import resource
 import shutil
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from preprocess import refusals
 from preprocess.media import decoder
@@ -82,8 +82,7 @@ def test_a_medium_that_goes_away_meanwhile_is_no_refusal(workspace: Workspace) -
 
 
 def test_stages_side_by_side_wait_for_each_other(workspace: Workspace) -> None:
-    with (workspace.folder / "logs/frames.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(workspace.folder / "logs/frames.lock"):
         waiting = [start(workspace, "frames") for _ in range(2)]
         for stage in waiting:
             assert stage.stderr

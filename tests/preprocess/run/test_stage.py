@@ -1,8 +1,10 @@
 """What is done again, and what is not, whatever came before; with a stage whose work is next to nothing."""
 
 import errno
+import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from preprocess.run import stage
 from preprocess.run.stage import Stage
 from preprocess.stages import manifest
 from preprocess.store import entries as store
-from preprocess.store import inventory
+from preprocess.store import inventory, shards
 
 MODULE = "tests.preprocess.run.test_stage"
 RUN = params.Run(workers=2, device="cpu", store=".store")
@@ -33,7 +35,18 @@ def work(task: Task, folder: Path, log: Path) -> None:
         raise OSError(errno.ENOSPC, "the disk is full")
     if "nothing" in task.content["text"]:
         raise Refusal(Code.NO_SPEECH, "nothing is said")
+    if "others" in task.content["text"] and Path("harmful").exists():
+        harm_the_first_clip(damage="damaged" in task.content["text"])
     (folder / "txt").write_text(task.content["text"] * 100, encoding="utf-8")
+
+
+def harm_the_first_clip(damage: bool) -> None:
+    """Remove or damage the entry of clip0, where there is one."""
+    for path in inventory.entries(Path(".store/stage")):
+        with zipfile.ZipFile(path) as archive:
+            is_first = archive.read("txt").startswith(b"says 0")
+        if is_first:
+            path.write_bytes(path.read_bytes()[:300]) if damage else path.unlink()
 
 
 def fill(folder: Path, clips: dict[str, str], workers: int = 2, **parameters: object) -> set[str]:
@@ -68,14 +81,6 @@ def back() -> Iterator[None]:
     os.chdir(here)
 
 
-def checkout(folder: Path, linked: bool = True) -> Path:
-    """A folder in which DVC links outputs to its cache, or copies them."""
-    (folder / ".dvc").mkdir(parents=True)
-    if linked:
-        (folder / ".dvc/config").write_text('[core]\n    analytics = false\n[cache]\n    type = "hardlink,copy"\n')
-    return folder
-
-
 def test_whatever_the_history_only_what_is_new_is_computed_and_the_bytes_are_those_of_a_clean_run(tmp_path: Path) -> None:
     others = {clip_id: text for clip_id, text in CLIPS.items() if clip_id != "clip7"}
     others |= {"clip3": "something else", "new": "says more", "mute": "nothing"}
@@ -86,15 +91,12 @@ def test_whatever_the_history_only_what_is_new_is_computed_and_the_bytes_are_tho
         (CLIPS, {}, set()),
         (dict(reversed(others.items())), {}, set()),
     ]
-    linked, copied = checkout(tmp_path / "linked"), checkout(tmp_path / "copied", linked=False)
-    made: dict[str, dict[str, bytes]] = {}
+    outputs: dict[str, dict[str, bytes]] = {}
     for clips, parameters, computed in history:
         name = str((sorted(clips.items()), parameters))
-        made[name] = made.get(name) or clean(tmp_path / "clean", clips, **parameters)
-        for folder in (linked, copied):
-            assert fill(folder, clips, **parameters) == computed
-            assert files(folder) == made[name]
-    assert not list(copied.glob(".store/stage/shards-*"))  # where they would take as much disk again
+        outputs[name] = outputs.get(name) or clean(tmp_path / "clean", clips, **parameters)
+        assert fill(tmp_path / "checkout", clips, **parameters) == computed
+        assert files(tmp_path / "checkout") == outputs[name]
 
 
 def test_what_an_interrupted_run_has_finished_is_not_pruned(tmp_path: Path) -> None:
@@ -129,37 +131,55 @@ def test_clips_of_the_same_content_are_computed_once(tmp_path: Path, capsys: pyt
     assert "stage: 2 clips, 1 computed, 1 reused, 0 refused" in capsys.readouterr().out
 
 
-def inodes(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_ino for path in (folder / "data/stage").glob("*.zip")}
+def test_an_output_that_dvc_linked_to_its_cache_is_replaced_and_never_written_through(tmp_path: Path) -> None:
+    """With `cache.type hardlink`, the output's files are read-only, and other names of those in DVC's cache."""
+    fill(tmp_path, CLIPS | {"mute": "nothing"})
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for path in (tmp_path / "data/stage").iterdir():
+        path.chmod(0o444)
+        os.link(path, cache / path.name)
+    cached = {path.name: path.read_bytes() for path in cache.iterdir()}
+    fill(tmp_path, CLIPS | {"clip3": "something else"})
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == cached
+    assert {path.stat().st_nlink for path in cache.iterdir()} == {1}
+    assert files(tmp_path) != cached
 
 
-def test_one_clip_changed_is_one_shard_written_where_dvc_links(tmp_path: Path) -> None:
-    folder = checkout(tmp_path / "checkout")
-    fill(folder, CLIPS)
-    before = inodes(folder)
-    shutil.rmtree(folder / "data")  # as DVC does before it runs a stage
-    fill(folder, CLIPS | {"clip3": "something else"})
-    assert sum(before[name] == inode for name, inode in inodes(folder).items()) == len(before) - 1
+def change_refusals(kept: store.Store, code: Code) -> None:
+    """Write whole entries, with another code, in the place of those that hold a refusal."""
+    for path in inventory.entries(kept.folder):
+        with zipfile.ZipFile(path) as archive:
+            refusal = json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None
+        if refusal:
+            with kept.workplace() as workplace:
+                folder = Path(workplace) / "entry"
+                folder.mkdir()
+                (folder / shards.REFUSED).write_text(json.dumps(refusal | {"code": code}), encoding="utf-8")
+                kept.add(path.stem, folder)
 
 
-def test_a_shard_that_was_written_to_an_entry_that_is_lost_and_a_worker_that_died_are_made_again(tmp_path: Path) -> None:
-    folder, clips = checkout(tmp_path / "checkout"), CLIPS | {"mute": "nothing"}
-    fill(folder, clips)
-    whole = files(folder)
-    for path in (folder / "data/stage").glob("*.zip"):
-        with path.open("r+b") as file:
-            file.write(b"broken")
-    assert fill(folder, clips) == set()
-    assert files(folder) == whole
-    next((folder / ".store/stage").glob("??/*.zip")).unlink()
-    assert len(fill(folder, clips)) == 1
-    assert files(folder) == whole
-    (contents,) = folder.glob(".store/stage/shards-*/contents.json")
-    contents.write_text(contents.read_text().replace(Code.NO_SPEECH, Code.WORKER_DIED))
-    for path in (folder / ".store/stage").glob("??/*.zip"):
-        path.write_bytes(path.read_bytes().replace(Code.NO_SPEECH.encode(), Code.WORKER_DIED.encode()))
-    assert fill(folder, clips) == {"mute"}
-    assert files(folder) == whole
+def test_a_clip_whose_entry_is_lost_or_whose_worker_died_is_computed_again(tmp_path: Path) -> None:
+    clips = CLIPS | {"mute": "nothing"}
+    fill(tmp_path, clips)
+    whole = files(tmp_path)
+    next((tmp_path / ".store/stage").glob("??/*.zip")).unlink()
+    assert len(fill(tmp_path, clips)) == 1
+    assert files(tmp_path) == whole
+    change_refusals(store.Store(tmp_path / ".store/stage"), Code.WORKER_DIED)
+    assert fill(tmp_path, clips) == {"mute"}
+    assert files(tmp_path) == whole
+
+
+@pytest.mark.parametrize("harm", ["removed", "damaged"])
+def test_an_entry_that_another_checkout_takes_away_meanwhile_is_computed_again(tmp_path: Path, harm: str) -> None:
+    """The clip that is computed does to the others' entries what a checkout with the same store may do at any time."""
+    whole = clean(tmp_path / "clean", CLIPS | {"new": f"{harm} others"})
+    fill(tmp_path / "checkout", CLIPS)
+    (tmp_path / "checkout/harmful").touch()
+    computed = fill(tmp_path / "checkout", CLIPS | {"new": f"{harm} others"})
+    assert computed == {"new", "clip0"}
+    assert files(tmp_path / "checkout") == whole
 
 
 def test_a_damaged_entry_is_made_again_when_its_shard_is_written(tmp_path: Path) -> None:
@@ -176,6 +196,7 @@ def test_media_that_are_as_they_were_are_not_read_again(tmp_path: Path, monkeypa
     names = ["a.wav", "b.wav"]
     for name in names:
         soundfile.write(tmp_path / name, np.zeros(1600), 16000)
+    monkeypatch.setattr(manifest, "SETTLED", 3600.0)
     assert manifest.probe_all(names, tmp_path, RUN)[1] == 0
     assert manifest.probe_all(names, tmp_path, RUN)[1] == 0  # they have only just been written
     monkeypatch.setattr(manifest, "SETTLED", 0.0)

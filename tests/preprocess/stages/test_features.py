@@ -1,4 +1,4 @@
-"""Published feature files become tensors; what they hold is data, whatever they try to be."""
+"""Published feature files become tensors."""
 
 import csv
 import os
@@ -14,11 +14,10 @@ from safetensors.numpy import load_file
 
 import params
 from preprocess.packs import pack as packs
-from preprocess.packs import pickles
 from preprocess.packs.pack import PackError
-from preprocess.packs.pickles import PickleError
 from preprocess.stages import features
 from tests.conftest import checkout
+from tests.preprocess.packs.test_pickles import Command
 
 LABELS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
 WIDTHS = {"text": 768, "audio": 74, "vision": 35}
@@ -48,12 +47,12 @@ def pack(keys: dict[str, str] = RELEASED, **rows: int) -> dict[str, Any]:
 
 @pytest.fixture
 def convert(tmp_path: Path) -> Callable[..., Any]:
-    """Pickle a tree and make tensors of it; the folder with them, and what was found."""
+    """Pickle a tree and make tensors of it; the folder with them, and the Conversion."""
 
     def made(tree: Any, labels: str = "", names: list[str] = LABELS) -> tuple[Path, Any]:
         source = tmp_path / "pack.pkl"
         source.write_bytes(pickle.dumps(tree))
-        settings = params.Features(name="x", source=str(source), labels=labels or str(source), tokens=LABELS)
+        settings = params.Features(source=str(source), labels=labels or str(source), tokens=LABELS)
         return tmp_path / "out", features.convert(settings, names, tmp_path / "out")
 
     return made
@@ -67,7 +66,7 @@ def ids(path: Path) -> list[str]:
 @pytest.mark.parametrize("keys", [RELEASED, {m: m for m in WIDTHS}])
 def test_both_published_forms_become_tensors(convert: Callable[..., Any], keys: dict[str, str]) -> None:
     tree = pack(keys, audio=13, vision=12)  # unaligned
-    folder, found = convert(tree)
+    folder, result = convert(tree)
     tensors = load_file(folder / "train.safetensors")
     assert ids(folder / "train.csv") == sorted(f"train{i // 3}_{i}" for i in range(24))
     for m, width in WIDTHS.items():
@@ -85,7 +84,7 @@ def test_both_published_forms_become_tensors(convert: Callable[..., Any], keys: 
     for row, name in enumerate(ids(folder / "train.csv")):
         tokens = tree["train"]["tgt"][int(name.rpartition("_")[2])][1:-1]
         assert (np.flatnonzero(tensors["labels"][row]) + 4).tolist() == tokens
-    assert found.missing == []
+    assert result.missing == []
     assert len(ids(folder / "other.csv")) == 0
 
 
@@ -93,14 +92,15 @@ def test_values_that_are_not_finite_become_0_and_their_rows_are_masked(convert: 
     tree = pack()
     audio = tree["train"]["src-audio"]
     audio[0, 0, 5], audio[0, 1], audio[1, 0, 2] = -np.inf, -np.inf, np.nan
-    folder, found = convert(tree)
+    folder, result = convert(tree)
     tensors, names = load_file(folder / "train.safetensors"), ids(folder / "train.csv")
     first, second = names.index("train0_0"), names.index("train0_1")
     assert (tensors["audio"][first, 0, 5], tensors["audio"][second, 0, 2]) == (0, 0)
     assert tensors["audio_mask"][first, :3].tolist() == [True, False, True]
     assert np.isfinite(tensors["audio"]).all()
     assert (
-        "train, src-audio: 75 infinite values and 1 NaN in 2 clips taken as 0; 1 rows of nothing else masked" in found.remarks
+        "train, src-audio: 75 infinite values and 1 NaN in 2 clips set to 0; 1 rows without any other value masked"
+        in result.remarks
     )
 
 
@@ -112,12 +112,12 @@ def test_a_clip_that_is_wrong_costs_itself_alone(convert: Callable[..., Any]) ->
     for m in RELEASED.values():
         own[m][5] = np.zeros_like(own[m][5])
     own["tgt"][7] = [2, 4, 10, 3]
-    folder, found = convert(tree)
-    missing = {(row.clip_id, row.what): row.reason for row in found.missing}
-    assert "of another shape" in missing["train7_23", "src-audio"]
+    folder, result = convert(tree)
+    missing = {(row.clip_id, row.what): row.reason for row in result.missing}
+    assert "another shape" in missing["train7_23", "src-audio"]
     assert ("train1_3", "src-visual") in missing
     assert "left out" in missing["train1_5", "clip"]
-    assert "of no label (4 to 9)" in missing["train2_7", "labels"]
+    assert "no label's (4 to 9)" in missing["train2_7", "labels"]
     tensors, names = load_file(folder / "train.safetensors"), ids(folder / "train.csv")
     assert len(names) == 23
     assert np.isnan(tensors["labels"][names.index("train2_7")]).all()
@@ -129,22 +129,29 @@ def test_lengths_mask_what_lies_behind_them(convert: Callable[..., Any]) -> None
     tree = pack({m: m for m in WIDTHS})
     tree["valid"]["audio"][:] = 1.0
     tree["valid"]["audio_lengths"] = [4, ROWS + 1, *[ROWS] * 7]
-    folder, found = convert(tree)
+    folder, result = convert(tree)
     mask = load_file(folder / "valid.safetensors")["audio_mask"]
     assert mask[ids(folder / "valid.csv").index("valid0_0")].sum() == 4
     assert mask[ids(folder / "valid.csv").index("valid0_1")].sum() == ROWS
-    assert "valid, audio: 1 lengths beyond the rows that there are: ignored" in found.remarks
+    assert "valid, audio: 1 lengths above the number of rows: ignored" in result.remarks
 
 
 def test_labels_come_from_a_table_in_the_order_of_the_parameters(convert: Callable[..., Any], tmp_path: Path) -> None:
     tree = pack()
     table = tmp_path / "clips.csv"
     table.write_text("clip_id,text,sad,happy\ntrain0_0,a,0.5,2\ntrain0_1,b,,\n", encoding="utf-8")
-    folder, found = convert(tree, str(table), ["happy", "sad"])
+    folder, result = convert(tree, str(table), ["happy", "sad"])
     labels = load_file(folder / "train.safetensors")["labels"]
     assert labels[ids(folder / "train.csv").index("train0_0")].tolist() == [2.0, 0.5]
     assert np.isnan(labels).all(1).sum() == 23
-    assert sum(row.what == "labels" for row in found.missing) == 24 + 9 + 8 - 1
+    assert sum(row.what == "labels" for row in result.missing) == 24 + 9 + 8 - 1
+
+
+def test_a_table_with_labels_of_other_clips_is_refused(convert: Callable[..., Any], tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_text("clip_id,text,sad,happy\ntrain0-0,a,0.5,2\n", encoding="utf-8")
+    with pytest.raises(PackError, match="has no clip of the features: its clips are called train0-0, theirs train0_0"):
+        convert(pack(), str(table), ["happy", "sad"])
 
 
 def test_labels_come_from_another_file_row_for_row(convert: Callable[..., Any], tmp_path: Path) -> None:
@@ -167,7 +174,7 @@ def spoilt(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("tree", "told"),
+    ("tree", "message"),
     [
         ([1, 2], "no split in it: found list; expected a dict with train, valid and test"),
         ({"a": {}}, "no split in it: found a"),
@@ -181,117 +188,15 @@ def spoilt(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_file_that_is_wrong_as_a_whole_is_refused(convert: Callable[..., Any], tree: Any, told: str) -> None:
-    with pytest.raises(PackError, match=told):
+def test_a_file_that_is_wrong_as_a_whole_is_refused(convert: Callable[..., Any], tree: Any, message: str) -> None:
+    with pytest.raises(PackError, match=message):
         convert(tree)
-
-
-def objects(shape: tuple[int, ...], items: list[Any], order: Any = "C") -> np.ndarray:
-    """An array of objects, however alike they are."""
-    found = np.empty(shape, object, order=order)
-    for place, item in zip(np.ndindex(shape), items, strict=True):
-        found[place] = item
-    return found
-
-
-PLAIN = {
-    "float": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
-    "by column": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-    "big end first": np.arange(3, dtype=">i4"),
-    "empty": np.zeros((0, 3)),
-    "text": np.array(["ab", "c"]),
-    "bytes": np.array([b"x", b"yy"]),
-    "objects": np.array([[2, 4, 3], [2, 3]], dtype=object),
-    "objects of one length": objects((2,), [[2, 4, 3], [2, 5, 3]]),
-    "nested": objects((2, 2), [np.arange(2), np.arange(2), "a", (np.arange(3),)], "F"),
-    "scalars": [np.float32(2.5), np.int64(3), np.bool_(True)],
-    "plain": (1, 2.5, None, True, "é", b"", b"x", [{"a": (1,)}]),
-}
-
-
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, np.ndarray) and one.dtype == object:
-        return one.shape == other.shape and all(map(same, one.ravel(), other.ravel()))
-    if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and np.array_equal(one, other)
-    return type(one) is type(other) and one == other
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_plain_data_is_read_as_it_was_written(tmp_path: Path, protocol: int) -> None:
-    path = tmp_path / "x.pkl"
-    path.write_bytes(pickle.dumps(PLAIN, protocol=protocol))
-    assert same(pickles.read(path), PLAIN)
-
-
-def test_an_archive_of_torch_is_read_where_it_holds_arrays(tmp_path: Path) -> None:
-    import torch
-
-    torch.save(PLAIN, tmp_path / "x.pt")
-    assert same(pickles.read(tmp_path / "x.pt"), PLAIN)
-    torch.save({"a": torch.zeros(2)}, tmp_path / "y.pt")
-    with pytest.raises(PickleError, match=r"torch\._utils\._rebuild_tensor_v2: admitted are numpy arrays"):
-        pickles.read(tmp_path / "y.pt")
-
-
-class Command:
-    """An object whose pickle runs a command when it is loaded."""
-
-    def __init__(self, call: Callable[..., Any], *arguments: Any) -> None:
-        self.does = (call, arguments)
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple]:
-        return self.does
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize(
-    ("call", "named"), [(os.system, r"\w+\.system"), (eval, r"\w+\.eval"), (np.load, r"numpy[\w.]*\.load"), (Path, "pathlib.*")]
-)
-def test_a_pickle_that_runs_something_is_refused_by_name_and_nothing_ran(
-    tmp_path: Path, protocol: int, call: Callable[..., Any], named: str
-) -> None:
-    marker, path = tmp_path / "ran", tmp_path / "x.pkl"
-    argument = f"touch {marker}" if call is os.system else f"open({str(marker)!r}, 'w')" if call is eval else str(marker)
-    path.write_bytes(pickle.dumps({"train": {"text": np.ones((1, 1, 1)), "id": Command(call, argument)}}, protocol=protocol))
-    with pytest.raises(PickleError) as error:
-        pickles.read(path)
-    assert re.search(rf"nothing of it ran\. It asks for {named}: admitted are", str(error.value))
-    assert not marker.exists()
-
-
-def test_a_name_that_is_admitted_cannot_be_changed_or_bent(tmp_path: Path) -> None:
-    path = tmp_path / "x.pkl"
-    for content in (
-        b"cnumpy\ndtype\n(dS'__doc__'\nS'x'\nsb.",  # sets an attribute of what it may call
-        b"cnumpy\ndtype.__init__\n.",
-        b"cnumpy.core.multiarray\nfrombuffer\n.",
-        b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
-        pickle.dumps(np.zeros(2, dtype=[("a", "f4")])),
-        pickle.dumps(np.zeros(2, dtype="M8[s]")),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(PickleError, match="was refused, and nothing of it ran"):
-            pickles.read(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", pickle.dumps(PLAIN)[:400], b"\x80\x04((((."])
-def test_a_file_that_is_no_whole_pickle_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "x.pkl"
-    path.write_bytes(content)
-    with pytest.raises(PickleError, match=r"x\.pkl is no whole pickle"):
-        pickles.read(path)
-    with pytest.raises(PickleError, match=r"nowhere\.pkl: No such file"):
-        pickles.read(tmp_path / "nowhere.pkl")
 
 
 def test_features_train_and_are_scored_with_dvc_and_nothing_else_runs(tmp_path: Path) -> None:
     small = {"train.epochs": 1, "train.loss.queue": 64, "train.model.layers": 1}
-    made = checkout(tmp_path, tensors="data/features/mosei_aligned", **small)
+    made = checkout(tmp_path, **small)
+    made.run("preset", "presets/mosei_features.yaml")
     source = made.folder / "data/corpora/mosei/aligned_50.pkl"
     source.parent.mkdir(parents=True)
     source.write_bytes(pickle.dumps({"train": {"text": Command(os.system, f"touch {tmp_path / 'ran'}")}}))
@@ -299,7 +204,7 @@ def test_features_train_and_are_scored_with_dvc_and_nothing_else_runs(tmp_path: 
     assert not (tmp_path / "ran").exists()
     source.write_bytes(pickle.dumps(pack()))
     printed = made.program("dvc", "repro", "evaluate")
-    assert re.findall(r"Running stage '(?:[\w/.]+:)?(\w+)'", printed) == ["features", "train", "evaluate"]
+    assert re.findall(r"Running stage '(?:[\w/.]+:)?(\w+)", printed) == ["features", "train", "evaluate"]
     assert (made.folder / "metrics/test.json").is_file()
     assert len(ids(made.folder / "data/predictions/test.csv")) == 8
     names = made.program("git", "status", "--porcelain", "--untracked-files=all")

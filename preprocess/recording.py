@@ -214,7 +214,7 @@ def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple
     if whole or streams.duration <= pauses.LONGEST or not streams.sample_rate:
         return everything
     try:
-        activity = pauses.activity_of(path, streams.duration, tools.settings.decoder)
+        activity = pauses.activity_of(path, streams.duration, tools.settings.decoder, streams.reading)
     except MediaError:
         return everything
     return pauses.utterances(activity) or everything

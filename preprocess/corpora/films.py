@@ -14,10 +14,14 @@ from preprocess.header import nfc
 from preprocess.media import probe
 from preprocess.media.probe import MediaError
 
-PICTURES = frozenset(
-    [".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ts", ".mts"]
-)
-SOUNDS = frozenset([".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".w64", ".wma"])
+PICTURES = frozenset([
+    ".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ts", ".mts",
+    ".m2ts", ".vob", ".ogv", ".dv", ".mxf",
+])  # fmt: skip
+SOUNDS = frozenset([
+    ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".w64", ".wma", ".mka", ".amr", ".ac3",
+    ".eac3", ".au", ".caf", ".wv", ".tta", ".ape", ".voc", ".dts",
+])  # fmt: skip
 
 
 @dataclass(frozen=True)

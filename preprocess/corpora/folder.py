@@ -153,11 +153,12 @@ def name_clips(pairs: list[tuple[ClipRow, Path]], films: Films) -> None:
             clip.clip_id = file_ids[film] if clips_of[film] == 1 else f"{file_ids[film]}_{numbers[film]:03d}"
 
 
-def cut(clip: ClipRow, film: Path, duration: float, decoder: params.Decoder) -> list[ClipRow]:
+def cut(clip: ClipRow, film: Path, streams: probe.Streams, decoder: params.Decoder) -> list[ClipRow]:
     """The utterances of a long film; a short film, or one without speech, stays one clip."""
+    duration = streams.duration
     if duration <= pauses.LONGEST or clip.start is not None or clip.end is not None or clip.text:
         return [clip]
-    spans = pauses.utterances(pauses.activity_of(film, duration, decoder))
+    spans = pauses.utterances(pauses.activity_of(film, duration, decoder, streams.reading))
     if not spans:
         clip.notes.append("no speech found: left whole")
         return [clip]
@@ -169,7 +170,7 @@ def cut(clip: ClipRow, film: Path, duration: float, decoder: params.Decoder) -> 
     ]
 
 
-def whole(clip: ClipRow, film: Path, duration: float) -> list[ClipRow]:
+def whole(clip: ClipRow, film: Path, streams: probe.Streams) -> list[ClipRow]:
     return [clip]
 
 
@@ -177,13 +178,13 @@ def add(
     pairs: list[tuple[ClipRow, Path]], films: Films, folder: Path, result: Conversion, parts: Callable[..., list[ClipRow]]
 ) -> None:
     """Read the length of each film, cut it by `parts`, and link it; a film that cannot be read costs its own clips alone."""
-    durations: dict[Path, float] = {}
+    streams: dict[Path, probe.Streams] = {}
     for clip, film in pairs:
         name = film.relative_to(films.folder).as_posix()
         try:
-            duration = durations.setdefault(film, 0.0) or streams_in(film).duration
-            durations[film] = duration
-            utterances = parts(clip, film, duration)
+            streams[film] = streams.get(film) or streams_in(film)
+            duration = streams[film].duration
+            utterances = parts(clip, film, streams[film])
         except MediaError as error:
             result.miss(clip.clip_id, "film", f"it cannot be read: {name}: {error}")
             continue

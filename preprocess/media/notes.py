@@ -24,6 +24,8 @@ class About(StrEnum):
     SOUND_CHANNEL = "sound_channel", "mixing the channels would lose more than 6 dB: the loudest channel is heard alone"
     DURATION = "duration", "the file's header says another duration than there is: what is there counts"
     CLOCK_JUMP = "clock_jump", "the file's clock is set anew, as in joined recordings: it is read in order, as one recording"
+    CLOCK_BACK = "clock_back", "the file's clock goes back: it is broken in time, and what comes later may be lost or misplaced"
+    UNREAD = "unread", "a good deal of the file is not read, as where a second recording was appended: its end may be missing"
     CLOCK_GAP = "clock_gap", "for more than 10 s the file holds neither picture nor sound: that time is skipped"
 
 

@@ -20,7 +20,8 @@ from preprocess.media.probe import LIMITS, LOCAL, ORDINARY, MediumGoneError, Rea
 INDEXED = {"mov", "matroska"}
 LEAD, LEAD_GROWTH = 10.0, 4
 PRIMING = 0.5  # seconds of sound that a decoder gets before the first sample that is used: codecs need earlier packets
-TAIL = 0.1  # seconds that it gets behind `end`: a resampler needs later samples for the last ones
+RESAMPLER = 0.05  # seconds of earlier sound that a resampler needs for the first sample of a part, more than its filter is long
+TAIL = 0.1  # seconds that are read behind `end`: it needs later samples for the last ones
 
 # Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 HDR = {16: "smpte2084", 18: "arib-std-b67"}
@@ -31,7 +32,7 @@ class Part:
     """A part of a medium as the input of an ffmpeg graph."""
 
     source: Any  # the graph's input; its first packets may lie somewhat before or behind `start`
-    grid: float  # whole seconds from the medium's beginning, before `start`
+    grid: float  # whole seconds from the medium's beginning, before `start`: from there on sound is resampled
     start: float  # seconds on the clock of `source`, as `grid` and `end` are
     end: float
     picture: str  # the stream's index in the file, as the graph names it; "" where there is none
@@ -54,9 +55,8 @@ class Part:
         stream = self.source[self.sound or "a:0"].filter("atrim", start=_as_text(self.grid))
         if self.mix:
             stream = stream.filter("pan", args=f"mono|c0={self.mix}")
-        mono = stream.filter(
-            "aresample", rate, ochl="mono", rematrix_maxval=1
-        )  # 1: what is mixed is never louder than full scale
+        # With rematrix_maxval 1 a mix is never louder than full scale.
+        mono = stream.filter("aresample", rate, ochl="mono", rematrix_maxval=1)
         return self._cut(mono, "a").filter("aresample", **{"async": 1, "first_pts": 0})
 
     def write(self, stream: Any, target: Path, decoder: params.Decoder, **encoding: Any) -> None:
@@ -92,7 +92,7 @@ def part_of(path: Path, start: float, end: float, reading: Reading = ORDINARY) -
         sound = container.streams[reading.track] if reading.track >= 0 else sound_of(container)
         # A joined medium's clock does not lead to its parts, so it is decoded from its beginning, which ffmpeg then calls 0.
         zero = 0.0 if reading.joined else (container.start_time or 0) / av.time_base
-        grid = max(0, math.floor(start - PRIMING / 10))
+        grid = max(0, math.floor(start - RESAMPLER))
         begin = 0.0 if reading.joined or not grid else max(0.0, min(start - _lead(container, picture, start), grid - PRIMING))
         seek = {"ss": _as_text(begin)} if begin else {}  # a seek to 0 may land behind the first frame
         return Part(
@@ -104,7 +104,7 @@ def part_of(path: Path, start: float, end: float, reading: Reading = ORDINARY) -
             sound=str(sound.index) if sound else "",
             mix=_mix(sound, reading.channel),
             hdr=HDR.get(picture.codec_context.color_trc, "") if picture else "",
-            gaps=[(zero + begin, zero + end) for begin, end in reading.gaps],
+            gaps=[(zero + gap_begin, zero + gap_end) for gap_begin, gap_end in reading.gaps],
             joined=reading.joined,
         )
 

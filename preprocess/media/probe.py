@@ -20,6 +20,7 @@ MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is ref
 LIMITS = {"max_pixels": MAX_PIXELS}
 MAX_RATE = 1 << 20  # hertz, more than any recording has; a resampler's memory grows with the rate
 CLOSE, DIFFERENT = 0.1, 1.0  # seconds between the header's duration and the measured one: the header counts; a note says it
+UNREAD, UNREAD_BYTES = 0.3, 50_000  # share of a file, and bytes, behind its last packet from which on a note says it
 HEADER_SECONDS = 600.0  # in which a header has to be read
 HEADER_MEMORY = 1000  # megabytes that this process may take to read one; 8K takes 130, an hour of pictures 10
 
@@ -93,7 +94,7 @@ def streams_of(path: Path) -> Streams:
         clock, header = timeline.read(container, streams), _duration(container, streams)
         # Where no packet can be read, the decoder will say why.
         duration = clock.seconds if clock.seconds and abs(header - clock.seconds) > CLOSE else header
-        notes += _clock_notes(header, clock)
+        notes += _clock_notes(header, clock) + _note_of_rest(clock.last_byte, path.stat().st_size)
         channel = _channel(path, track, duration)
         if channel >= 0:
             notes.append((About.SOUND_CHANNEL, f"of its {track.channels} channels, number {channel + 1} is heard"))
@@ -211,9 +212,20 @@ def _clock_notes(header: float, clock: Timeline) -> list[Remark]:
         first, step = clock.jumps[0]
         times = f"{len(clock.jumps)} times, first " if len(clock.jumps) > 1 else ""
         notes.append((About.CLOCK_JUMP, f"{times}by {step:+g} s at {first:g} s; in all {clock.seconds:.1f} s are read"))
-    elif header and clock.seconds and abs(header - clock.seconds) > DIFFERENT:
+    if clock.backward:
+        first, step = clock.backward[0]
+        notes.append((About.CLOCK_BACK, f"by {step:+g} s at {first:g} s"))
+    if not clock.jumps and header and clock.seconds and abs(header - clock.seconds) > DIFFERENT:
         notes.append((About.DURATION, f"its header says {header:.1f} s, {clock.seconds:.1f} s are there"))
     return notes
+
+
+def _note_of_rest(read: int, size: int) -> list[Remark]:
+    """Whether a good deal of a file lies behind its last packet, as where a second recording was appended."""
+    rest = size - read
+    if not read or rest < UNREAD * size or rest < UNREAD_BYTES:
+        return []
+    return [(About.UNREAD, f"{rest / 1e6:.1f} of {size / 1e6:.1f} MB lie behind the last picture or sound that can be read")]
 
 
 def _duration(container: Any, streams: list[Any]) -> float:

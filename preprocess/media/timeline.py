@@ -8,6 +8,7 @@ from typing import Any
 import av
 
 BACK = 0.1  # seconds by which a clock may go back before it counts as set anew; as ffmpeg's own limit
+FAR_BACK = 1.0  # the same where the format does not allow it: times of packets are less exact there
 JUMP = 10.0  # seconds from which a step forward counts as a jump (as in ffmpeg), and a stretch without packets as a gap
 TS_DISCONT = av.format.Flags.ts_discont.value  # FFmpeg's mark of formats whose clock may be set anew, as MPEG-TS and Ogg
 
@@ -16,10 +17,23 @@ TS_DISCONT = av.format.Flags.ts_discont.value  # FFmpeg's mark of formats whose 
 class _Clock:
     """One stream's packets so far, in seconds."""
 
-    next_time: float = 0.0  # when the next packet is due in decoding order
+    last_time: float | None = None  # of the last packet in decoding order
+    next_time: float = 0.0  # when the next one is due
     usual: float = 0.0  # how long a packet lasts
     jumps: list[tuple[float, float]] = field(default_factory=list)  # (time, by how much)
     covered: list[list[float]] = field(default_factory=list)  # [begin, end] of stretches without a gap
+
+    def step(self, seconds: float, lasting: float, may_jump: bool) -> float:
+        """Go on to a packet's time in decoding order; by how much the clock was set anew there, mostly 0."""
+        step = 0.0
+        if self.last_time is not None:
+            back = seconds < self.last_time - (BACK if may_jump else FAR_BACK)
+            if back or (may_jump and seconds > self.next_time + JUMP):
+                step = seconds - self.next_time
+                self.jumps.append((round(self.next_time, 3), round(step, 3)))
+        self.last_time = seconds - step if may_jump else seconds
+        self.next_time = self.last_time + lasting
+        return step
 
     def cover(self, begin: float, lasting: float) -> None:
         """Count a packet; MP4 says of the one before a gap that it lasts as long as the gap, so that one counts as the last."""
@@ -37,6 +51,8 @@ class Timeline:
 
     seconds: float  # to the end of the last packet that can be read
     jumps: list[tuple[float, float]]  # (when, by how much) of a clock that is set anew; they are taken out of `seconds`
+    backward: list[tuple[float, float]]  # (when, by how much) of a clock that goes back where the format does not allow it
+    last_byte: int  # of the file, of the last packet
     gaps: list[tuple[float, float]]  # begin and end of stretches that should hold sound and hold nothing; `seconds` counts them
 
 
@@ -49,29 +65,24 @@ def read(container: Any, streams: list[Any]) -> Timeline:
     begin = (container.start_time or 0) / av.time_base
     may_jump = bool(container.format.flags & TS_DISCONT)
     clocks = {stream.index: _Clock() for stream in streams}
-    shift, end, untimed = 0.0, 0.0, Fraction(0)
+    shift, end, untimed, last_byte = 0.0, 0.0, Fraction(0), 0
     for packet in _packets(container, streams):
-        time_base, clock = packet.time_base, clocks[packet.stream.index]
-        length = packet.duration or _usual_duration(packet)
+        clock, lasting = clocks[packet.stream.index], _duration(packet)
+        last_byte = max(last_byte, (packet.pos or 0) + packet.size)
         shown = packet.pts if packet.pts is not None else packet.dts
         if shown is None:
-            untimed += length * time_base
+            untimed += lasting
             continue
-        due = packet.dts if packet.dts is not None else shown
-        seconds = float(due * time_base) - begin + shift
-        step = seconds - clock.next_time
-        if may_jump and clock.covered and not -BACK <= step <= JUMP:
-            clock.jumps.append((round(clock.next_time, 3), round(step, 3)))
-            shift -= step
-            seconds = clock.next_time
-        at, lasting = seconds + float((shown - due) * time_base), float(length * time_base)
-        clock.next_time = seconds + lasting
-        clock.cover(at, lasting)
-        end = max(end, at + lasting)
+        if packet.dts is not None:
+            step = clock.step(float(packet.dts * packet.time_base) - begin + shift, float(lasting), may_jump)
+            shift -= step if may_jump else 0.0
+        at = float(shown * packet.time_base) - begin + shift
+        clock.cover(at, float(lasting))
+        end = max(end, at + float(lasting))
     jumps = max((clock.jumps for clock in clocks.values()), key=len, default=[])
     sounds = any(stream.type == "audio" for stream in streams)  # a film without sound may well show one picture for long
     covered = [stretch for clock in clocks.values() for stretch in clock.covered if sounds]
-    return Timeline(end or float(untimed), jumps, _gaps(covered))
+    return Timeline(end or float(untimed), *((jumps, []) if may_jump else ([], jumps)), last_byte, _gaps(covered))
 
 
 def _packets(container: Any, streams: list[Any]) -> Iterator[Any]:
@@ -88,10 +99,12 @@ def _packets(container: Any, streams: list[Any]) -> Iterator[Any]:
         pass
 
 
-def _usual_duration(packet: Any) -> int:
-    """In the packet's time base, of a packet that has none: a frame at the stream's rate."""
+def _duration(packet: Any) -> Fraction:
+    """Seconds; of a picture that does not say, those of one at the stream's rate."""
+    if packet.duration:
+        return Fraction(packet.duration * packet.time_base)
     rate = packet.stream.average_rate if packet.stream.type == "video" else None
-    return round(1 / (rate * packet.time_base)) if rate and packet.time_base else 0
+    return 1 / rate if rate else Fraction(0)
 
 
 def _gaps(covered: list[list[float]]) -> list[tuple[float, float]]:

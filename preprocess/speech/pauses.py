@@ -5,7 +5,7 @@ begins with a frame that is surely speech and ends before a pause; it keeps a li
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
@@ -16,6 +16,7 @@ import soundfile
 
 import params
 from preprocess.media.part import part_of
+from preprocess.media.probe import ORDINARY, Reading
 from preprocess.media.sound import SAMPLE_RATE
 from preprocess.speech.activity import BLOCK, FRAME, HOP, LEAST, SPEECH, probabilities
 
@@ -37,9 +38,9 @@ class Activity:
     seconds: float  # how long the sound is
 
 
-def activity_of(path: Path, duration: float, decoder: params.Decoder) -> Activity:
-    """The voice activity of a film that lasts so many seconds. MediaError where its sound cannot be decoded."""
-    part = part_of(path, 0.0, duration)
+def activity_of(path: Path, duration: float, decoder: params.Decoder, reading: Reading = ORDINARY) -> Activity:
+    """The voice activity of a film of `duration` seconds, on its own clock. MediaError where its sound cannot be decoded."""
+    part = part_of(path, 0.0, duration, replace(reading, gaps=()))  # a gap is skipped in clips; here it counts as silence
     with NamedTemporaryFile(suffix=".wav") as file:
         samples = part.samples(SAMPLE_RATE)
         part.write(samples, Path(file.name), decoder, format="wav", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE)

@@ -73,7 +73,7 @@ def test_a_folder_of_films_becomes_a_table_that_the_pipeline_reads(films: Path, 
     assert clips["media/day 1/a.mkv"].clip_id == "day_1_a"
     assert not any(clip.labels or clip.split for clip in clips.values())
     missing = (tmp_path / "missing.csv").read_text(encoding="utf-8")
-    assert "broken,film,it cannot be read: broken.mp4: Invalid data" in missing
+    assert 'broken,film,"it cannot be read: broken.mp4: FFmpeg finds no kind of recording' in missing
 
 
 def test_a_table_brings_texts_splits_and_labels_to_its_files(films: Path, tmp_path: Path) -> None:

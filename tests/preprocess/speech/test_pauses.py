@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import params
+from preprocess.media import probe
 from preprocess.speech import pauses
 from preprocess.speech.activity import HOP
 from preprocess.speech.pauses import Activity
@@ -71,3 +72,15 @@ def test_five_sentences_in_a_noisy_hour_are_five_utterances(tmp_path: Path) -> N
     for (start, end), begin, sentence in zip(spans, begins, SENTENCES, strict=True):
         assert start == pytest.approx(begin / RATE, abs=0.6)
         assert end == pytest.approx((begin + len(voice.say(sentence))) / RATE, abs=0.8)
+
+
+def test_a_long_recording_whose_sides_cancel_is_cut_all_the_same(tmp_path: Path) -> None:
+    wave = np.zeros(40 * RATE, np.float32)
+    for begin in (3, 30):
+        said = voice.say(SENTENCES[0])
+        wave[begin * RATE : begin * RATE + len(said)] += said
+    source = tmp_path / "inverted.flac"
+    soundfile.write(source, np.stack([wave, -wave], axis=1), RATE)
+    streams = probe.streams_of(source)
+    activity = pauses.activity_of(source, streams.duration, params.load().decoder, streams.reading)
+    assert [start for start, _ in pauses.utterances(activity)] == pytest.approx([3, 30], abs=0.6)

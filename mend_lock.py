@@ -6,22 +6,23 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.utils import strictyaml
 
-LOCKS = ("dvc.lock", "sample/dvc.lock", "preprocess/packs/dvc.lock")
+import pipeline
+
 CONFLICT = b"<<<<<<< "  # a merge conflict of git's, which the user has to resolve
 
 
 def main(root: Path) -> list[str]:
     """Delete the lock files in a checkout that DVC cannot read; returns their names."""
     broken = []
-    for name in LOCKS:
-        path = root / name
+    for lock in (file.with_suffix(".lock") for file in pipeline.FILES):
+        path = root / lock
         if not path.is_file() or CONFLICT in path.read_bytes():
             continue
         try:
             strictyaml.load(str(path), Lockfile.SCHEMA)
         except DvcException:
             path.unlink()
-            broken.append(name)
+            broken.append(str(lock))
     return broken
 
 

@@ -7,7 +7,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 NotNegativeCount = Annotated[int, Field(ge=0)]
 Batch = Annotated[int, Field(ge=1, le=65536)]  # items that a network reads at once
@@ -29,6 +28,9 @@ def _source(value: str) -> str:
 Source = Annotated[str, AfterValidator(_source)]
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
+
+# No dot: DVC takes it for the border of two keys of params.yaml.
+FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 # Kinds of noise in the features, of lddu/noise.py.
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]

@@ -16,11 +16,11 @@ from parameter import (
     Batch,
     Count,
     Device,
+    FolderName,
     Fraction,
     Label,
     Language,
     Noise,
-    NotNegative,
     NotNegativeCount,
     Positive,
     Precision,
@@ -64,7 +64,8 @@ class Corpus(Section):
 
 
 class Features(Section):
-    name: str = Field(pattern=r"^[\w-][\w.-]*$")
+    """A published feature file."""
+
     source: str = Field(min_length=1)
     labels: str = Field(min_length=1)
     tokens: list[Label] = Field(min_length=1)
@@ -139,10 +140,10 @@ class Transcripts(Section):
 
 class TuneText(Section):
     epochs: NotNegativeCount
-    lr: Positive
+    lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Count
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    threads: Count
+    dropout: Annotated[float, Field(ge=0, le=0.99)]
+    threads: int = Field(ge=1, le=1024)
     seed: Seed
 
 
@@ -189,14 +190,14 @@ class Align(Section):
 class Network(Section):
     """LDDU's network; the features' widths and the labels come from the tensors."""
 
-    width: Count
-    latent: Count
-    layers: NotNegativeCount
+    width: int = Field(ge=2, le=8192)
+    latent: int = Field(ge=1, le=8192)
+    layers: int = Field(ge=0, le=64)
     heads: Count
-    feedforward: Count
-    positions: Count
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    feedforward: int = Field(ge=1, le=65536)
+    positions: int = Field(ge=1, le=65536)
+    dropout: Annotated[float, Field(ge=0, le=0.99)]
+    head_dropout: Annotated[float, Field(ge=0, le=0.99)]
     input: Literal["standardise", "layernorm"]
     rows: Literal["all", "mean"]
     projections: Literal[1, 2]
@@ -213,18 +214,21 @@ class Network(Section):
         return self
 
 
+LossWeight = Annotated[float, Field(ge=0, le=1000)]
+
+
 class Loss(Section):
-    info: NotNegative
-    contrast: NotNegative
-    calibration: NotNegative
-    ordinality: NotNegative
+    info: LossWeight
+    contrast: LossWeight
+    calibration: LossWeight
+    ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
-    temperature: Positive
-    queue: NotNegativeCount
+    temperature: Annotated[float, Field(ge=0.001, le=1000)]
+    queue: int = Field(ge=0, le=2**20)
     calibration_form: Literal["excess", "unimodal", "released"]
-    sharpness: Positive
+    sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count
 
@@ -239,16 +243,16 @@ class Train(Section):
     seed: Seed
     repeats: Count
     baseline: bool
-    threads: Count
-    processes: Count
+    threads: int = Field(ge=1, le=1024)
+    processes: int = Field(ge=1, le=64)
     precision: Literal["float32", "bfloat16"]
     epochs: Count
     patience: NotNegativeCount
     keep_epochs: bool
     batch_size: Count
     accumulate: Count
-    lr: Positive
-    weight_decay: NotNegative
+    lr: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Fraction
     warmup: Fraction
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
@@ -256,10 +260,16 @@ class Train(Section):
     model: Network
     loss: Loss
 
+    @model_validator(mode="after")
+    def every_part_has_a_clip(self) -> "Train":
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate ({self.accumulate}) must be at most batch_size ({self.batch_size})")
+        return self
+
 
 class Evaluate(Section):
     threshold: Literal["one", "per_label"]
-    threshold_step: Annotated[float, Field(gt=0, le=0.5)]
+    threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
 
 
@@ -290,7 +300,7 @@ class Preparation(Section):
 class Params(Preparation):
     corpus: Corpus
     tensors: str = Field(min_length=1)
-    features: Features
+    features: dict[FolderName, Features]
     run: Run
     sample: Sample
     train: Train

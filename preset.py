@@ -33,7 +33,7 @@ def apply(preset: Path, path: Path = params.PATH) -> None:
 
 def _merge(tree: dict, values: dict) -> None:
     for key, value in values.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+        if isinstance(value, dict) and isinstance(tree.get(key), dict) and tree[key]:
             _merge(tree[key], value)
         else:
             tree[key] = value

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 
+WORKER = "LDDU_WORKER"  # environment variable of the worker processes that a stage starts
 WATCH = 0.5  # seconds between two checks whether the parent is still there
 
 
@@ -26,9 +27,19 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def wait_passively() -> None:
-    """Let OpenMP's threads sleep while they wait for each other; must be called before torch is imported.
+def is_worker() -> bool:
+    """Whether a stage started this process for its work, so that it may set limits which hold for a whole process.
 
-    Threads that wait in a busy loop make training six times slower while any other program is busy.
+    Any other process may be the program of somebody who uses the Python API.
+    """
+    return WORKER in os.environ
+
+
+def configure_libraries() -> None:
+    """Set what native libraries read from the environment when they are loaded; must be called before torch is imported.
+
+    OpenMP's threads sleep while they wait for each other: threads that wait in a busy loop make training and tuning six times
+    slower while any other program is busy. cuBLAS gets a workspace of fixed size, without which its sums do not repeat.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

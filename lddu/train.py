@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 import params
+import pipeline
 from lddu import checkpoint, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
@@ -227,6 +228,7 @@ def train(parameters: params.Params) -> None:
     checkpoints = parameters.run.store_folder / "train" / key_of(parameters, device)
     with checkpoint.held(checkpoints):
         processes.start(train_all, parameters.train.processes, device, (parameters, checkpoints))
+        pipeline.require_unchanged(parameters, "train")  # else the checkpoints stay, to go on with the former values
 
 
 def train_all(parameters: params.Params, checkpoints: Path) -> None:

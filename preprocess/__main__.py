@@ -6,6 +6,8 @@ import errno
 import importlib
 import sys
 
+import params
+import pipeline
 import process
 from params import ParameterError
 from preprocess.corpus import CorpusError
@@ -36,10 +38,12 @@ FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError
 
 
 def main() -> None:
+    process.configure_libraries()
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
     for name in STAGES:
         stages.add_parser(name)
+    stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
     arguments = parser.parse_args()
     stage = arguments.stage
@@ -47,7 +51,10 @@ def main() -> None:
     try:
         if stage == "store":
             return inventory.main(arguments.command)
-        importlib.import_module(f"preprocess.stages.{stage}").main()
+        settings = params.load()
+        module = importlib.import_module(f"preprocess.stages.{stage}")
+        module.main(arguments.name) if stage == "features" else module.main()
+        pipeline.require_unchanged(settings, f"features@{arguments.name}" if stage == "features" else stage)
     except FAILURES as error:
         work.stop()
         sys.exit(f"{stage}: {error}")

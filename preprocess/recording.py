@@ -6,9 +6,11 @@ wait for MediaPipe, nor a sound for OpenCV. While the networks read one utteranc
 decodes the next.
 """
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -17,15 +19,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import params
+from params import ParameterError
 from preprocess.clips import Medium, Task
 from preprocess.encoders import states
-from preprocess.media import probe
+from preprocess.media import header
 from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
 from preprocess.stages.align import Rows
+from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards
@@ -36,6 +40,10 @@ CLIP = "clip"  # the id of the one clip
 
 class RecordingError(ValueError):
     """A file cannot be used; the message names it, what was found in it and what is accepted."""
+
+
+# Errors that are the fault of no recording: every other one would meet them too.
+SETUP_ERRORS = (ParameterError, ModelError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Clip:
         return Shards(self.folder / stage)
 
     def run(self, stage: str, work: Callable[[Task, Path], None], content: dict[str, Any], source: Path) -> None:
-        """Do a stage's work and write its output as the stage would; where it refuses the clip, keep the reason."""
+        """Do a stage's work and write its output as the stage would; where it refuses the clip or fails, keep the reason."""
         with TemporaryDirectory(dir=self.folder) as folder:
             files = Path(folder) / "entry"
             files.mkdir()
@@ -86,31 +94,68 @@ class Clip:
             except Refusal as refusal:
                 self.refused.append(Refused(self.name, stage, refusal.code, refusal.detail))
                 return
+            except (*SETUP_ERRORS, OSError):
+                raise
+            except Exception as error:
+                logging.getLogger(__name__).exception("%s: stage %s failed", self.name, stage)
+                self.refused.append(Refused(self.name, stage, Code.FAILED, f"{type(error).__name__}: {error}".splitlines()[0]))
+                return
             store = Store(Path(folder))
             store.add(CLIP, files)
             shards.write(self.folder / stage, {CLIP: store.path(CLIP)})
 
 
+@contextmanager
+def _working_folder() -> Iterator[Path]:
+    """A temporary folder; the archives in it are closed before it is deleted."""
+    with TemporaryDirectory(prefix="lddu-") as folder:
+        try:
+            yield Path(folder)
+        finally:
+            shards.close(Path(folder))
+
+
+@contextmanager
+def _blamed_on(name: str) -> Iterator[None]:
+    """An unforeseen error becomes a RecordingError with the recording's name, so that it does not cost other recordings."""
+    try:
+        yield
+    except (RecordingError, *SETUP_ERRORS):
+        raise
+    except Exception as error:
+        raise RecordingError(f"{name}: an error that nobody foresaw: {type(error).__name__}: {error}") from error
+
+
 def of_text(text: str, tools: Tools) -> Utterance:
     """One utterance without sound or picture."""
-    with TemporaryDirectory(prefix="lddu-") as folder:
-        return encode(Clip("text", Path(folder), text=text), tools)
+    with _blamed_on(f"text {text[:40]!r}"):
+        return _of_text(text, tools)
+
+
+def _of_text(text: str, tools: Tools) -> Utterance:
+    with _working_folder() as folder:
+        return encode(Clip("text", folder, text=text), tools)
 
 
 def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> Iterator[Utterance]:
     """The utterances of a film, a sound, or a text file with one utterance a line.
 
     `text` is what is said, if it is known. A recording of more than 15 s is cut at pauses, unless `text` or `whole` is given.
-    Raises RecordingError where the file cannot be read at all.
+    Raises RecordingError where the file cannot be read at all, or an unforeseen error ends it.
     """
-    if path.suffix.lower() in TEXTS:
-        yield from (of_text(line, tools) for line in read_lines(path))
-        return
+    with _blamed_on(str(path)):
+        if path.suffix.lower() in TEXTS:
+            yield from (_of_text(line, tools) for line in read_lines(path))
+        else:
+            yield from _of_medium(path, tools, text, whole)
+
+
+def _of_medium(path: Path, tools: Tools, text: str, whole: bool) -> Iterator[Utterance]:
     streams = streams_in(path)
     load_decoders(streams, tools)
-    with TemporaryDirectory(prefix="lddu-") as folder, ThreadPoolExecutor(1) as ahead:
+    with _working_folder() as folder, ThreadPoolExecutor(1) as ahead:
         parts = spans(path, streams, tools, whole or bool(text))
-        clips = (Clip(path.name, Path(folder) / str(i), start, end, text) for i, (start, end) in enumerate(parts))
+        clips = (Clip(path.name, folder / str(i), start, end, text) for i, (start, end) in enumerate(parts))
         decoding = ahead.submit(decode, next(clips), path, streams, tools)
         load_encoders(streams, tools)
         for following in chain(clips, [None]):
@@ -138,7 +183,7 @@ def streams_in(path: Path) -> Streams:
     if not path.is_file():
         raise RecordingError(f"{path}: {'a folder; name the files in it' if path.is_dir() else 'there is no such file'}")
     try:
-        streams = probe.streams_of(path)
+        streams = header.streams_of(path)
     except MediaError as error:
         raise RecordingError(f"{path}: no film or sound that can be read ({error}); texts end in {', '.join(TEXTS)}") from None
     if not streams.width and not streams.sample_rate:
@@ -188,6 +233,7 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
         end=clip.end,
         picture=bool(streams.width),
         sound=has_sound,
+        reading=streams.reading.to_json(),
         **{name: getattr(streams, name) for name in ("width", "height", "frame_rate", "sample_rate", "channels")},
     )
     task = medium.decoding(path.parent)

@@ -15,10 +15,10 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 import params
+import pipeline
 import process
 from preprocess.media import decoder
 from preprocess.run import sources, work
@@ -41,7 +41,6 @@ HIDDEN = 0.15  # chance that almost nothing of an emotion shows in a channel
 
 def make(clip: Clip, photograph: Path, sample: params.Sample, folder: Path) -> float:
     """Write a clip's film and what is said in it, `clip.mp4` and `words.json`, into a folder; its length in seconds."""
-    cv2.setNumThreads(1)
     rng = np.random.default_rng([sample.seed, 7, clip.number])
     text = sentence.sentence(list(clip.felt), clip.speaker, clip.noise["text"], clip.kind["text"], rng)
     speech = _speech(clip, text, sample.frame_rate, rng)
@@ -208,6 +207,9 @@ def main() -> None:
     try:
         with work.alone("sample"):
             assemble(clips, fill(clips, settings), OUT)
+        pipeline.require_unchanged(settings, "sample")
+    except params.ParameterError as error:
+        raise SystemExit(f"sample: {error}") from None
     except KeyboardInterrupt:
         work.stop()
         raise SystemExit("sample: stopped; finished clips are kept, run again to go on") from None

@@ -66,6 +66,22 @@ def test_nothing_that_git_would_have_to_keep_is_left_over(sample_run: Workspace)
     assert {name for name in names if not allowed.fullmatch(name)} == set()
 
 
+def test_a_clone_gets_every_output_from_a_remote_and_nothing_is_in_the_way(sample_run: Workspace, tmp_path: Path) -> None:
+    sample_run.program("dvc", "remote", "add", "--local", "disk", str(tmp_path / "remote"))
+    sample_run.program("dvc", "push", "--remote", "disk")
+    sample_run.program("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Workspace(tmp_path / "clone")
+    for name in ("dvc.lock", "sample/dvc.lock"):
+        (clone.folder / name).write_bytes((sample_run.folder / name).read_bytes())
+    assert "metrics/valid.json" in clone.program("dvc", "metrics", "show")
+    clone.program("dvc", "remote", "add", "--default", "disk", str(tmp_path / "remote"))
+    for command in (["pull"], ["checkout"], ["push"]):
+        clone.program("dvc", *command)
+    assert "data/tensors/summary.json" in clone.program("dvc", "metrics", "show")
+    assert clone.bytes_of("tensors", "model") == sample_run.bytes_of("tensors", "model")
+    assert ran(clone.program("dvc", "repro")) == []
+
+
 @pytest.mark.slow
 def test_a_parameter_of_training_runs_training_and_what_follows_alone(sample_run: Workspace) -> None:
     sample_run.set(**{"train.lr": RATE / 2})
@@ -100,7 +116,7 @@ def test_the_frame_rate_runs_no_stage_of_sound_and_branches_keep_what_was_done(s
     assert ran(sample_run.program("dvc", "repro")) == []
     for branch in ("five", "ten"):
         sample_run.program("git", "checkout", "--quiet", "--force", branch)
-        sample_run.program("dvc", "checkout", "--allow-missing")  # published features were never made here
+        sample_run.program("dvc", "checkout")
         assert ran(sample_run.program("dvc", "repro")) == []
     assert sample_run.bytes_of(*STAGES, "tensors", "model") == before
 

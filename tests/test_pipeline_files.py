@@ -13,12 +13,12 @@ from tests.conftest import ROOT
 
 FILES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/packs/dvc.yaml")
 PIPELINES = {name: yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in FILES}
-STAGES = {name: stage for pipeline in PIPELINES.values() for name, stage in pipeline["stages"].items()}
+STAGES = {name: stage.get("do", stage) for pipeline in PIPELINES.values() for name, stage in pipeline["stages"].items()}
 
 
 def module_of(command: str) -> str:
     """The module that a stage's command runs: `python -m preprocess frames`, `python -m lddu train`."""
-    package, stage = re.fullmatch(r"python -m ([\w.]+)(?: (\w+))?", command).groups(default="")
+    package, stage = re.fullmatch(r"python -m ([\w.]+)(?: (\w+))?(?: \$\{key\})?", command).groups(default="")
     return ".".join(filter(None, [package, "stages" if package == "preprocess" else "", stage]))
 
 
@@ -41,7 +41,7 @@ def test_dvc_yaml_can_be_read_in_one_sitting() -> None:
 def test_no_pipeline_depends_on_its_own_lock(name: str) -> None:
     """DVC writes the lock beside the pipeline's file: in a folder that a stage depends on, it would start that stage again."""
     folder = Path(name).parent
-    deps = [Path(path) for stage in PIPELINES[name]["stages"].values() for path in stage["deps"]]
+    deps = [Path(path) for stage in PIPELINES[name]["stages"].values() for path in stage.get("do", stage)["deps"]]
     assert not [dep for dep in deps if folder.is_relative_to(dep) and folder != Path()]
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
-from transformers.utils import logging
+
+from preprocess.encoders.networks import quiet
 
 TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 Named = tuple[str, torch.Tensor]
@@ -161,8 +162,8 @@ def to_transformers(source: Path, target: Path) -> None:
     if network.generation_config.is_multilingual:
         network.generation_config.lang_to_id = languages(source / "tokenizer.json", range(end + 2, end + 2 + LANGUAGES))
         network.generation_config.task_to_id = {"translate": end + 2 + LANGUAGES, "transcribe": end + 3 + LANGUAGES}
-    logging.disable_progress_bar()
-    network.save_pretrained(target)
+    with quiet():
+        network.save_pretrained(target)
     WhisperFeatureExtractor(feature_size=network.config.num_mel_bins).save_pretrained(target)
     shutil.copy(source / "tokenizer.json", target / "tokenizer.json")
     text = "<|endoftext|>"

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionModel
 
 import params
 from params import ParameterError
-from preprocess.encoders.networks import batches, load, of_vision, preparer
+from preprocess.encoders.networks import batches, inference, load, of_vision, preparer
 
 
 def kind(folder: Path) -> Any:
@@ -18,7 +17,7 @@ def kind(folder: Path) -> Any:
     return CLIPVisionModel if preparer(AutoConfig, folder).model_type.startswith("clip") else AutoModel
 
 
-@torch.inference_mode()
+@inference()
 def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeVision) -> np.ndarray:
     """States (T, D) float32 of T pictures (height, width, 3) uint8 RGB, read a batch at a time: a film never lies in memory.
 

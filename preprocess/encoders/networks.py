@@ -7,6 +7,7 @@ and a stage whose clips are all in the store, do without.
 import ctypes
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -40,19 +41,50 @@ def _devices() -> int:
     return torch.cuda.device_count()
 
 
+@contextmanager
+def inference() -> Iterator[None]:
+    """Let networks compute without gradients, in full float32 and in one thread; also a decorator, but not of generators.
+
+    The sums of several threads differ in their last digits. These are settings of the whole process, which may be the
+    program that uses the Python API, so the former ones come back afterwards.
+    """
+    import torch
+
+    threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.inference_mode(), quiet():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = tf32
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and warnings of transformers."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
+
+
 @cache
 def load(kind: Any, folder: Path, device: str, precision: Precision = "float32") -> Any:
-    """A network of a transformers class from a folder of `data/models`, on the CPU with one thread.
+    """A network of a transformers class from a folder of `data/models`; compute with it inside of `inference`.
 
     ParameterError where the folder holds a network of another kind.
     """
     import torch
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.backends.cudnn.allow_tf32 = False  # where float32 is asked for, convolutions too
     return _from(kind, folder, dtype=getattr(torch, precision), use_safetensors=True).to(device).eval()
 
 
@@ -64,7 +96,8 @@ def preparer(kind: Any, folder: Path) -> Any:
 
 def _from(kind: Any, folder: Path, **settings: Any) -> Any:
     try:
-        return kind.from_pretrained(folder, local_files_only=True, **settings)
+        with quiet():
+            return kind.from_pretrained(folder, local_files_only=True, **settings)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ParameterError(

@@ -13,6 +13,7 @@ import torch
 import torchaudio.functional as audio
 from torch import Tensor
 
+from preprocess.encoders.networks import inference
 from preprocess.encoders.states import TimedStates
 from preprocess.media.sound import SAMPLE_RATE
 
@@ -50,6 +51,7 @@ def encode(wave: np.ndarray) -> TimedStates:
     return timed(describe(wave[begin : begin + BLOCK] for begin in range(0, len(wave), BLOCK)), len(wave))
 
 
+@inference()
 def describe(blocks: Iterable[np.ndarray]) -> np.ndarray:
     """Descriptors (T, 16) float32 of a wave that comes in pieces, as of the whole.
 

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 import params
-from preprocess.encoders.networks import batches, load, preparer
+from preprocess.encoders.networks import batches, inference, load, preparer
 from preprocess.encoders.states import WordStates
 from preprocess.speech import words
 
@@ -46,7 +46,7 @@ def encode(
         yield _pooled(np.concatenate([states for _, states in of_words]), owners, settings.pooling)
 
 
-@torch.inference_mode()
+@inference()
 def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: int) -> np.ndarray:
     """States (windows, tokens of the longest, D) float32 of a hidden layer."""
     ids = pad_sequence([torch.tensor(window.ids) for window in windows], batch_first=True)

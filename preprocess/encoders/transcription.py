@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 import params
 from params import ParameterError
-from preprocess.encoders.networks import load, preparer
+from preprocess.encoders.networks import inference, load, preparer
 from preprocess.encoders.whisper import encode, mel
 from preprocess.media.sound import SAMPLE_RATE, WINDOW, windows
 from preprocess.refusals import Code, Refusal
@@ -88,7 +88,7 @@ def judged(wave: np.ndarray, text: str, scores: list[float], sure: float) -> Hea
     return Heard(wave, " ".join(kept.split()), of_words)
 
 
-@torch.inference_mode()
+@inference()
 def _decode(folder: Path, states: Tensor, device: str, language: str, **settings: int) -> tuple[str, list[float]]:
     """The text, and the log-probability of the token of each of its characters."""
     network, tokenizer = load(WhisperForConditionalGeneration, folder, device), preparer(AutoTokenizer, folder)
@@ -116,7 +116,7 @@ def languages_of(folder: Path, device: str) -> dict[str, int]:
     return getattr(network.generation_config, "lang_to_id", None) or {}
 
 
-@torch.inference_mode()
+@inference()
 def other_language(folder: Path, states: Tensor, device: str, language: str) -> str:
     """What a multilingual network hears instead of the language that it is asked for; "" where it may be that one."""
     tokens = languages_of(folder, device)

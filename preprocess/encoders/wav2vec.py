@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoFeatureExtractor
 
 from params import Precision
-from preprocess.encoders.networks import load, preparer
+from preprocess.encoders.networks import inference, load, preparer
 from preprocess.media.sound import SAMPLE_RATE
 
 SHORTEST = 0.1  # seconds; a shorter wave is padded with zeros to this, which the convolutions need
@@ -37,7 +37,7 @@ def read(
     for group in _groups(padded, together, network.config):
         inputs = _inputs(group, folder) if len(group) > 1 else _input(group[0], folder)
         moved = {name: x.to(device, network.dtype if x.is_floating_point() else x.dtype) for name, x in inputs.items()}
-        with torch.inference_mode():
+        with inference():
             picked = pick(network(**moved, output_hidden_states=True)).float().cpu().numpy()
         for wave, rows in zip(group, picked, strict=True):
             yield rows[: states(len(wave), network.config)] if len(group) > 1 else rows

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from params import Precision
-from preprocess.encoders.networks import load, preparer
+from preprocess.encoders.networks import inference, load, preparer
 from preprocess.media.sound import SAMPLE_RATE
 
 STATE = 0.02  # seconds that one encoder state covers: two mel frames of 10 ms
@@ -27,7 +27,7 @@ def mel(folder: Path, wave: np.ndarray, device: str) -> Tensor:
     return inputs.input_features.to(device)
 
 
-@torch.inference_mode()
+@inference()
 def encode(
     folder: Path, spectrograms: list[Tensor], device: str, layer: int = -1, precision: Precision = "float32"
 ) -> list[Tensor]:

@@ -168,7 +168,6 @@ def find(
     frames: Shards, sounds: Shards, task: Task, sightings: Sightings, settings: params.Faces, model: Path, target: Path
 ) -> SpeakerChoice:
     """Find a clip's faces, choose the speaker's, and write the film of its crops; Refusal where no frame has a face."""
-    cv2.setNumThreads(1)
     with frames.open(task.clip_id, film.FILE) as pictures:
         crowded = settings.max_faces > 1 and several(pictures, model, settings)
     first_crops = watch(frames, task.clip_id, sightings, settings, model, settings.max_faces if crowded else 1)

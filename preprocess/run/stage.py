@@ -71,15 +71,30 @@ def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
         store.sweep(alone=True)
         keys = _keys(stage, tasks)
         store.use(stage.name, sorted(set(keys.values())))
+        computed, refused = _make(stage, tasks, keys, store, run)
+    reused = len(tasks) - computed
+    print(f"{stage.name}: {len(tasks)} clips, {computed} computed, {reused} reused, {len(refused)} refused")
+    refusals.announce(refused)
+
+
+def _make(stage: Stage, tasks: list[Task], keys: dict[str, str], store: Store, run: params.Run) -> tuple[int, list[Refused]]:
+    """Compute what is missing and write the output: how many clips were computed, and what was refused.
+
+    Starts again where entries vanish meanwhile: another checkout with the same store removes those that are damaged.
+    """
+    computed: set[str] = set()
+    while True:
         outcomes = {key: outcome for key in set(keys.values()) if (outcome := _finished(stage, store, key))}
         missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in outcomes}
         _compute_all(stage, list(missing.values()), store, run)
-        outcomes |= {key: _outcome(store.path(key)) for key in missing}
-        _require_some(outcomes)
-        refused = _publish(stage, keys, outcomes, store)
-    reused = len(tasks) - len(missing)
-    print(f"{stage.name}: {len(tasks)} clips, {len(missing)} computed, {reused} reused, {len(refused)} refused")
-    refusals.announce(refused)
+        computed |= missing.keys()
+        try:
+            outcomes |= {key: _outcome(store.path(key)) for key in missing}
+            _require_some(outcomes)
+            return len(computed), _publish(stage, keys, outcomes, store)
+        except (FileNotFoundError, *entries.DAMAGE):
+            if all(store.has(key) for key in keys.values()):
+                raise
 
 
 def _finished(stage: Stage, store: Store, key: str) -> Outcome | None:
@@ -88,9 +103,12 @@ def _finished(stage: Stage, store: Store, key: str) -> Outcome | None:
     A refusal counts only under the limits that it was made under. A worker may have died because memory was short, and an
     unforeseen error may be gone with its cause: these refusals are tried again in every run.
     """
-    if not store.has(key):
+    try:
+        outcome = _outcome(store.path(key)) if store.has(key) else None
+    except (FileNotFoundError, *entries.DAMAGE):  # another checkout with the same store removed it just now
         return None
-    outcome = _outcome(store.path(key))
+    if not outcome:
+        return None
     refusal = outcome.refusal
     is_final = refusal is None or (refusal["code"] not in RETRIED and refusal["limits"] == stage.limits)
     return outcome if is_final else None

@@ -17,16 +17,20 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+import process
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 LOGS = Path("logs")
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# Read by torch, numpy and OpenCV when a worker loads them.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 
 class WorkerDiedError(RuntimeError):
@@ -55,12 +59,13 @@ def each(
     A task whose worker dies is tried again: `apart` splits it, and each of the pieces runs alone. If one kills its worker
     again, its result is `died(task)`; without `died`, WorkerDiedError is raised.
     """
-    os.environ.update(dict.fromkeys(THREADS, "1"))
     log = LOGS / f"{module}.log"
     log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module, *preload])
+    with _environment(dict.fromkeys([*THREADS, process.WORKER], "1")):
+        forkserver.ensure_running()  # the workers are forked from it, and have its environment
     pool = partial(ProcessPoolExecutor, mp_context=context, initializer=_start_worker, initargs=(log,))
     waiting = deque(tasks)
     while waiting:
@@ -76,6 +81,21 @@ def each(
                 if died is None:
                     raise WorkerDiedError(f"{task}: the worker died twice, see {log}")
                 yield died(task)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile; this process has its own again afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _results(

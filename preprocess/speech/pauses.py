@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 import params
-from preprocess.media.decoder import BITEXACT, part_of, run_ffmpeg
+from preprocess.media.part import part_of
 from preprocess.media.sound import SAMPLE_RATE
 from preprocess.speech.activity import BLOCK, FRAME, HOP, LEAST, SPEECH, probabilities
 
@@ -39,10 +39,10 @@ class Activity:
 
 def activity_of(path: Path, duration: float, decoder: params.Decoder) -> Activity:
     """The voice activity of a film that lasts so many seconds. MediaError where its sound cannot be decoded."""
-    span = part_of(path, 0.0, duration)
-    sound = span.cut(span.source["a:0"], "a").filter("aresample", SAMPLE_RATE, **{"async": 1, "first_pts": 0})
+    part = part_of(path, 0.0, duration)
     with NamedTemporaryFile(suffix=".wav") as file:
-        run_ffmpeg(sound.output(file.name, format="wav", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE, **BITEXACT), decoder)
+        samples = part.samples(SAMPLE_RATE)
+        part.write(samples, Path(file.name), decoder, format="wav", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE)
         powers = [np.zeros(0), *map(_power, _blocks(file.name))]
         return Activity(probabilities(_blocks(file.name)), np.concatenate(powers), soundfile.info(file.name).duration)
 

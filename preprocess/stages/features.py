@@ -1,7 +1,8 @@
 """Published feature files become data/features/<name>, in the form of the tensors that training reads.
 
-params.yaml names the file under `features`, and its `tensors` has to name the result. The command is a stage of its own DVC
-file, preprocess/packs/dvc.yaml: `dvc repro evaluate` then runs it before training, and no other stage of preprocess.
+`python -m preprocess features NAME` converts the file that params.yaml has under `features.NAME`; its `tensors` has to name
+the result. preprocess/packs/dvc.yaml makes a stage of it: `dvc repro evaluate` then runs it before training, and no other
+stage of preprocess.
 
 The labels come from the file's own `tgt` (token ids: label k is k + 4, between a start and an end token), from the `tgt` of
 another file with the same rows, or from a clips.csv, by clip id (`video$_$clip` in the file is `video_clip` there).
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 
 import params
 from contract import SPLITS, TENSOR_SPLITS, UNKNOWN_TIME
+from params import ParameterError
 from preprocess import corpus
 from preprocess.corpora import conversion
 from preprocess.corpora.conversion import ClipRow, Conversion, Missing
@@ -35,6 +37,12 @@ def labels_of(settings: params.Features, names: list[str], splits: dict[str, Pac
     path = Path(settings.labels)
     if path.suffix.lower() == ".csv":
         clips = {clip.clip_id: clip.labels for clip in corpus.check(path, path.parent, names)}
+        clip_ids = [clip_id for pack in splits.values() for clip_id in pack.clip_ids]
+        if not clips.keys() & set(clip_ids):
+            raise PackError(
+                f"{path} has no clip of the features: its clips are called {', '.join(list(clips)[:3])}, theirs "
+                f"{', '.join(clip_ids[:3])}"
+            )
         return {split: _from_table(pack, clips, names, path) for split, pack in splits.items()}
     unknown = [name for name in names if name not in settings.tokens]
     if unknown:
@@ -61,6 +69,7 @@ def _targets(path: Path) -> dict[str, list | None]:
 
 
 def _from_table(pack: Pack, clips: dict[str, dict[str, float]], names: list[str], path: Path) -> np.ndarray:
+    """Labels (N, C) by clip id; NaN, and reported as missing, where the table has none."""
     rows = []
     for clip_id in pack.clip_ids:
         if not clips.get(clip_id):
@@ -155,13 +164,15 @@ def write_summary(folder: Path, result: Conversion) -> None:
     (folder / "summary.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
 
 
-def main() -> None:
+def main(name: str) -> None:
     settings = params.load()
-    folder = FOLDER / settings.features.name
+    if name not in settings.features:
+        raise ParameterError(f"features has no {name}; it has {', '.join(settings.features) or 'none'}")
+    folder = FOLDER / name
     try:
-        result = convert(settings.features, settings.corpus.labels, folder)
+        result = convert(settings.features[name], settings.corpus.labels, folder)
     except (PackError, PickleError, OSError) as error:
-        raise CorpusError(f"features.source: {error}") from None
+        raise CorpusError(f"features.{name}.source: {error}") from None
     if Path(settings.tensors) != folder:
         result.remarks.append(
             f"params.yaml has tensors: {settings.tensors}; to train on these features, write tensors: {folder}"

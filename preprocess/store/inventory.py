@@ -80,11 +80,11 @@ def prune(folder: Path) -> str:
     dropped = [path for path in entries(folder) if path.stem not in used]
     freed = _megabytes(dropped)
     for path in dropped:
-        path.unlink()
+        path.unlink(missing_ok=True)
     lines = [f"\n    {note.in_words()}" for note in notes]
     for note in notes:
         if note.is_void:
-            note.path.unlink()
+            note.path.unlink(missing_ok=True)
     Store(folder).sweep()
     return f"{len(dropped)} entries dropped, {freed}; {len(entries(folder))} kept{''.join(lines)}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import params
@@ -269,6 +270,19 @@ def test_two_processes_never_train_the_same_at_once(parameters: Parameters) -> N
         with pytest.raises(checkpoint.CheckpointError, match="another process is training the same"):
             train(parameters())
     train(parameters(epochs=1))
+
+
+def test_parameters_that_are_edited_meanwhile_stop_the_stage_and_keep_what_it_learned(parameters: Parameters) -> None:
+    settings = parameters(epochs=1)
+    Path("dvc.yaml").write_text("stages: {train: {params: [train]}}", encoding="utf-8")
+    params.PATH.write_text(yaml.safe_dump(settings.model_dump() | {"train": {"lr": 1}}), encoding="utf-8")
+    with pytest.raises(params.ParameterError, match="train changed in params"):
+        train(settings)
+    (checkpoints,) = Path(".store/train").iterdir()
+    assert (checkpoints / "checkpoint.safetensors").is_file()
+    params.PATH.write_text(yaml.safe_dump(settings.model_dump()), encoding="utf-8")
+    train(settings)
+    assert not checkpoints.exists()
 
 
 def test_only_a_run_of_the_same_is_continued(parameters: Parameters) -> None:

@@ -35,7 +35,18 @@ def work(task: Task, folder: Path, log: Path) -> None:
         raise OSError(errno.ENOSPC, "the disk is full")
     if "nothing" in task.content["text"]:
         raise Refusal(Code.NO_SPEECH, "nothing is said")
+    if "others" in task.content["text"] and Path("harmful").exists():
+        harm_the_first_clip(damage="damaged" in task.content["text"])
     (folder / "txt").write_text(task.content["text"] * 100, encoding="utf-8")
+
+
+def harm_the_first_clip(damage: bool) -> None:
+    """Remove or damage the entry of clip0, where there is one."""
+    for path in inventory.entries(Path(".store/stage")):
+        with zipfile.ZipFile(path) as archive:
+            is_first = archive.read("txt").startswith(b"says 0")
+        if is_first:
+            path.write_bytes(path.read_bytes()[:300]) if damage else path.unlink()
 
 
 def fill(folder: Path, clips: dict[str, str], workers: int = 2, **parameters: object) -> set[str]:
@@ -160,6 +171,17 @@ def test_a_clip_whose_entry_is_lost_or_whose_worker_died_is_computed_again(tmp_p
     assert files(tmp_path) == whole
 
 
+@pytest.mark.parametrize("harm", ["removed", "damaged"])
+def test_an_entry_that_another_checkout_takes_away_meanwhile_is_computed_again(tmp_path: Path, harm: str) -> None:
+    """The clip that is computed does to the others' entries what a checkout with the same store may do at any time."""
+    whole = clean(tmp_path / "clean", CLIPS | {"new": f"{harm} others"})
+    fill(tmp_path / "checkout", CLIPS)
+    (tmp_path / "checkout/harmful").touch()
+    computed = fill(tmp_path / "checkout", CLIPS | {"new": f"{harm} others"})
+    assert computed == {"new", "clip0"}
+    assert files(tmp_path / "checkout") == whole
+
+
 def test_a_damaged_entry_is_made_again_when_its_shard_is_written(tmp_path: Path) -> None:
     fill(tmp_path, CLIPS)
     whole = files(tmp_path)
@@ -174,6 +196,7 @@ def test_media_that_are_as_they_were_are_not_read_again(tmp_path: Path, monkeypa
     names = ["a.wav", "b.wav"]
     for name in names:
         soundfile.write(tmp_path / name, np.zeros(1600), 16000)
+    monkeypatch.setattr(manifest, "SETTLED", 3600.0)
     assert manifest.probe_all(names, tmp_path, RUN)[1] == 0
     assert manifest.probe_all(names, tmp_path, RUN)[1] == 0  # they have only just been written
     monkeypatch.setattr(manifest, "SETTLED", 0.0)

@@ -46,6 +46,18 @@ def test_every_task_gives_one_result_however_many_workers(count: int) -> None:
     assert sorted(work.each(square, range(20), count, MODULE)) == [number * number for number in range(20)]
 
 
+def threads(number: int) -> tuple[int, list[str]]:
+    import cv2
+
+    return cv2.getNumThreads(), [os.environ[name] for name in work.THREADS]
+
+
+def test_workers_have_one_thread_each_and_the_caller_keeps_its_environment() -> None:
+    before = dict(os.environ)
+    assert list(work.each(threads, [1], 1, MODULE)) == [(1, ["1"] * len(work.THREADS))]
+    assert dict(os.environ) == before
+
+
 def test_tasks_that_kill_their_worker_cost_themselves_alone() -> None:
     results = list(work.each(partial(square, deadly=(3, 11)), range(20), 2, MODULE, died=lambda number: -number))
     assert sorted(results) == sorted(-number if number in (3, 11) else number * number for number in range(20))

@@ -52,7 +52,7 @@ def convert(tmp_path: Path) -> Callable[..., Any]:
     def made(tree: Any, labels: str = "", names: list[str] = LABELS) -> tuple[Path, Any]:
         source = tmp_path / "pack.pkl"
         source.write_bytes(pickle.dumps(tree))
-        settings = params.Features(name="x", source=str(source), labels=labels or str(source), tokens=LABELS)
+        settings = params.Features(source=str(source), labels=labels or str(source), tokens=LABELS)
         return tmp_path / "out", features.convert(settings, names, tmp_path / "out")
 
     return made
@@ -147,6 +147,13 @@ def test_labels_come_from_a_table_in_the_order_of_the_parameters(convert: Callab
     assert sum(row.what == "labels" for row in result.missing) == 24 + 9 + 8 - 1
 
 
+def test_a_table_with_labels_of_other_clips_is_refused(convert: Callable[..., Any], tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_text("clip_id,text,sad,happy\ntrain0-0,a,0.5,2\n", encoding="utf-8")
+    with pytest.raises(PackError, match="has no clip of the features: its clips are called train0-0, theirs train0_0"):
+        convert(pack(), str(table), ["happy", "sad"])
+
+
 def test_labels_come_from_another_file_row_for_row(convert: Callable[..., Any], tmp_path: Path) -> None:
     tree, other = pack(), tmp_path / "labels.pkl"
     other.write_bytes(pickle.dumps({name: {"tgt": own.pop("tgt")} for name, own in pack().items()}))
@@ -188,7 +195,8 @@ def test_a_file_that_is_wrong_as_a_whole_is_refused(convert: Callable[..., Any],
 
 def test_features_train_and_are_scored_with_dvc_and_nothing_else_runs(tmp_path: Path) -> None:
     small = {"train.epochs": 1, "train.loss.queue": 64, "train.model.layers": 1}
-    made = checkout(tmp_path, tensors="data/features/mosei_aligned", **small)
+    made = checkout(tmp_path, **small)
+    made.run("preset", "presets/mosei_features.yaml")
     source = made.folder / "data/corpora/mosei/aligned_50.pkl"
     source.parent.mkdir(parents=True)
     source.write_bytes(pickle.dumps({"train": {"text": Command(os.system, f"touch {tmp_path / 'ran'}")}}))
@@ -196,7 +204,7 @@ def test_features_train_and_are_scored_with_dvc_and_nothing_else_runs(tmp_path: 
     assert not (tmp_path / "ran").exists()
     source.write_bytes(pickle.dumps(pack()))
     printed = made.program("dvc", "repro", "evaluate")
-    assert re.findall(r"Running stage '(?:[\w/.]+:)?(\w+)'", printed) == ["features", "train", "evaluate"]
+    assert re.findall(r"Running stage '(?:[\w/.]+:)?(\w+)", printed) == ["features", "train", "evaluate"]
     assert (made.folder / "metrics/test.json").is_file()
     assert len(ids(made.folder / "data/predictions/test.csv")) == 8
     names = made.program("git", "status", "--porcelain", "--untracked-files=all")

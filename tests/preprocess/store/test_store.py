@@ -1,8 +1,10 @@
 import os
+import resource
 import shutil
 import struct
 import zipfile
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from preprocess.run import work
 from preprocess.store import entries as store
 from preprocess.store import inventory, shards
 from preprocess.store.entries import Store
@@ -64,7 +67,7 @@ def test_whichever_bit_of_an_entry_is_flipped_it_is_another_or_damaged(tmp_path:
     kept = Store(tmp_path)
     path = entry(kept, "aa", json=b"{}", mkv=b"x" * 30)
     content = path.read_bytes()
-    for place in range(0, 8 * len(content), 3):
+    for place in range(8 * len(content)):
         flipped = bytearray(content)
         flipped[place // 8] ^= 1 << place % 8
         path.parent.mkdir(exist_ok=True)
@@ -73,6 +76,48 @@ def test_whichever_bit_of_an_entry_is_flipped_it_is_another_or_damaged(tmp_path:
         if path.exists():  # the bit was of nothing that counts, such as a date
             with zipfile.ZipFile(path) as archive:
                 assert {name: archive.read(name) for name in archive.namelist()} == {"json": b"{}", "mkv": b"x" * 30}
+
+
+def test_a_machine_that_has_no_file_left_to_open_takes_no_entry_for_damaged(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    path = entry(kept, "aa", json=b"{}")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            inventory.check(tmp_path)
+        with pytest.raises(OSError, match="Too many open files"):
+            kept.has("aa")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert path.is_file()
+    assert kept.has("aa")
+
+
+def test_a_damaged_entry_that_another_checkout_has_removed_or_made_again_is_no_trouble(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    path = entry(kept, "aa", json=b"{}")
+    whole = path.read_bytes()
+    kept.discard(path)  # as one does that has seen it damaged, while the other made it again
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:-5])
+    kept.discard(path)
+    kept.discard(path)
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == []
+
+
+def has(number: int, folder: Path) -> bool:
+    return Store(folder).has("aa")
+
+
+def test_many_processes_that_meet_one_damaged_entry_all_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = Store(tmp_path / "store")
+    for _ in range(5):
+        path = entry(kept, "aa", json=b"x" * 100_000)
+        path.write_bytes(path.read_bytes()[:-5])
+        results = work.each(partial(has, folder=kept.folder), range(8), 4, "tests.preprocess.store.test_store")
+        assert list(results) == [False] * 8
 
 
 def test_a_key_changes_with_every_part_and_not_with_their_order() -> None:

@@ -1,6 +1,8 @@
 # make repro   set up, then run every stage that is not up to date; PRESET=<name> first writes presets/<name>.yaml into params.yaml
 # make test    set up, then run the tests
 # make lint    ruff and mypy
+# make ablation   run an experiment for each combination of the values in ABLATION, and show the table
+# make table   the experiments of the last commit: a row a run, with the parameters that differ and the scores on valid
 # make bench   set up, then measure, and compare with the last run in logs/benchmarks; longer measurements are started by
 #              name: python -m benchmarks.many, .kills, .hour
 # make clean   delete what the stages made; finished clips in the store, the environment and data/corpora stay
@@ -15,7 +17,10 @@ INSTALLED := $(VENV)/installed-$(PINS)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint bench clean install
+# Each is a parameter with its values; corpus.fold=range(5) are those from 0 to 4.
+ABLATION ?= train.loss.contrast=0,0.25 train.loss.calibration=0,0.1 train.loss.ordinality=0,0.6
+
+.PHONY: repro test lint ablation table bench clean install
 
 repro: install
 ifdef PRESET
@@ -31,6 +36,14 @@ lint: install
 	ruff check .
 	ruff format --check .
 	mypy
+
+ablation: install
+	dvc exp run --queue $(foreach values,$(ABLATION),--set-param '$(values)')
+	dvc exp run --run-all
+	python -m lddu.experiments
+
+table: install
+	@python -m lddu.experiments
 
 bench: install
 	for name in stages training; do python -m benchmarks.$$name || exit 1; done

@@ -1,6 +1,6 @@
-"""The bare cost of what the stages do of a clip: ffmpeg to nowhere, and landmarker, recogniser, aligner and encoders alone.
+"""The cost of a stage's bare work on a clip: ffmpeg, face landmarker, Whisper, aligner and encoders without the pipeline.
 
-Their input is in memory and the networks are loaded before the clock starts; what they find is thrown away.
+Their input is in memory and the networks are loaded before the clock starts. Their results are thrown away.
 """
 
 import json
@@ -29,7 +29,7 @@ DATA = Path("data")
 
 @dataclass(frozen=True)
 class Spent:
-    """What some work took, in seconds."""
+    """How long some work took, in seconds."""
 
     wall: float
     cpu: float  # user and system, of all its processes
@@ -39,9 +39,10 @@ class Spent:
 
 
 def ffmpeg(medium: Medium, settings: Params, *options: str) -> Work:
+    """Decode a clip on one thread with these options, and write nothing."""
     film = str(Path(settings.corpus.root) / medium.media)
-    part = ["-ss", str(medium.start), "-t", str(medium.duration)]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-threads", "1", *part, "-i", film]
+    span = ["-ss", str(medium.start), "-t", str(medium.duration)]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-threads", "1", *span, "-i", film]
     return lambda: subprocess.run([*command, *options, "-f", "null", "-"], check=True, capture_output=True)
 
 
@@ -54,7 +55,7 @@ def samples(medium: Medium, settings: Params) -> Work:
 
 
 def frames(medium: Medium, settings: Params) -> Work:
-    """The same pictures, chosen, scaled and compressed."""
+    """Decode pictures; choose, scale and compress them as the stage does."""
     rate, side = settings.frames.rate, settings.frames.max_side
     chosen = f"select='isnan(prev_selected_t)+gt(floor(t*{rate}+0.001),floor(prev_selected_t*{rate}+0.001))'"
     graph = f"{chosen},scale='min({side},iw)':-2:flags=area+accurate_rnd,format=yuvj420p"
@@ -62,12 +63,12 @@ def frames(medium: Medium, settings: Params) -> Work:
 
 
 def audio(medium: Medium, settings: Params) -> Work:
-    """The same samples, resampled and compressed."""
+    """Decode sound; resample and compress it as the stage does."""
     return ffmpeg(medium, settings, "-vn", "-ac", "1", "-ar", str(sound.SAMPLE_RATE), "-c:a", "flac")
 
 
 def faces(medium: Medium, settings: Params) -> Work:
-    """One landmarker on every frame."""
+    """Run one landmarker on every frame."""
     import mediapipe as mp
 
     from preprocess.face import landmarks
@@ -75,29 +76,30 @@ def faces(medium: Medium, settings: Params) -> Work:
     from preprocess.stages.faces import MODEL
 
     with Shards(DATA / "frames").open(medium.clip_id, film.FILE) as stream:
-        seen = [(round(seconds * 1000), np.ascontiguousarray(picture)) for seconds, picture in film.read(stream)]
+        frames = [(round(seconds * 1000), np.ascontiguousarray(picture)) for seconds, picture in film.read(stream)]
 
     def work() -> None:
         with landmarks.landmarker(MODEL, settings.faces) as landmarker:
-            for milliseconds, picture in seen:
+            for milliseconds, picture in frames:
                 landmarker.detect_for_video(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture), milliseconds)
 
     return work
 
 
 def transcripts(medium: Medium, settings: Params) -> Work:
-    """The recogniser where the text is unknown, and the aligner."""
+    """Run Whisper where the text is blank, and the aligner."""
     from preprocess.encoders import transcription
     from preprocess.stages import transcripts as stage
 
-    wave, known = sound.wave(Shards(DATA / "audio"), medium.clip_id), bool(clips.read_texts()[medium.clip_id])
-    said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
+    wave = sound.wave(Shards(DATA / "audio"), medium.clip_id)
+    blank = not clips.read_texts()[medium.clip_id]
+    spoken = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
     aligner = stage.ALIGNER if (stage.ALIGNER / "config.json").is_file() else None
 
     def work() -> None:
-        if not known:
+        if blank:
             list(transcription.transcribe(stage.MODEL, [wave], "cpu", settings.transcripts))
-        stage.align(wave, said, aligner, "cpu")
+        stage.align(wave, spoken, aligner, "cpu")
 
     return work
 
@@ -106,8 +108,8 @@ def encode_text(medium: Medium, settings: Params) -> Work:
     from preprocess.encoders import text_encoder
     from preprocess.stages.encode_text import MODEL
 
-    said = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
-    return lambda: list(text_encoder.encode([said], MODEL, "cpu", settings.encode.text))
+    spoken = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
+    return lambda: list(text_encoder.encode([spoken], MODEL, "cpu", settings.encode.text))
 
 
 def encode_audio(medium: Medium, settings: Params) -> Work:
@@ -131,30 +133,33 @@ def encode_vision(medium: Medium, settings: Params) -> Work:
 
 
 WORK = {work.__name__: work for work in (frames, audio, faces, transcripts, encode_text, encode_audio, encode_vision)}
-SEEN = {
-    "faces": "frames"
-}  # whose clips a stage works on, also on those that it then refuses; otherwise it refuses next to none
+# faces works on all clips of frames, also on those that it refuses; other stages refuse next to none of their own output.
+WORKED_ON = {"faces": "frames"}
 DECODING = {"frames": pictures, "audio": samples}
 
 
 def cpu() -> float:
-    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+    """Processor seconds of this process and of its children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def measure(works: list[Work]) -> Spent:
-    """What all of them take, after the first one was done once before."""
+    """The time of all of them, after one call that does not count and loads the network."""
     works[0]()
-    wall, used = time.perf_counter(), cpu()
+    wall_before, cpu_before = time.perf_counter(), cpu()
     for work in works:
         work()
-    return Spent(time.perf_counter() - wall, cpu() - used)
+    return Spent(time.perf_counter() - wall_before, cpu() - cpu_before)
 
 
 def main() -> None:
-    """Measure a stage's work on clips, named in standard input, of the outputs in this folder; of decoders, decoding too."""
+    """Measure the bare work of a stage on the clips that standard input names; where the stage decodes, decoding alone too.
+
+    It reads the outputs under data/ of the folder that it is started in, and prints JSON.
+    """
     stage, clip_ids = sys.argv[1], set(sys.stdin.read().split())
-    settings, done = params.load(), Shards(DATA / SEEN.get(stage, stage)).digests
-    media = [medium for medium in clips.read_media() if medium.clip_id in clip_ids and medium.clip_id in done]
+    settings, outputs = params.load(), Shards(DATA / WORKED_ON.get(stage, stage)).digests
+    media = [medium for medium in clips.read_media() if medium.clip_id in clip_ids and medium.clip_id in outputs]
     kinds = [WORK[stage], *([DECODING[stage]] if stage in DECODING else [])]
     print(json.dumps([asdict(measure([kind(medium, settings) for medium in media])) for kind in kinds]))

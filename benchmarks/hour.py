@@ -1,8 +1,8 @@
-"""How much time and memory a long film takes in every stage.
+"""How much time and memory a film of an hour takes in every stage.
 
-`python -m benchmarks.hour --clips FOLDER` loops the films of a corpus folder to one of an hour, and takes it through the
-stages twice in one corpus: once with its text unknown, once with the texts of its clips one behind the other. It ends with
-an error where a worker held more than it may.
+`python -m benchmarks.hour --clips FOLDER` repeats the films of a corpus folder until they make an hour. The long film is two
+clips of one corpus: one with a blank text, one with the texts of its films joined. The command ends with an error where a
+process held more than MOST megabytes.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from preprocess.media import probe
 
 STAGES = ["manifest", "frames", "audio", "faces", "transcripts"]
 STAGES += ["tune_text", "encode_text", "encode_audio", "encode_vision", "align"]
-MOST = 1500  # MB a worker
+MOST = 1500  # MB that a process of a stage may hold
 PICTURE = "scale=1280:720:force_original_aspect_ratio=decrease,pad=1280:720:-1:-1,fps=25,setsar=1,format=yuv420p"
 FILM = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", "-ar", "48000", "-ac", "2"]
 
@@ -31,12 +31,8 @@ def films(corpus: Path) -> list[dict[str, str]]:
     """The rows of a corpus whose media have picture and sound."""
     with (corpus / "clips.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["media"]]
-    found = []
-    for row in rows:
-        streams = probe.streams_of(corpus / row["media"])
-        if streams.width and streams.sample_rate:
-            found.append(row)
-    return found
+    streams = [probe.streams_of(corpus / row["media"]) for row in rows]
+    return [row for row, stream in zip(rows, streams, strict=True) if stream.width and stream.sample_rate]
 
 
 def ffmpeg(*arguments: str | int | Path) -> None:
@@ -44,7 +40,7 @@ def ffmpeg(*arguments: str | int | Path) -> None:
 
 
 def loop(corpus: Path, rows: list[dict[str, str]], seconds: float, target: Path) -> int:
-    """Write a film of so many seconds in which the corpus' films follow each other; how often each comes."""
+    """Write a film of about `seconds` in which the corpus' films follow each other; returns how often each one comes."""
     parts = [target.with_name(f"part{i}.mkv") for i in range(len(rows))]
     for row, part in zip(rows, parts, strict=True):
         ffmpeg("-i", corpus / row["media"], "-vf", PICTURE, *FILM, part)
@@ -60,7 +56,7 @@ def loop(corpus: Path, rows: list[dict[str, str]], seconds: float, target: Path)
 
 
 def prepare(folder: Path, corpus: Path, seconds: float, rate: float) -> None:
-    """A workspace with the long film, whose networks are linked to."""
+    """Make a workspace with the long film, and a link to the networks of this checkout."""
     (folder / "films").mkdir()
     rows = films(corpus)
     times = loop(corpus, rows, seconds, folder / "films" / "long.mkv")
@@ -68,7 +64,9 @@ def prepare(folder: Path, corpus: Path, seconds: float, rate: float) -> None:
     with (folder / "films" / "clips.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerows([["clip_id", "media", "start", "end", "text", "split", "happy"]])
-        table.writerows([["heard", "long.mkv", "", "", "", "train", 1], ["told", "long.mkv", "", "", text, "train", 0]])
+        table.writerows(
+            [["blank_text", "long.mkv", "", "", "", "train", 1], ["known_text", "long.mkv", "", "", text, "train", 0]]
+        )
     (folder / "data").mkdir()
     (folder / "data" / "models").symlink_to(Path("data/models").resolve())
     editor = YAML()
@@ -84,17 +82,17 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="corpus folder whose films are looped; that of params.yaml by default")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--rate", type=float, default=10, help="pictures a second that are kept")
-    asked = parser.parse_args()
-    record = Record("hour", f"{asked.seconds:g} s, {asked.rate:g} pictures a second")
+    options = parser.parse_args()
+    record = Record("hour", f"{options.seconds:g} s, {options.rate:g} pictures a second")
     too_large = []
-    with TemporaryDirectory() as made:
-        folder = Path(made)
-        prepare(folder, asked.clips or Path(params.load().corpus.root), asked.seconds, asked.rate)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        prepare(folder, options.clips or Path(params.load().corpus.root), options.seconds, options.rate)
         for stage in STAGES:
-            taken = processes.run([sys.executable, "-m", "preprocess", stage], folder)
-            record.add(stage, taken.figures())
-            print(*(line for line in taken.printed.splitlines() if line.startswith((stage, " "))), sep="\n", flush=True)
-            too_large += [f"{stage}: {part} {peak:.0f} MB" for part, peak in taken.peaks.items() if peak > MOST]
+            program = processes.run([sys.executable, "-m", "preprocess", stage], folder)
+            record.add(stage, program.figures())
+            print(*(line for line in program.printed.splitlines() if line.startswith((stage, " "))), sep="\n", flush=True)
+            too_large += [f"{stage}: {kind} {peak:.0f} MB" for kind, peak in program.peaks.items() if peak > MOST]
     record.write()
     if too_large:
         sys.exit(f"more than {MOST} MB: {', '.join(too_large)}")

@@ -1,9 +1,9 @@
-"""Whether a run that is killed again and again ends in the bytes of one that is not.
+"""Whether a run that is killed many times ends in the same bytes as one that is not.
 
-`python -m benchmarks.kills --kills 20 --clips 24 --seed 1` takes a small sample corpus from nothing to tensors in two clones
-of the last commit with stores and caches of their own. In one of them dvc alone, a stage alone or a worker alone is killed
-(SIGKILL) at random moments, and dvc started again at once, after its lock was mended as `make repro` does it. At its end
-every output is compared with those of the other; a run that gets there before the last kill begins again from nothing.
+`python -m benchmarks.kills --kills 20 --clips 24 --seed 1` runs a small sample corpus from nothing to tensors in two clones of
+the last commit, each with a store and a cache of its own. In one clone DVC, a stage or a worker is killed (SIGKILL) at random
+moments; then `dvc.lock` is repaired as `make repro` does it, and DVC started again. When the run ends, every output is
+compared with that of the other clone. A run that ends before the last kill is compared too, and begins again from nothing.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from benchmarks import processes
 from benchmarks.records import Record
 
 SPEAKERS = 12  # the fewest that the sample may have
-DOWNLOADS = Path(".store/downloads")  # of networks, which are not what is tested
+DOWNLOADS = Path(".store/downloads")  # the networks; they are copied, since downloading them is not tested
 COMMAND = ["dvc", "repro", "align"]
 TARGETS = ("dvc", "stage", "worker")
 PRINTED = "printed.txt"
-MOST_FAILURES = 3
-REACH = 60.0  # seconds between two kills, at most
+MOST_FAILURES = 3  # runs that fail without being killed, before the benchmark gives up
+LONGEST_WAIT = 60.0  # seconds between two kills
 
 
 def clone(folder: Path, clips: int) -> Path:
-    """A clone with a sample of so many clips, an empty store and an empty cache."""
+    """Clone the last commit, with a sample of so many clips, an empty store and an empty cache."""
     processes.run(["git", "clone", "--quiet", str(processes.ROOT), str(folder)], folder.parent)
     if DOWNLOADS.is_dir():
         shutil.copytree(DOWNLOADS, folder / DOWNLOADS)
@@ -47,7 +47,7 @@ def clone(folder: Path, clips: int) -> Path:
 
 
 def clear(folder: Path) -> None:
-    """Back to a clone in which nothing was run."""
+    """Make the clone as it was before anything was run."""
     for path in (folder / ".dvc/cache", folder / ".dvc/tmp", folder / "logs"):
         shutil.rmtree(path, ignore_errors=True)
     for path in [*(folder / "data").iterdir(), *(folder / ".store").iterdir()]:
@@ -63,7 +63,7 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 def targets(dvc: psutil.Process, kind: str) -> Iterator[psutil.Process]:
-    """The processes of a kind of a run that is going on."""
+    """The processes of a kind (one of TARGETS) beneath a running DVC."""
     if kind == "dvc":
         yield dvc
         return
@@ -72,46 +72,46 @@ def targets(dvc: psutil.Process, kind: str) -> Iterator[psutil.Process]:
             command, parent = " ".join(process.cmdline()), " ".join(process.parent().cmdline())
         except (psutil.NoSuchProcess, AttributeError):
             continue
-        served = "multiprocessing.forkserver" in command
-        if kind == "worker" and served and "multiprocessing.forkserver" in parent:
+        is_forkserver = "multiprocessing.forkserver" in command  # the fork server itself, or a worker that it started
+        if kind == "worker" and is_forkserver and "multiprocessing.forkserver" in parent:
             yield process
-        if kind == "stage" and not served and command.startswith(("python", sys.executable)) and " -m " in command:
+        if kind == "stage" and not is_forkserver and command.startswith(("python", sys.executable)) and " -m " in command:
             yield process
 
 
 class Disturbed:
-    """A run that is started again whenever it was killed."""
+    """A run that is killed at random moments, and started again each time."""
 
     def __init__(self, folder: Path, seed: int, expected: dict[str, str]) -> None:
         self.folder = folder
         self.expected = expected  # outputs
         self.differing: set[str] = set()
-        self.drawn = random.Random(seed)  # noqa: S311 – no secret
-        self.done: list[str] = []
-        self.failures: list[str] = []  # what runs that failed without being killed printed last
-        self.wholes = 0  # runs that came to their end
-        self.mended = 0  # locks that a killed dvc left broken
+        self.random = random.Random(seed)  # noqa: S311 – no secret
+        self.kills: list[str] = []  # the kind of each process that was killed
+        self.failures: list[str] = []  # the last lines of runs that failed without being killed
+        self.ended_runs = 0  # that came to their end
+        self.repaired_locks = 0  # that a killed DVC left half written
         self.start()
 
     def start(self) -> None:
-        self.mended += len(mend_lock.main(self.folder))
+        self.repaired_locks += len(mend_lock.main(self.folder))
         with (self.folder / PRINTED).open("a") as printed:
             self.process = subprocess.Popen(
                 COMMAND, cwd=self.folder, env=processes.environment(), stdout=printed, stderr=subprocess.STDOUT
             )
 
     def kill(self, before: float) -> None:
-        """Wait for a random time, then kill a process of a random kind, and start the run again if it ends by that."""
-        kind, wait = self.drawn.choice(TARGETS), self.drawn.uniform(0, before)
+        """After at most `before` seconds kill a process of a random kind; start the run again where that ends it."""
+        kind, wait = self.random.choice(TARGETS), self.random.uniform(0, before)
         end = time.monotonic() + wait
         while self.process.poll() is None:
-            found = list(targets(psutil.Process(self.process.pid), kind)) if time.monotonic() > end else []
-            if found:
-                chosen = self.drawn.choice(found)
-                name = " ".join(chosen.cmdline()[:4])[-60:]
-                chosen.kill()
-                self.done.append(kind)
-                print(f"kill {len(self.done)}: {kind} after {wait:.1f} s: {name}", flush=True)
+            processes = list(targets(psutil.Process(self.process.pid), kind)) if time.monotonic() > end else []
+            if processes:
+                target = self.random.choice(processes)
+                name = " ".join(target.cmdline()[:4])[-60:]
+                target.kill()
+                self.kills.append(kind)
+                print(f"kill {len(self.kills)}: {kind} after {wait:.1f} s: {name}", flush=True)
                 if kind != "worker":
                     self.process.wait()
                     self.start()
@@ -120,7 +120,7 @@ class Disturbed:
         self.ended()
 
     def ended(self) -> None:
-        """Begin again from nothing where the run came to its end; where it failed by itself, say so and go on."""
+        """A run that came to its end is compared and begins again from nothing; one that failed is noted and started again."""
         if self.process.returncode == 0:
             self.compare()
             clear(self.folder)
@@ -130,13 +130,14 @@ class Disturbed:
         self.start()
 
     def compare(self) -> None:
-        """Note what a run that came to its end left otherwise than expected."""
-        found = outputs(self.folder)
-        names = self.expected.keys() | found.keys()
-        self.differing |= {name for name in names if self.expected.get(name) != found.get(name)}
-        self.wholes += 1
+        """Note the files of a run that came to its end whose bytes are not the expected ones."""
+        digests = outputs(self.folder)
+        names = self.expected.keys() | digests.keys()
+        self.differing |= {name for name in names if self.expected.get(name) != digests.get(name)}
+        self.ended_runs += 1
         print(
-            f"after {len(self.done)} kills a run came to its end; files that ever differed: {len(self.differing)}", flush=True
+            f"after {len(self.kills)} kills a run came to its end; files that differed in any run: {len(self.differing)}",
+            flush=True,
         )
 
 
@@ -145,25 +146,25 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--clips", type=int, default=24, help=f"a multiple of {SPEAKERS}")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    record = Record("kills", f"{asked.kills} kills, {asked.clips} clips, seed {asked.seed}")
-    with TemporaryDirectory() as made:
-        calm, killed = (clone(Path(made) / name, asked.clips) for name in ("calm", "killed"))
-        taken = processes.run(COMMAND, calm)
-        record.add("undisturbed", taken.figures())
+    options = parser.parse_args()
+    record = Record("kills", f"{options.kills} kills, {options.clips} clips, seed {options.seed}")
+    with TemporaryDirectory() as temporary:
+        undisturbed, killed = (clone(Path(temporary) / name, options.clips) for name in ("undisturbed", "killed"))
+        program = processes.run(COMMAND, undisturbed)
+        record.add("undisturbed", program.figures())
         start = time.perf_counter()
-        disturbed = Disturbed(killed, asked.seed, outputs(calm))
-        while len(disturbed.done) < asked.kills and len(disturbed.failures) < MOST_FAILURES:
-            disturbed.kill(min(REACH, taken.seconds / 4))
+        disturbed = Disturbed(killed, options.seed, outputs(undisturbed))
+        while len(disturbed.kills) < options.kills and len(disturbed.failures) < MOST_FAILURES:
+            disturbed.kill(min(LONGEST_WAIT, program.seconds / 4))
         disturbed.process.wait()
         processes.run(COMMAND, killed)
         disturbed.compare()
-        kinds = {f"kills_of_{kind}": float(count) for kind, count in sorted(Counter(disturbed.done).items())}
+        kinds = {f"kills_of_{kind}": float(count) for kind, count in sorted(Counter(disturbed.kills).items())}
         figures = {"seconds": time.perf_counter() - start, "files": float(len(disturbed.expected))}
         ends = {
-            "runs_to_their_end": disturbed.wholes,
+            "runs_to_their_end": disturbed.ended_runs,
             "runs_that_failed": len(disturbed.failures),
-            "locks_mended": disturbed.mended,
+            "locks_mended": disturbed.repaired_locks,
         }
         record.add("killed", figures | kinds | ends)
         record.write()

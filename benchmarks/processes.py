@@ -1,4 +1,4 @@
-"""A program run to its end, and what its processes took: time, and the most memory that each held."""
+"""Run a program to its end and measure it: its time, and the most memory that each of its processes held."""
 
 import os
 import subprocess
@@ -10,65 +10,69 @@ from pathlib import Path
 
 import psutil
 
-LOOK = 0.1  # seconds between two looks; the kernel keeps each process' peak meanwhile
+PAUSE = 0.1  # seconds between two looks at the processes; the kernel keeps the peak of each
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
-class Taken:
-    """What a program took."""
+class Measured:
+    """A program that was run: its time, output and memory."""
 
     seconds: float = 0.0
     printed: str = ""
-    peaks: dict[str, float] = field(default_factory=dict)  # MB of the largest process by its part in the work
+    peaks: dict[str, float] = field(default_factory=dict)  # MB of the largest process of a kind: main, stage, worker, decoder
 
     def figures(self) -> dict[str, float]:
-        return {"seconds": self.seconds} | {f"{part}_mb": peak for part, peak in sorted(self.peaks.items())}
+        return {"seconds": self.seconds} | {f"{kind}_mb": peak for kind, peak in sorted(self.peaks.items())}
 
 
 def environment() -> dict[str, str]:
-    """That of this process, with the programs beside this python, and this checkout's modules unless the folder has its own."""
+    """The environment variables of a program: it finds this Python's programs, and the modules of this checkout.
+
+    A folder with modules of its own comes first, since Python looks there before it looks in PYTHONPATH.
+    """
     programs = Path(sys.executable).parent
-    found = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    found.pop("DVC_ROOT", None)
-    return found
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    variables.pop("DVC_ROOT", None)
+    return variables
 
 
-def run(command: list[str], folder: Path) -> Taken:
-    """Run a program in a folder; CalledProcessError, after what it printed, where it fails."""
-    taken, done = Taken(), threading.Event()
+def run(command: list[str], folder: Path) -> Measured:
+    """Run a program in a folder. Where it fails its output is printed, and CalledProcessError raised."""
+    measured, ended = Measured(), threading.Event()
     start = time.perf_counter()
     with subprocess.Popen(
         command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        watching = threading.Thread(target=watch, args=(process.pid, taken.peaks, done))
+        watching = threading.Thread(target=watch, args=(process.pid, measured.peaks, ended))
         watching.start()
-        taken.printed = process.communicate()[0]
-        taken.seconds = time.perf_counter() - start
-        done.set()
+        measured.printed = process.communicate()[0]
+        measured.seconds = time.perf_counter() - start
+        ended.set()
         watching.join()
     if process.returncode:
-        print(taken.printed, file=sys.stderr)
+        print(measured.printed, file=sys.stderr)
         raise subprocess.CalledProcessError(process.returncode, command)
-    return taken
+    return measured
 
 
-def watch(pid: int, peaks: dict[str, float], done: threading.Event) -> None:
-    """Keep the peaks of a process and of all beneath it up to date."""
-    while not done.wait(LOOK):
+def watch(pid: int, peaks: dict[str, float], ended: threading.Event) -> None:
+    """Until `ended`, note the peak memory of a process and of all its descendants in `peaks`."""
+    while not ended.wait(PAUSE):
         try:
             processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         except psutil.NoSuchProcess:
             return
         for process in processes:
             try:
-                part, peak = part_of(process, pid), peak_of(process.pid)
+                kind, peak = kind_of(process, pid), peak_of(process.pid)
             except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
                 continue
-            peaks[part] = max(peaks.get(part, 0.0), peak)
+            peaks[kind] = max(peaks.get(kind, 0.0), peak)
 
 
-def part_of(process: psutil.Process, root: int) -> str:
+def kind_of(process: psutil.Process, root: int) -> str:
+    """What a process is in a run whose first process is `root`: main, stage, worker or decoder."""
     if "ffmpeg" in process.name():
         return "decoder"
     if "multiprocessing" in " ".join(process.cmdline()):
@@ -77,7 +81,7 @@ def part_of(process: psutil.Process, root: int) -> str:
 
 
 def peak_of(pid: int) -> float:
-    """MB of memory that a process has held at most."""
+    """The most memory that a process has held so far, in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6

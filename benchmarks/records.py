@@ -1,4 +1,4 @@
-"""What a benchmark measured, written to logs/benchmarks, each number beside that of the last run."""
+"""The results of a benchmark, written to logs/benchmarks and compared with those of the run before."""
 
 import json
 import os
@@ -11,22 +11,22 @@ Figures = dict[str, float]
 
 
 class Record:
-    """The results of a benchmark, case by case; a case is printed and kept as soon as it is known."""
+    """The results of a benchmark, case by case: a case is printed when it is added, and `write` saves all of them."""
 
-    def __init__(self, name: str, how: str) -> None:
+    def __init__(self, name: str, settings: str) -> None:
         self.path = FOLDER / f"{name}.json"
         self.earlier = json.loads(self.path.read_text()) if self.path.is_file() else {}
         self.results: dict[str, object] = {
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {how}"
+            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {settings}"
         }
 
     def add(self, case: str, figures: Figures) -> None:
         self.results[case] = figures
         print(case)
         for key, value in figures.items():
-            before = self.earlier.get(case, {}).get(key)
-            beside = f"   {value / before:5.2f} times the earlier {before:.4f}" if before else ""
-            print(f"  {key:24} {value:12.4f}{beside}", flush=True)
+            earlier = self.earlier.get(case, {}).get(key)
+            comparison = f"   {value / earlier:5.2f} times the earlier {earlier:.4f}" if earlier else ""
+            print(f"  {key:24} {value:12.4f}{comparison}", flush=True)
 
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

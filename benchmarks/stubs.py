@@ -1,7 +1,7 @@
-"""Stages whose work is next to none, so that what is measured is the pipeline around it.
+"""Stages that do almost no work, so that a benchmark measures the pipeline around the work.
 
-`main` fills the output of a stage as the stage of that name does, from the same inputs, with
-made-up words and states of the real widths instead of those of recognisers and encoders.
+`main` fills the output of a stage from the same inputs as the real one. Word times and states are made up; states have the
+real widths.
 """
 
 import wave
@@ -20,11 +20,11 @@ from preprocess.speech import words
 from preprocess.speech.words import Transcript, Word
 from preprocess.store.shards import Shards
 
-RATE, WORD, WIDTH = 8000, 0.25, 384  # hertz of the clips, seconds a word, features of a state
+RATE, WORD, WIDTH = 8000, 0.25, 384  # hertz of the sounds, seconds of a word, features of a state
 
 
 def rows(count: int, *seed: str) -> np.ndarray:
-    """States (count, WIDTH) that repeat."""
+    """States (count, WIDTH) that depend on the seed alone."""
     number = int.from_bytes(sha256("".join(seed).encode()).digest()[:8])
     return np.random.default_rng(number).standard_normal((count, WIDTH), np.float32)
 
@@ -36,8 +36,8 @@ def audio(task: Task, folder: Path) -> None:
 
 def transcripts(task: Task, folder: Path) -> None:
     spoken = words.split(task.content["text"])
-    found = [Word(word, round(i * WORD, 3), round((i + 1) * WORD, 3), 1.0) for i, word in enumerate(spoken)]
-    (folder / words.FILE).write_text(Transcript(task.content["text"], False, found).to_json(), encoding="utf-8")
+    timed = [Word(word, round(i * WORD, 3), round((i + 1) * WORD, 3), 1.0) for i, word in enumerate(spoken)]
+    (folder / words.FILE).write_text(Transcript(task.content["text"], False, timed).to_json(), encoding="utf-8")
 
 
 def encode_text(task: Task, folder: Path) -> None:
@@ -48,12 +48,12 @@ def encode_text(task: Task, folder: Path) -> None:
 def encode_audio(task: Task, folder: Path) -> None:
     count = max(1, round(task.seconds / WORD))
     times = np.arange(count + 1, dtype=np.float32) * WORD
-    found = rows(count, task.content["audio"])
-    states.write(folder, TimedStates(found, np.stack([times[:-1], times[1:]], 1), np.ones(count, bool)))
+    sound = rows(count, task.content["audio"])
+    states.write(folder, TimedStates(sound, np.stack([times[:-1], times[1:]], 1), np.ones(count, bool)))
 
 
 def tasks(stage: str, root: Path) -> list[Task]:
-    """What the stage of this name would do; the clips have no picture."""
+    """The clips that the stage of this name works on; none has a picture."""
     if stage == "audio":
         return [item.decoding(root) for item in read_media()]
     if stage == "transcripts":

@@ -1,8 +1,8 @@
-"""How long a training step takes and how much memory, at the released sizes; what each part of it costs; evaluation.
+"""Time and memory of a training step at the released sizes, of each of its parts, and of evaluation.
 
-`python -m benchmarks.training` measures every case in a process of its own and writes logs/benchmarks/training.json; where
-that file is there already, each number stands beside the earlier one. Times are medians, memory is the peak above what the
-process held before its first step.
+`python -m benchmarks.training` measures every case in a process of its own and writes logs/benchmarks/training.json. Where that
+file exists, each number is compared with the earlier one. Times are medians. Memory is the peak above what the process held
+before its first step.
 """
 
 import argparse
@@ -38,7 +38,7 @@ MEBIBYTE = 2**20
 
 
 def clips(batch_size: int, device: torch.device) -> Batch:
-    """Random clips of the released length and widths, all rows observed."""
+    """Random clips with ROWS rows of the released widths, none of them moptions."""
     generator = torch.Generator().manual_seed(0)
     dims = LDDUConfig().dims
     return Batch(
@@ -50,14 +50,14 @@ def clips(batch_size: int, device: torch.device) -> Batch:
 
 
 def peak(accelerator: Accelerator) -> float:
-    """MiB that this process has held at most: on the GPU where it works there."""
+    """The most memory in MiB that this process has held; on the GPU, where it works on one."""
     if accelerator.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / MEBIBYTE
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def median(work: Callable[[], object], accelerator: Accelerator, repeats: int) -> float:
-    """Seconds, after one call that does not count."""
+    """Median seconds of a call, after one call that does not count."""
     seconds = []
     for _ in range(repeats + 1):
         if accelerator.device.type == "cuda":
@@ -71,7 +71,7 @@ def median(work: Callable[[], object], accelerator: Accelerator, repeats: int) -
 
 
 def fade(x: Tensor, level: Tensor) -> Tensor:
-    """Noise of features whose mean is 0."""
+    """Noise of the kind `faded`, for features whose mean is 0."""
     zero = x.new_zeros(x.shape[-1])
     return noise.faded(x, level, noise.Reference(zero, zero, zero[None]))
 
@@ -98,17 +98,17 @@ def step_case(device: str, threads: int, precision: str, repeats: int, batch_siz
 
 
 def parts_case(device: str, threads: int, precision: str, repeats: int) -> dict:
-    """Forward pass and each loss apart, forward and backward, of 64 clips with a full queue; evaluation of 64 clips."""
+    """Evaluation, forward pass, and each loss by itself (forward and backward), of 64 clips with a full queue."""
     accelerator = accelerator_on(device, threads, precision)
     model, batch = LDDU(LDDUConfig()).to(accelerator.device), clips(64, accelerator.device)
-    found = {"evaluation": median(lambda: predict(model, [batch], accelerator), accelerator, repeats)}
+    seconds = {"evaluation": median(lambda: predict(model, [batch], accelerator), accelerator, repeats)}
     model.train()
 
     def forward() -> None:
         with accelerator.autocast():
             Step(0).read(model, batch, 0, 0, 64)
 
-    found["forward"] = median(forward, accelerator, repeats)
+    seconds["forward"] = median(forward, accelerator, repeats)
     output = Step(0, {"text": fade}).read(model, batch, 0, 0, 64)
     for name in ("bce", *PARTS):
         weights: dict[str, Any] = {part: float(part == name) for part in PARTS}
@@ -120,8 +120,8 @@ def parts_case(device: str, threads: int, precision: str, repeats: int) -> dict:
         def both_ways(losses: LDDULoss = losses, leaves: dict[str, Tensor] = leaves) -> None:
             losses(LDDUOutput.of(leaves), batch["labels"])[0].backward()
 
-        found[name] = median(both_ways, accelerator, repeats)
-    return {f"{name}_seconds": seconds for name, seconds in found.items()}
+        seconds[name] = median(both_ways, accelerator, repeats)
+    return {f"{name}_seconds": value for name, value in seconds.items()}
 
 
 def main() -> None:
@@ -130,8 +130,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--repeats", type=int, default=5)
-    asked = parser.parse_args()
-    run = (asked.device, asked.threads, asked.precision, asked.repeats)
+    options = parser.parse_args()
+    run = (options.device, options.threads, options.precision, options.repeats)
     cases: dict[str, tuple] = {
         f"step, batch {size}, queue {queue}": (step_case, *run, size, queue, {})
         for size, queue in ((16, 8192), (64, 0), (64, 1024), (64, 8192), (256, 8192))

@@ -1,7 +1,7 @@
-"""Make the pictures of this folder from a finished run on the sample corpus: `python docs/pictures.py`.
+"""Make the pictures of README.md from a finished run on the sample corpus: `python -m docs.pictures`.
 
-Run it where data/ and report/ lie. frames.png shows frames with landmarks and crops, words.png aligned words over their
-sound with the true times, report.png the report page, for which a Chromium has to be on the PATH.
+Run it in the folder that has data/ and report/. frames.png shows frames with landmarks and crops. words.png shows aligned words
+over their sound, with the true times. report.png shows the report page; it needs Chromium on the PATH.
 """
 
 import csv
@@ -31,15 +31,15 @@ from preprocess.store.shards import Shards
 DATA = Path("data")
 TARGET = Path(__file__).resolve().parent
 PAGE = Path("report/index.html")
-COLOURS = 160  # of a picture's palette, which keeps it small
-MOMENTS = 3  # frames of a clip
+COLOURS = 160  # of a picture's palette: few, so that the file is small
+MOMENTS = 3  # frames of a clip that are shown
 CROP = 360  # pixels of a crop's side
 DOT = (0, 255, 140)  # RGB
 KINDS = {"": "undisturbed", "blur": "blur", "darkness": "dark", "occlusion": "occluded", "turned": "turned"}
-NOISE = 0.6  # about how disturbed the chosen clips are
-FIRM = {words.STRICT: ("#3f6fc4", "strict"), words.OPEN: ("#e0a030", "open beams")}
-GUESSED = ("#b0b0b0", "interpolated")
-# Hides what is long, so that the page's head, scores and two clips make one picture.
+NOISE = 0.6  # clips whose noise is nearest to this are chosen
+ALIGNED = {words.STRICT: ("#3f6fc4", "strict"), words.OPEN: ("#e0a030", "open beams")}
+INTERPOLATED = ("#b0b0b0", "interpolated")
+# Hides most of the page, so that its head, the scores and two clips make one picture.
 SHORT = """<style>
 nav, #pictures, #reading, details, .legend, article:not(:nth-of-type(3n + 1)), article:nth-of-type(n + 5) { display: none }
 h2 { margin: 1.5rem 0 0.5rem }
@@ -74,15 +74,15 @@ def shrink(picture: Image.Image, name: str) -> None:
 
 
 def disturbed() -> list[Clip]:
-    """A clip of each kind of disturbance, each of another speaker."""
+    """A clip with a face for each kind of disturbance, each of another speaker."""
     with_face = Shards(DATA / "faces").digests
-    found = [Clip(r["clip_id"], r["speaker"], r["kind_vision"], float(r["noise_vision"])) for r in read("clips.csv")]
-    chosen: dict[str, Clip] = {}
-    for clip in sorted(found, key=lambda clip: (abs(clip.noise - NOISE), clip.clip_id)):
-        taken = {one.speaker for one in chosen.values()}
-        if clip.clip_id in with_face and clip.kind not in chosen and clip.speaker not in taken:
-            chosen[clip.kind] = clip
-    return sorted(chosen.values(), key=lambda clip: (clip.noise, clip.kind))
+    clips = [Clip(r["clip_id"], r["speaker"], r["kind_vision"], float(r["noise_vision"])) for r in read("clips.csv")]
+    by_kind: dict[str, Clip] = {}
+    for clip in sorted(clips, key=lambda clip: (abs(clip.noise - NOISE), clip.clip_id)):
+        speakers = {chosen.speaker for chosen in by_kind.values()}
+        if clip.clip_id in with_face and clip.kind not in by_kind and clip.speaker not in speakers:
+            by_kind[clip.kind] = clip
+    return sorted(by_kind.values(), key=lambda clip: (clip.noise, clip.kind))
 
 
 def draw_frames() -> None:
@@ -122,29 +122,32 @@ def marked(frame: np.ndarray, track: FaceTrack, i: int) -> tuple[np.ndarray, np.
 def draw_words() -> None:
     """The clip with the most strictly aligned words, and the one with the most that needed open beams."""
     transcripts = Shards(DATA / "transcripts")
-    found = {clip_id: words.read(transcripts, clip_id).words for clip_id in sorted(transcripts.digests)}
-    counts = {firm: {key: sum(w.confidence == firm for w in said) for key, said in found.items()} for firm in FIRM}
+    spoken = {clip_id: words.read(transcripts, clip_id).words for clip_id in sorted(transcripts.digests)}
+    counts = {
+        confidence: {clip_id: sum(word.confidence == confidence for word in said) for clip_id, said in spoken.items()}
+        for confidence in ALIGNED
+    }
     truth: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in read("truth.csv"):
         truth[row["clip_id"]].append((float(row["start"]), float(row["end"])))
     figure = Figure(figsize=(11, 5), layout="constrained")
     for panel, count in zip(figure.subplots(2, 1), counts.values(), strict=True):
-        clip_id = max(count, key=lambda one: count[one])
-        draw_line(panel, clip_id, found[clip_id], truth[clip_id])
-    key: list[Any] = [mpl.patches.Patch(color=colour, label=name) for colour, name in (*FIRM.values(), GUESSED)]
+        clip_id = max(count, key=lambda clip_id: count[clip_id])
+        draw_line(panel, clip_id, spoken[clip_id], truth[clip_id])
+    key: list[Any] = [mpl.patches.Patch(color=colour, label=name) for colour, name in (*ALIGNED.values(), INTERPOLATED)]
     key.append(mpl.lines.Line2D([], [], color="black", linewidth=3, label="as synthesised"))
     figure.legend(handles=key, loc="outside lower center", ncols=4, frameon=False)
     save(figure, "words.png")
 
 
-def draw_line(panel: Any, clip_id: str, found: list[words.Word], truth: list[tuple[float, float]]) -> None:
+def draw_line(panel: Any, clip_id: str, spoken: list[words.Word], truth: list[tuple[float, float]]) -> None:
     wave = sound.wave(Shards(DATA / "audio"), clip_id)
     seconds = np.arange(len(wave)) / sound.SAMPLE_RATE
     panel.plot(seconds, wave / max(np.abs(wave).max(), 1e-9), color="#0b7468", linewidth=0.4)
-    for i, word in enumerate(found):
+    for i, word in enumerate(spoken):
         if word.start is None or word.end is None:
             continue
-        colour, _ = FIRM.get(word.confidence, GUESSED)
+        colour, _ = ALIGNED.get(word.confidence, INTERPOLATED)
         low = -1.55 - 0.42 * (i % 2)
         panel.broken_barh([(word.start, word.end - word.start)], (low, 0.38), color=colour, alpha=0.35)
         panel.text(word.start + 0.01, low + 0.19, word.word, va="center", fontsize=9)
@@ -155,13 +158,13 @@ def draw_line(panel: Any, clip_id: str, found: list[words.Word], truth: list[tup
 
 def draw_report(browser: str) -> None:
     """Head, scores and two clips of the report page."""
-    with tempfile.TemporaryDirectory() as place:
-        page, shot = Path(place) / "page.html", Path(place) / "page.png"
+    with tempfile.TemporaryDirectory() as folder:
+        page, shot = Path(folder) / "page.html", Path(folder) / "page.png"
         page.write_text(PAGE.read_text(encoding="utf-8").replace("</head>", f"{SHORT}</head>"), encoding="utf-8")
-        still = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-        where = [f"--user-data-dir={place}/profile", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}"]
+        quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+        options = [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}"]
         subprocess.run(
-            [browser, *still, "--disable-sync", "--hide-scrollbars", *where, page.as_uri()],
+            [browser, *quiet, "--disable-sync", "--hide-scrollbars", *options, page.as_uri()],
             check=True,
             capture_output=True,
             timeout=120,

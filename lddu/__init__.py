@@ -1,4 +1,4 @@
-"""LDDU: multimodal, multi-label emotion recognition that says how uncertain it is.
+"""LDDU: multimodal, multi-label emotion recognition with an uncertainty for each modality and label.
 
 from lddu import load
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def load(folder: str | Path = "data/predictor", device: str = "auto") -> "Predictor":
     """A trained network, ready to predict, on `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
 
-    The folder is what the stage `predictor` or `lddu export` made. Raises PredictorError where it cannot be used.
+    The folder comes from the stage `predictor` or from `lddu export`. Raises PredictorError where it cannot be used.
     """
     from lddu.prediction.inference import Predictor
 
     predictor = Predictor(Path(folder), device)
-    predictor.network  # noqa: B018 – loaded now, since what is wrong with it should be told now
+    predictor.network  # noqa: B018 – loaded now, so that a broken folder is reported here
     return predictor
 
 

@@ -1,4 +1,4 @@
-"""`python -m lddu STAGE`: run one stage on the tensors that params.yaml names; `predict` and `export` use what it learned."""
+"""`python -m lddu STAGE`: run a stage on the tensors that params.yaml names; `predict` and `export` use the trained network."""
 
 import argparse
 import importlib
@@ -14,66 +14,57 @@ STAGES = ("train", "evaluate", "predictor", "report")
 
 def main() -> None:
     process.wait_passively()
-    if sys.argv[1:2] == ["predict"]:
-        from lddu.prediction.command import main as predict
+    if sys.argv[1:2] == ["predict"]:  # its options are its own
+        from lddu.prediction import command
 
-        predict(sys.argv[2:])
-    parser = argparse.ArgumentParser(prog="lddu", description=__doc__)
-    commands = parser.add_subparsers(dest="stage", required=True, metavar="COMMAND")
+        command.main(sys.argv[2:])
+    arguments = parser().parse_args()
+    if arguments.command == "export":
+        from lddu.prediction import command
+
+        command.copy(arguments.model, arguments.target)
+    else:
+        run(arguments.command)
+
+
+def parser() -> argparse.ArgumentParser:
+    main_parser = argparse.ArgumentParser(prog="lddu", description=__doc__)
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in STAGES:
         commands.add_parser(name, help="a stage of the pipeline")
     commands.add_parser("predict", help="emotions of new films, sounds and texts; see `lddu predict --help`", add_help=False)
     export = commands.add_parser("export", help="copy a predictor's folder, with the pretrained networks that it needs")
     export.add_argument("target", type=Path, metavar="FOLDER", help="where to; it may then be copied to another machine")
     export.add_argument("--model", type=Path, default=Path("data/predictor"), metavar="FOLDER", help="what is copied")
-    asked = parser.parse_args()
-    if asked.stage == "export":
-        from lddu.prediction.command import copy
-
-        copy(asked.model, asked.target)
-    elif asked.stage == "predictor":
-        gather()
-    else:
-        run(asked.stage)
+    return main_parser
 
 
 def run(stage: str) -> None:
-    # Torch takes seconds to import, and a wrong parameter should be told at once.
     try:
-        settings = params.load()
-    except params.ParameterError as error:
+        settings = params.load()  # before torch is imported, which takes seconds: a wrong parameter is reported at once
+        process.end_with_parent()
+        getattr(importlib.import_module(f"lddu.{stage}"), stage)(settings)
+        pipeline.require_unchanged(settings, stage)
+    except KeyboardInterrupt:
+        print(f"{stage}: stopped; run again to go on from where it was", file=sys.stderr)
+        sys.exit(130)
+    except refusals() as error:  # imported here: an expression after `except` is only evaluated when something is raised
         sys.exit(f"{stage}: {error}")
-    process.end_with_parent()
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What a stage raises for a person to mend: its message says it all, and a traceback would hide it."""
     from lddu.checkpoint import CheckpointError
+    from lddu.decisions import DecisionsError
     from lddu.device import DeviceError
-    from lddu.predictions import PredictionsError
+    from lddu.predictor import PredictorError
     from lddu.processes import ProcessError
     from lddu.tensors import TensorError
     from lddu.train import TrainingError
     from lddu.weights import WeightsError
 
-    try:
-        getattr(importlib.import_module(f"lddu.{stage}"), stage)(settings)
-        pipeline.require_unchanged(settings, stage)
-    except params.ParameterError as error:
-        sys.exit(f"{stage}: {error}")
-    except (CheckpointError, DeviceError, PredictionsError, ProcessError, TensorError, TrainingError, WeightsError) as error:
-        sys.exit(f"{stage}: {error}")
-    except KeyboardInterrupt:
-        print(f"{stage}: stopped; run again to go on from where it was", file=sys.stderr)
-        sys.exit(130)
-
-
-def gather() -> None:
-    """The stage predictor, for which torch need not be imported."""
-    from lddu.predictor import PredictorError, predictor
-
-    try:
-        settings = params.load()
-        predictor(settings)
-        pipeline.require_unchanged(settings, "predictor")
-    except (params.ParameterError, PredictorError) as error:
-        sys.exit(f"predictor: {error}")
+    of_network = (CheckpointError, DeviceError, ProcessError, TensorError, TrainingError, WeightsError)
+    return (params.ParameterError, DecisionsError, PredictorError, *of_network)
 
 
 if __name__ == "__main__":

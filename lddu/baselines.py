@@ -9,21 +9,21 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from lddu.metrics import clipped_cross_entropy
 from lddu.tensors import Split, pooled
 
-# Inverse strengths of regularisation that are tried; the one with the lowest cross-entropy on valid is kept.
+# Inverse strengths of the regularisation; the one with the lowest cross-entropy on valid is used.
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 STEPS = 2000
 
 
 def probabilities(train: Split, splits: dict[str, Split], prior: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Name and probabilities (N, C) of every baseline for every split: prior, a probe a modality, a probe of all joined.
+    """Name and probabilities (N, C) of every baseline for every split: the prior, a probe on each modality, one on all joined.
 
     `train` and `splits["valid"]` must be labelled throughout.
     """
     yield "prior", {name: np.tile(prior, (len(split), 1)) for name, split in splits.items()}
     modalities = list(train.features)
     sets = {m: [m] for m in modalities} | ({"joined": modalities} if len(modalities) > 1 else {})
-    for baseline, used in sets.items():
-        rows = {name: pooled(split, used) for name, split in {**splits, "learn": train}.items()}
+    for baseline, members in sets.items():
+        rows = {name: pooled(split, members) for name, split in {**splits, "learn": train}.items()}
         mean, deviation = np.nanmean(rows["learn"], axis=0), np.nanstd(rows["learn"], axis=0)
         deviation[~(deviation > 0)] = 1.0
         features = {name: np.nan_to_num((x - mean) / deviation) for name, x in rows.items()}
@@ -31,13 +31,13 @@ def probabilities(train: Split, splits: dict[str, Split], prior: np.ndarray) -> 
 
 
 def probe(features: dict[str, np.ndarray], train: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
-    """Logistic regression a label on features["learn"]: probabilities (N, C) of all the others."""
-    tried = []
+    """A logistic regression for each label on features["learn"]: probabilities (N, C) of all the others."""
+    candidates = []
     with threadpool_limits(1):  # sums repeat whatever the number of cores
         for strength in STRENGTHS:
-            found = {name: fitted(features["learn"], train, x, strength) for name, x in features.items() if name != "learn"}
-            tried.append((clipped_cross_entropy(valid, found["valid"]), found))
-    return min(tried, key=lambda one: one[0])[1]
+            probs = {name: fitted(features["learn"], train, x, strength) for name, x in features.items() if name != "learn"}
+            candidates.append((clipped_cross_entropy(valid, probs["valid"]), probs))
+    return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
 def fitted(learn: np.ndarray, train: np.ndarray, features: np.ndarray, strength: float) -> np.ndarray:

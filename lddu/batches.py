@@ -9,12 +9,12 @@ from torch import Tensor
 
 from lddu.tensors import Split
 
-# A split that takes up more than this share of a GPU's free memory stays in the machine's, and is moved batch by batch.
+# A split that needs more than this share of a GPU's free memory stays in main memory; its batches are moved one by one.
 LARGEST_SHARE = 0.5
 
 
 class Batch(TypedDict):
-    """B clips: features (B, L, D) and masks (B, L) a modality, labels (B, C), excess errors (B, M, C), NaN where unknown."""
+    """B clips: features (B, L, D) and masks (B, L) by modality, labels (B, C), excess errors (B, M, C), NaN where unknown."""
 
     features: dict[str, Tensor]
     masks: dict[str, Tensor]
@@ -24,7 +24,7 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class Share:
-    """What one process has of the clips of a step: its parts, and the number of clips that each process has."""
+    """The clips of a step that one process reads, in parts, and the number of clips that each process reads."""
 
     parts: list[Batch]
     sizes: list[int]
@@ -37,17 +37,17 @@ class Clips:
         clips, labels = split.labels.shape
         self.split, self.device = split, device
         self.rows = {m: _rows(mask) for m, mask in split.masks.items()}
-        held = device if _fits(split, device) else torch.device("cpu")
-        self.features = {m: x.to(held) for m, x in split.features.items()}
-        self.masks = {m: x.to(held) for m, x in split.masks.items()}
-        self.labels = split.labels.to(held)
-        self.excess = (torch.full((clips, len(split.masks), labels), torch.nan) if excess is None else excess).to(held)
+        place = device if _fits(split, device) else torch.device("cpu")
+        self.features = {m: x.to(place) for m, x in split.features.items()}
+        self.masks = {m: x.to(place) for m, x in split.masks.items()}
+        self.labels = split.labels.to(place)
+        self.excess = (torch.full((clips, len(split.masks), labels), torch.nan) if excess is None else excess).to(place)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, chosen: Tensor) -> Batch:
-        """The clips of these indices, which lie in the machine's memory."""
+        """The clips of these indices (B,), which lie in main memory."""
         longest = {m: max(1, int(rows[chosen].max())) if len(chosen) else 1 for m, rows in self.rows.items()}
         if self.device.type == "cuda":
             chosen = chosen.pin_memory()
@@ -60,16 +60,16 @@ class Clips:
         )
 
     def _moved(self, x: Tensor) -> Tensor:
-        """On the device, without waiting for what goes on there."""
+        """On the device, without waiting for the work that runs there."""
         return x if x.device.type == self.device.type else x.pin_memory().to(self.device, non_blocking=True)
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Batches in an order that the seed and the epoch say and nothing else, shared out to processes and in parts.
+    """Batches in an order that depends on seed and epoch alone, divided among processes and into parts.
 
-    Every process draws the same order and takes its own share of each batch, so that a step is of the same clips however
-    many there are.
+    Every process draws the same order and reads its share of each batch, so a step sees the same clips whatever the number
+    of processes.
     """
 
     clips: Clips
@@ -86,8 +86,8 @@ class Shuffled:
         generator = torch.Generator().manual_seed(self.seed + epoch)
         for chosen in torch.randperm(len(self.clips), generator=generator).split(self.batch_size):
             shares = [share.tensor_split(self.parts) for share in chosen.tensor_split(self.processes)]
-            own = [part for part in shares[self.rank] if len(part)] or [chosen[:0]]
-            yield Share([self.clips.batch(part) for part in own], [sum(map(len, share)) for share in shares])
+            parts = [part for part in shares[self.rank] if len(part)] or [chosen[:0]]
+            yield Share([self.clips.batch(part) for part in parts], [sum(map(len, share)) for share in shares])
 
 
 def in_order(clips: Clips, batch_size: int) -> Iterator[Batch]:

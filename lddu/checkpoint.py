@@ -1,11 +1,10 @@
-"""What training needs to go on after a kill, written after every epoch: one safetensors file, replaced at once.
+"""What training needs to continue after a kill, written after every epoch: one safetensors file, replaced in one step.
 
 It holds the tensors of the network, of the best epoch's network, of the losses (their queue and heads) and of the optimizer,
-and as metadata, in JSON, the curves so far. Random numbers follow from the seed and the step, so there is no state of theirs.
+and, as metadata in JSON, the curves. Random numbers depend on seed and step alone, so no random state is kept.
 Nothing in it is unpickled.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -26,21 +26,19 @@ class CheckpointError(RuntimeError):
 
 
 def save(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict) -> None:
-    """Write groups of tensors and a tree of plain values; a reader finds the last whole checkpoint or this one."""
+    """Write groups of tensors and a tree of plain values; a reader finds the previous checkpoint or this one, both whole."""
     folder.mkdir(parents=True, exist_ok=True)
     named = {f"{group}/{name}": x for group, members in tensors.items() for name, x in members.items()}
     flat = {name: x.detach().cpu().contiguous() for name, x in named.items()}
     unfinished = folder / f"{NAME}.{os.getpid()}"
-    save_file(
-        {name: x.detach().cpu().contiguous() for name, x in flat.items()}, unfinished, metadata={"state": json.dumps(state)}
-    )
+    save_file(flat, unfinished, metadata={"state": json.dumps(state)})
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(folder / NAME)
 
 
 def load(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
-    """What `save` wrote; None where there is nothing, or nothing that can be read."""
+    """What `save` wrote; None where there is no checkpoint, or one that cannot be read."""
     tensors: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(folder / NAME, framework="pt") as file:
@@ -54,7 +52,7 @@ def load(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's state as named tensors: `<parameter>.<what>`."""
+    """An optimizer's state as named tensors: `<parameter>.<quantity>`."""
     state = optimizer.state_dict()["state"]
     return {f"{index}.{name}": torch.as_tensor(x) for index, members in state.items() for name, x in members.items()}
 
@@ -70,12 +68,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a training's checkpoints to this process, and delete them when it is done; the system lets go after a kill."""
+    """Keep a training's checkpoints to this process, and delete them when it is done; a killed process loses its lock."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(f"{folder}: another process is training the same; wait for it, or end it") from None
+    try:
+        lock = FileLock(folder / "lock").acquire(blocking=False)
+    except Timeout:
+        raise CheckpointError(f"{folder}: another process is training the same; wait for it, or end it") from None
+    with lock:
         yield
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Where the network runs, and what makes it repeat there."""
+"""The device that the network runs on, set so that results repeat."""
 
 import os
 
@@ -23,16 +23,16 @@ def device_of(device: str) -> torch.device:
 def accelerator(device: str, threads: int, precision: str = "float32") -> Accelerator:
     """An accelerator on `device_of(device)`, set to repeat its results; autocast in bfloat16 if that is the precision.
 
-    The number of threads is part of a result on the CPU, so it is given rather than taken from the machine.
+    On the CPU, results depend on the number of threads, so it is a parameter and not the machine's number of cores.
     """
     chosen = device_of(device)
     if chosen.index is not None:
         torch.cuda.set_device(chosen)
         os.environ["ACCELERATE_TORCH_DEVICE"] = device
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with a fixed workspace
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate would make it 1 where there are several processes
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS sums repeat only with a fixed workspace
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate would set 1 where there are several processes
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would not repeat
-    # That alone would write every new tensor twice, which is a sixth of a step's time where the processor is busy.
+    torch.use_deterministic_algorithms(True)  # with warn_only=True, attention on a GPU would not repeat
+    # It would also fill every new tensor with a constant first, which costs a sixth of a step's time on a busy processor.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision={"float32": "no", "bfloat16": "bf16"}[precision])

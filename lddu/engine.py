@@ -18,13 +18,13 @@ from lddu.losses import LDDULoss
 from lddu.model import LDDU, LDDUOutput, StandIn
 from lddu.noise import Noise
 
-# Told of every batch and its output as they come.
+# Called with each output and its batch.
 Watcher = Callable[[LDDUOutput, Batch], None]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the network says of N clips, in float64."""
+    """The network's output for N clips, in float64."""
 
     log_probs: np.ndarray  # (N, C)
     log_not_probs: np.ndarray  # (N, C)
@@ -68,53 +68,54 @@ def learning_rates(steps: int, warmup: float, peak: float) -> list[float]:
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Parameter groups of AdamW: biases and LayerNorms do not decay."""
-    kept = {f"{name}." for name, module in model.named_modules() if isinstance(module, nn.LayerNorm)}
+    norms = {f"{name}." for name, module in model.named_modules() if isinstance(module, nn.LayerNorm)}
     decaying: list[nn.Parameter] = []
-    fixed: list[nn.Parameter] = []
+    constant: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        still = "bias" in name.rpartition(".")[2] or any(name.startswith(prefix) for prefix in kept)
-        (fixed if still else decaying).append(parameter)
-    return [{"params": decaying, "weight_decay": weight_decay}, {"params": fixed, "weight_decay": 0.0}]
+        without_decay = "bias" in name.rpartition(".")[2] or any(name.startswith(prefix) for prefix in norms)
+        (constant if without_decay else decaying).append(parameter)
+    return [{"params": decaying, "weight_decay": weight_decay}, {"params": constant, "weight_decay": 0.0}]
 
 
 @dataclass(frozen=True)
 class Step:
-    """How the clips of one step are read: with which random numbers, and which modalities are also read noised, and how."""
+    """How the clips of one step are read: the seed of its random numbers, and the modalities that are also read with noise."""
 
     seed: int
-    noised: dict[str, Noise] = field(default_factory=dict)  # by modality
+    noised: dict[str, Noise] = field(default_factory=dict)  # the noise, by modality
 
     def read(self, model: LDDU, batch: Batch, part: int, first: int, clips: int) -> LDDUOutput:
-        """The network's output for a part of the step's `clips`, which begins with the `first`; the same when called again.
+        """The network's output for one part of a step of `clips` clips, starting at clip `first`; repeats when called again.
 
-        How noised a clip is does not depend on the parts; dropout, and what is random in a noise, does.
+        The level of noise of a clip does not depend on how the step is divided; dropout and the noise itself do.
         """
-        here, device = slice(first, first + len(batch["labels"])), batch["labels"].device
+        clips_of_part, device = slice(first, first + len(batch["labels"])), batch["labels"].device
         torch.manual_seed(self.seed)
-        drawn = dict(zip(self.noised, torch.rand(len(self.noised), clips, device=device)[:, here], strict=True))
+        level_of = dict(zip(self.noised, torch.rand(len(self.noised), clips, device=device)[:, clips_of_part], strict=True))
         torch.manual_seed(self.seed + 1 + part)
         output = model(batch["features"], batch["masks"])
         levels, sigmas = {}, {}
         for m, change in self.noised.items():
             if m in batch["masks"]:
                 x, mask = model.observed(m, batch["features"], batch["masks"])
-                levels[m] = drawn[m]
+                levels[m] = level_of[m]
                 _, _, sigmas[m] = model.read(m, change(x, levels[m]), mask)
         return replace(output, noise_level=levels, noised_sigma=sigmas)
 
 
 def steps_of(seed: int, epoch: int, count: int, noises: Mapping[str, Mapping[str, Noise]], noised: int = 1) -> list[Step]:
-    """The steps of an epoch: the same for the same seed and epoch, whatever came before and in every process.
+    """The steps of an epoch: the same for the same seed and epoch, whatever came before, and in every process.
 
-    Of kinds of noise by modality, each draws `noised` modalities, or all if there are fewer, and a kind for each.
+    `noises` are the kinds of noise of each modality. Each step draws `noised` modalities (all if there are fewer), and one
+    kind of noise for each.
     """
-    drawn = random.Random(f"{seed} {epoch}")  # noqa: S311 - no secret
-    seeds = [drawn.randrange(2**62) for _ in range(count)]
+    generator = random.Random(f"{seed} {epoch}")  # noqa: S311 - no secret
+    seeds = [generator.randrange(2**62) for _ in range(count)]
 
     def noise_of_a_step() -> dict[str, Noise]:
-        return {m: drawn.choice(list(noises[m].values())) for m in drawn.sample(list(noises), min(noised, len(noises)))}
+        return {m: generator.choice(list(noises[m].values())) for m in generator.sample(list(noises), min(noised, len(noises)))}
 
-    return [Step(one, noise_of_a_step()) for one in seeds]
+    return [Step(step_seed, noise_of_a_step()) for step_seed in seeds]
 
 
 def train_epoch(
@@ -127,7 +128,7 @@ def train_epoch(
     accelerator: Accelerator,
     gradient_norm: float,
 ) -> dict[str, float]:
-    """One pass over the batches, a step and a learning rate each; returns the means of the loss and its parts."""
+    """One pass over the batches, with a step and a learning rate for each; the means of the loss and its parts."""
     model.train()
     loss.train()
     means = Means(loss)
@@ -136,8 +137,8 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        one_pass = len(share.parts) == len(share.sizes) == 1
-        total, parts = (in_one_pass if one_pass else in_two_passes)(model, loss, share, step, accelerator)
+        backward = in_one_pass if len(share.parts) == len(share.sizes) == 1 else in_two_passes
+        total, parts = backward(model, loss, share, step, accelerator)
         nn.utils.clip_grad_norm_(parameters, gradient_norm)
         optimizer.step()
         means.add(total, parts, sum(share.sizes))
@@ -147,7 +148,7 @@ def train_epoch(
 def in_one_pass(
     model: LDDU, loss: LDDULoss, share: Share, step: Step, accelerator: Accelerator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Leave the gradients of a batch of one part; returns the loss and its parts."""
+    """Compute the gradients of a batch that is not divided; the loss and its parts."""
     with accelerator.autocast():
         output = step.read(model, share.parts[0], 0, 0, share.sizes[0])
     total, parts = loss(output, share.parts[0]["labels"], share.parts[0]["excess"])
@@ -158,11 +159,11 @@ def in_one_pass(
 def in_two_passes(
     model: LDDU, loss: LDDULoss, share: Share, step: Step, accelerator: Accelerator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The same for a batch in several parts, in several processes: the loss sees all of it, memory one part at a time.
+    """The same for a batch in several parts or processes: the loss sees the whole batch, the memory holds one part at a time.
 
-    The first pass keeps the outputs alone. The loss of all of them gives each output its gradient, which the second pass,
-    with the same random numbers, takes back through the network (gradient caching, arXiv 2101.06983). The contrast and the
-    calibration look at pairs across the parts; plain accumulation would leave those out.
+    The first pass keeps the outputs alone. The loss of all outputs gives the gradient of each. The second pass repeats the
+    forward pass with the same random numbers, and propagates these gradients back (gradient caching, arXiv 2101.06983).
+    Plain gradient accumulation would miss what contrast and calibration compare across parts.
     """
     rank, several = accelerator.process_index, len(share.sizes) > 1
     firsts = list(accumulate((len(batch["labels"]) for batch in share.parts), initial=sum(share.sizes[:rank])))
@@ -173,8 +174,8 @@ def in_two_passes(
             return output.tensors()
 
     with torch.no_grad():
-        told = [{"labels": batch["labels"], "excess": batch["excess"]} for batch in share.parts]
-        outputs = [read(part) | of_part for part, of_part in enumerate(told)]
+        targets = [{"labels": batch["labels"], "excess": batch["excess"]} for batch in share.parts]
+        outputs = [read(part) | of_part for part, of_part in enumerate(targets)]
     joined = {name: torch.cat([output[name] for output in outputs]) for name in outputs[0]}
     if several:
         joined = {name: gathered(x, share.sizes, accelerator) for name, x in joined.items()}
@@ -184,40 +185,40 @@ def in_two_passes(
     total.backward()
     for part, clips in enumerate(starmap(slice, pairwise(firsts))):
         output = read(part)
-        graded = {x: leaves[name].grad for name, x in output.items() if x.requires_grad}
-        known = {x: gradient[clips] for x, gradient in graded.items() if gradient is not None}
-        torch.autograd.backward(list(known), list(known.values()))
+        whole = {x: leaves[name].grad for name, x in output.items() if x.requires_grad}
+        gradients = {x: gradient[clips] for x, gradient in whole.items() if gradient is not None}
+        torch.autograd.backward(list(gradients), list(gradients.values()))
     if several:
-        for parameter in model.parameters():  # those of the loss saw everything in every process
+        for parameter in model.parameters():  # those of the loss have the whole gradient in every process
             if parameter.grad is not None:
                 parameter.grad = accelerator.reduce(parameter.grad, reduction="sum")
     return total, parts
 
 
 def gathered(x: Tensor, sizes: list[int], accelerator: Accelerator) -> Tensor:
-    """The rows of all processes, in their order; `sizes` says how many each has."""
+    """The rows of all processes, in the order of the processes; `sizes` are their numbers of rows."""
     padding = x.new_zeros(max(sizes) - len(x), *x.shape[1:])
-    everyone = accelerator.gather(torch.cat([x, padding]))
-    return torch.cat([rows[:size] for rows, size in zip(everyone.split(max(sizes)), sizes, strict=True)])
+    padded = accelerator.gather(torch.cat([x, padding]))
+    return torch.cat([rows[:size] for rows, size in zip(padded.split(max(sizes)), sizes, strict=True)])
 
 
 @torch.no_grad()
 def predict(model: LDDU, batches: Iterable[Batch], accelerator: Accelerator, watchers: Sequence[Watcher] = ()) -> Predictions:
-    """What the model says of every clip of the batches, in their order; watchers see each output on the way."""
+    """The model's output for every clip of the batches, in their order; each watcher is called with each output."""
     model.eval()
-    seen: dict[str, list[Tensor]] = defaultdict(list)
+    by_batch: dict[str, list[Tensor]] = defaultdict(list)
     for batch in batches:
         with accelerator.autocast():
             output = model(batch["features"], batch["masks"])
         for watcher in watchers:
             watcher(output, batch)
-        seen["log_probs"].append(output.log_probs)
-        seen["log_not_probs"].append(output.log_not_probs)
+        by_batch["log_probs"].append(output.log_probs)
+        by_batch["log_not_probs"].append(output.log_not_probs)
         for m, log_norm in output.log_sigma_norm().items():
-            seen[f"present {m}"].append(output.present[m])
-            seen[f"log_sigma {m}"].append(log_norm)
-    found = {name: torch.cat(tensors).cpu() for name, tensors in seen.items()}
-    arrays = {name: x.numpy() if x.dtype == torch.bool else x.double().numpy() for name, x in found.items()}
+            by_batch[f"present {m}"].append(output.present[m])
+            by_batch[f"log_sigma {m}"].append(log_norm)
+    joined = {name: torch.cat(tensors).cpu() for name, tensors in by_batch.items()}
+    arrays = {name: x.numpy() if x.dtype == torch.bool else x.double().numpy() for name, x in joined.items()}
     return Predictions(
         arrays["log_probs"],
         arrays["log_not_probs"],
@@ -227,7 +228,7 @@ def predict(model: LDDU, batches: Iterable[Batch], accelerator: Accelerator, wat
 
 
 class Moments:
-    """The moments of Z, μ and σ over the clips that have a modality, per label; they become its stand-in.
+    """The moments of Z, μ and σ over the clips that have a modality, label by label; they become its stand-in.
 
     Matched as a mixture's: μ = E[μ], σ² = E[σ²] + Var[μ], Z = E[Z].
     """
@@ -239,14 +240,14 @@ class Moments:
     def watch(self, output: LDDUOutput, _batch: Batch) -> None:
         for m, present in output.present.items():
             mapped, mu, sigma = output.mapped[m], output.mu[m], output.sigma[m]
-            there = present.double()
-            new = (there.sum(), *(torch.einsum("b,bcn->cn", there, x.double()) for x in (mapped, mu, mu**2 + sigma**2)))
+            weight = present.double()
+            new = (weight.sum(), *(torch.einsum("b,bcn->cn", weight, x.double()) for x in (mapped, mu, mu**2 + sigma**2)))
             old = self.sums.get(m)
             self.sums[m] = tuple(a + b for a, b in zip(old, new, strict=True)) if old else new
 
     @torch.no_grad()
     def become_stand_ins(self) -> None:
-        """Write them into the model; a modality that no clip had keeps the stand-in that it has."""
+        """Write them into the model; a modality that no clip had keeps its stand-in."""
         for m, (clips, *sums) in self.sums.items():
             mapped, mu, second = (x / clips.clamp(min=1) for x in sums)
             sigma = (second - mu**2).clamp(min=0).sqrt()

@@ -30,26 +30,24 @@ PREDICTIONS = Path("data/predictions")
 PLOTS = Path("data/plots")
 SCORED = ("train", "valid", "test")
 BATCH = 64
-# Scores of a baseline that stand beside the network's.
-BESIDE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce")
-# Of these several seeds have a mean and a deviation.
-SEEDED = (*BESIDE, "uncertainty", "error_spearman", "risk_coverage", "noise")
-# The splits on which σ is tried with noise, and subsets of the modalities.
-TRIED = ("valid", "test")
-# The same network with μ alone, as the stage train names it.
-CENTRE = "centre"
+# Scores that are written for baselines and further networks.
+BASELINE_SCORES = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce")
+# Scores whose mean and deviation over the seeds are written.
+SEED_SCORES = (*BASELINE_SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
+# Splits that are also predicted with added noise, and from each subset of the modalities.
+NOISE_SPLITS = ("valid", "test")
 # Digits behind the point in JSON.
 DIGITS = 6
 
-# From truth and probabilities (N, C), the thresholds (C,).
+# Truth and probabilities (N, C) to thresholds (C,).
 Chooser = Callable[[np.ndarray, np.ndarray], np.ndarray]
-# From a network, the name of a split, what was said of it and the thresholds, every score of its σ there.
+# A network, the name of a split, its predictions there and the thresholds to every score of its σ.
 SigmaScores = Callable[[LDDU, str, "Scored", np.ndarray], dict]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The clips of a split whose labels are all known, and what was said of them."""
+    """The clips of a split whose labels are all known, and their predictions."""
 
     true: np.ndarray  # (N, C) bool
     predictions: Predictions
@@ -81,10 +79,10 @@ def scored(split: Split, predictions: Predictions) -> Scored:
 
 def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins: int) -> dict:
     """Every score of a network on a split."""
-    found = part.predictions
-    return metrics.scores(part.true, found.probs, thresholds, labels) | {
-        "bce": metrics.cross_entropy(part.true, found.log_probs, found.log_not_probs),
-        "calibration_error": metrics.calibration_error(part.true, found.probs, bins),
+    predicted = part.predictions
+    return metrics.scores(part.true, predicted.probs, thresholds, labels) | {
+        "bce": metrics.cross_entropy(part.true, predicted.log_probs, predicted.log_not_probs),
+        "calibration_error": metrics.calibration_error(part.true, predicted.probs, bins),
     }
 
 
@@ -109,23 +107,26 @@ def sigma_scores(
     trained_on: Iterable[str],
     accelerator: Accelerator,
 ) -> dict:
-    """Every score of a network's σ on the split of that name; noise put in is tried where the split is one of TRIED."""
+    """Every score of a network's σ on the split of that name; with added noise where it is one of NOISE_SPLITS."""
     probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
-    found = {
+    scores = {
         "uncertainty": uncertainty_scores(part, noise[name]),
         "error_spearman": uncertainty.error_spearman(part.true, probs, log_sigma),
         "risk_coverage": uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma),
     }
-    if name in TRIED:
-        found["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, trained_on, accelerator)
-    return found
+    if name in NOISE_SPLITS:
+        scores["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, trained_on, accelerator)
+    return scores
 
 
-def beside(scores: dict) -> dict:
-    return {key: scores[key] for key in BESIDE}
+def baseline_scores(scores: dict) -> dict:
+    """Those of all scores that are written for a baseline."""
+    return {key: scores[key] for key in BASELINE_SCORES}
 
 
-def baseline_scores(parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser) -> dict[str, dict]:
+def scores_of_baselines(
+    parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser
+) -> dict[str, dict]:
     """For each split, the scores of each baseline at its own threshold from valid."""
     chosen = {name: splits[name].select(splits[name].complete) for name in parts}
     labels = list(splits["train"].label_names)
@@ -133,9 +134,9 @@ def baseline_scores(parts: dict[str, Scored], splits: dict[str, Split], prior: n
     for baseline, probs in baselines.probabilities(chosen["train"], chosen, prior):
         thresholds = choose(parts["valid"].true, probs["valid"])
         for name, part in parts.items():
-            found = metrics.scores(part.true, probs[name], thresholds, labels)
-            found["bce"] = metrics.clipped_cross_entropy(part.true, probs[name])
-            scores[name][baseline] = {"threshold": float(thresholds.mean())} | beside(found)
+            of_split = metrics.scores(part.true, probs[name], thresholds, labels)
+            of_split["bce"] = metrics.clipped_cross_entropy(part.true, probs[name])
+            scores[name][baseline] = {"threshold": float(thresholds.mean())} | baseline_scores(of_split)
     return scores
 
 
@@ -148,18 +149,18 @@ def other_networks(
     accelerator: Accelerator,
     bar: tqdm,
 ) -> dict[str, dict[str, dict]]:
-    """For each further network that train left, and each split: its scores at its own threshold from valid, σ's too."""
+    """For each further network that train wrote, and each split: its scores at its own threshold from valid, σ's too."""
     scores: dict[str, dict[str, dict]] = {}
     for folder in sorted(path.parent for path in MODEL.glob("*/config.json")):
         model, card = weights.load(folder)
-        found = predict_splits(model, clips, accelerator, bar)
-        parts = {name: scored(splits[name], found[name]) for name in clips if bool(splits[name].complete.any())}
+        predicted = predict_splits(model, clips, accelerator, bar)
+        parts = {name: scored(splits[name], predicted[name]) for name in clips if bool(splits[name].complete.any())}
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         scores[folder.name] = {
-            name: {"threshold": float(thresholds.mean())} | beside(network_scores(part, thresholds, card.labels, bins))
+            name: {"threshold": float(thresholds.mean())} | baseline_scores(network_scores(part, thresholds, card.labels, bins))
             for name, part in parts.items()
         }
-        if folder.name != CENTRE:
+        if folder.name != weights.CENTRE:
             for name, part in parts.items():
                 scores[folder.name][name] |= of_sigma(model, name, part, thresholds)
     return scores
@@ -167,21 +168,22 @@ def other_networks(
 
 def over_seeds(scores: list[dict]) -> dict:
     """Mean and standard deviation of the scores of networks of several seeds."""
-    return {"networks": len(scores)} | spread([{key: one[key] for key in SEEDED if key in one} for one in scores])
+    trees = [{key: of_seed[key] for key in SEED_SCORES if key in of_seed} for of_seed in scores]
+    return {"networks": len(scores)} | spread(trees)
 
 
 def spread(trees: list[dict]) -> dict:
     """Mean and standard deviation of each number of some trees of one form; counts, which are whole, stay as they are."""
-    found: dict = {}
+    result: dict = {}
     for key, first in trees[0].items():
         values = [tree[key] for tree in trees]
         if isinstance(first, dict):
-            found[key] = spread(values)
+            result[key] = spread(values)
         elif isinstance(first, float):
-            found[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+            result[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
         else:
-            found[key] = first
-    return found
+            result[key] = first
+    return result
 
 
 def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: np.ndarray, accelerator: Accelerator) -> dict:
@@ -190,9 +192,9 @@ def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: n
     labels, modalities = list(split.label_names), list(model.config.dims)
     full = metrics.scores(part.true, part.predictions.probs, thresholds, labels)["micro_f1"]
     subsets, cost = {}, {}
-    for kept, found in uncertainty.with_fewer(model, clips, BATCH, accelerator).items():
-        scores = metrics.scores(part.true, found.probs, thresholds, labels)
-        scores["bce"] = metrics.cross_entropy(part.true, found.log_probs, found.log_not_probs)
+    for kept, predicted in uncertainty.with_fewer(model, clips, BATCH, accelerator).items():
+        scores = metrics.scores(part.true, predicted.probs, thresholds, labels)
+        scores["bce"] = metrics.cross_entropy(part.true, predicted.log_probs, predicted.log_not_probs)
         subsets["+".join(kept)] = {key: scores[key] for key in ("micro_f1", "macro_f1", "bce")}
         missing = [m for m in modalities if m not in kept]
         if len(missing) == 1:
@@ -203,33 +205,34 @@ def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: n
 def authors_protocol(
     model: LDDU, split: Split, clips: Clips, step: float, bins: int, accelerator: Accelerator, bar: tqdm
 ) -> dict:
-    """The scores of the epoch and the threshold that are best on this very split, as the authors' log has them.
+    """The scores of the epoch and threshold that are best on this very split, as in the authors' log.
 
-    Nothing to compare a method by: it chooses by what it reports. Needs `train.keep_epochs`.
+    They are too high to compare methods by: epoch and threshold are chosen by the scores that are reported. Needs
+    `train.keep_epochs`.
     """
     best: dict = {}
     for path in sorted((MODEL / "epochs").glob("*.safetensors")):
         model.load_state_dict(load_file(path))
         part = scored(split, predict_splits(model, {split.name: clips}, accelerator, bar)[split.name])
         threshold = metrics.best_threshold(part.true, part.predictions.probs, step)
-        found = network_scores(part, np.array(threshold), list(split.label_names), bins)
-        if found["micro_f1"] > best.get("micro_f1", -1):
-            best = {"epoch": int(path.stem), "threshold": threshold} | beside(found)
+        scores = network_scores(part, np.array(threshold), list(split.label_names), bins)
+        if scores["micro_f1"] > best.get("micro_f1", -1):
+            best = {"epoch": int(path.stem), "threshold": threshold} | baseline_scores(scores)
     return best
 
 
-def sigma_quantiles(found: Predictions, train: Predictions) -> dict[str, np.ndarray]:
-    """(N, C) a modality: the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN if absent."""
-    known = quantiles.known(train.log_sigma, train.present)
-    return {m: quantiles.shares(log_sigma, known[m]) for m, log_sigma in found.log_sigma.items()}
+def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.ndarray]:
+    """By modality (N, C): the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN if absent."""
+    reference = quantiles.reference_of(train.log_sigma, train.present)
+    return {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
 
 
-def prediction_rows(split: Split, found: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
-    """A row a clip: what was there, and for each label its probability, decision, truth and σ as a quantile of train."""
-    sigma, probs, true = sigma_quantiles(found, train), found.probs, split.labels.numpy()
+def prediction_rows(split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
+    """A row for each clip: its modalities, and for each label probability, decision, truth and σ as a quantile of train."""
+    sigma, probs, true = sigma_quantiles(predicted, train), predicted.probs, split.labels.numpy()
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
-        row = {"clip_id": clip_id, "modalities": " ".join(m for m, there in found.present.items() if there[i])}
+        row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
@@ -243,7 +246,7 @@ def prediction_rows(split: Split, found: Predictions, train: Predictions, thresh
 def prediction_columns(split: Split) -> list[str]:
     """The columns of `prediction_rows`, which a split without clips has too."""
     sigma = [f"sigma_{m}" for m in split.features]
-    per_label = [f"{label}_{what}" for label in split.label_names for what in ("probability", "predicted", "true", *sigma)]
+    per_label = [f"{label}_{column}" for label in split.label_names for column in ("probability", "predicted", "true", *sigma)]
     return ["clip_id", "modalities", *per_label]
 
 
@@ -270,12 +273,12 @@ def rounded(tree: dict) -> dict:
 
 def draw(part: Scored, scores: dict, thresholds: np.ndarray, noise: dict[str, np.ndarray], bins: int) -> None:
     """The plots of one split."""
-    found = part.predictions
-    plots.precision_recall(part.true, found.probs, thresholds, scores, PLOTS)
-    plots.confusion(part.true, found.probs, thresholds, scores, PLOTS)
-    plots.calibration(part.true, found.probs, scores, bins, PLOTS)
+    predicted = part.predictions
+    plots.precision_recall(part.true, predicted.probs, thresholds, scores, PLOTS)
+    plots.confusion(part.true, predicted.probs, thresholds, scores, PLOTS)
+    plots.calibration(part.true, predicted.probs, scores, bins, PLOTS)
     plots.baselines(scores, PLOTS)
-    log_sigma = {m: x.mean(axis=1) for m, x in found.log_sigma.items()}
+    log_sigma = {m: x.mean(axis=1) for m, x in predicted.log_sigma.items()}
     plots.uncertainty(part.clip_ids, noise, log_sigma, scores, PLOTS)
 
 
@@ -306,14 +309,14 @@ def evaluate(parameters: params.Params) -> None:
         return metrics.best_thresholds(true, probs, settings.threshold_step, settings.threshold == "per_label")
 
     with tqdm(total=networks * sum(map(len, clips.values())), desc="evaluate", unit="clip") as bar:
-        found = predict_splits(model, clips, accelerator, bar)
-        parts = {name: scored(splits[name], found[name]) for name in SCORED if bool(splits[name].complete.any())}
+        predicted = predict_splits(model, clips, accelerator, bar)
+        parts = {name: scored(splits[name], predicted[name]) for name in SCORED if bool(splits[name].complete.any())}
         noise = {name: read_noise(Path(parameters.tensors), part.clip_ids) for name, part in parts.items()}
         trained_on = parameters.train.loss.noise if parameters.train.loss.ordinality else []
         of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
-    of_baselines = baseline_scores(parts, splits, np.array(card.prior), choose)
+    of_baselines = scores_of_baselines(parts, splits, np.array(card.prior), choose)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
         scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
@@ -321,12 +324,12 @@ def evaluate(parameters: params.Params) -> None:
             scores[name]["thresholds"] = dict(zip(labels, thresholds.tolist(), strict=True))
         scores[name] |= network_scores(part, thresholds, labels, settings.bins)
         scores[name] |= of_sigma(model, name, part, thresholds)
-        seeds = [scores[name], *(other[name] for network, other in others.items() if network != CENTRE)]
+        seeds = [scores[name], *(other[name] for network, other in others.items() if network != weights.CENTRE)]
         if len(seeds) > 1:
             scores[name]["seeds"] = over_seeds(seeds)
-        centre = {CENTRE: others[CENTRE][name]} if CENTRE in others else {}
+        centre = {weights.CENTRE: others[weights.CENTRE][name]} if weights.CENTRE in others else {}
         scores[name]["baselines"] = of_baselines[name] | centre
-        if name in TRIED:
+        if name in NOISE_SPLITS:
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
     shown = "test" if "test" in parts else "valid"
     if (MODEL / "epochs").is_dir():
@@ -336,7 +339,7 @@ def evaluate(parameters: params.Params) -> None:
             )
     write_metrics(scores)
     for name, split in splits.items():
-        rows = prediction_rows(split, found[name], found["train"], thresholds) if name in found else []
+        rows = prediction_rows(split, predicted[name], predicted["train"], thresholds) if name in predicted else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
-    quantiles.write(PREDICTIONS, quantiles.known(found["train"].log_sigma, found["train"].present))
+    quantiles.write(PREDICTIONS, quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present))
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

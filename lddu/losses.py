@@ -1,7 +1,7 @@
 """What LDDU is trained with: each part a function of tensors, `LDDULoss` their weighted sum.
 
-L = BCE(p) + w_info BCE(p_info) + w_contrast L_scl + w_calibration L_crl (arXiv 2502.13954, section 3) + w_ordinality L_ord,
-the last our own: measured, nothing in the published losses makes σ rise with noise.
+L = BCE(p) + w_info BCE(p_info) + w_contrast L_scl + w_calibration L_crl (arXiv 2502.13954, section 3) + w_ordinality L_ord.
+The last is an addition of this project: with the published losses alone, σ was measured not to rise with noise.
 B clips, C labels, M modalities, z the width of the Gaussians. A label that is NaN is unknown and enters no loss.
 """
 
@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from lddu.model import LDDUConfig, LDDUOutput, require_known
 
-# Keeps the scale of errors that hardly differ within bounds.
+# Added to the variance of errors before they are scaled, so that errors which hardly differ are not blown up.
 LEAST_VARIANCE = 1e-6
-# How much log ‖σ‖ is to rise for each standard deviation of excess error that is to be expected.
+# How much log ‖σ‖ should rise for each standard deviation of predicted excess error.
 RISE = 0.1
-# Entries of the contrast's matrix of all pairs that exist at a time: a block that stays in a CPU's cache, or fills a GPU.
+# Entries of the contrast's matrix of all pairs that are in memory at a time: a block fits a CPU's cache, or fills a GPU.
 BLOCK, BLOCK_ON_GPU = 2**20, 2**26
 
 
@@ -41,7 +41,7 @@ class LossConfig:
     sharpness: float = 10.0  # κ of the ordinality
 
     def __post_init__(self) -> None:
-        """ValueError for an option that is none."""
+        """ValueError for an unknown option."""
         require_known(
             self,
             anchors=("batch", "batch+queue"),
@@ -66,8 +66,8 @@ class LDDULoss(nn.Module):
     def forward(self, output: LDDUOutput, labels: Tensor, excess: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The total and its parts before weighting, of intensities (B, C): a label is present iff above 0, NaN is unknown.
 
-        Calibration by excess errors needs them, (B, M, C), NaN where unknown; without them they all are. In training the
-        batch's features enter the queue afterwards. Ordinality is there where the output has a noised copy.
+        Calibration by excess errors takes them as (B, M, C), NaN where unknown; without `excess` all are unknown. In training
+        the batch's features enter the queue afterwards. Ordinality is computed where the output has a noised copy.
         """
         weight, targets = self.config, presence(labels, output)
         terms = {"bce": (1.0, cross_entropy(output.log_probs, output.log_not_probs, targets))}
@@ -79,19 +79,19 @@ class LDDULoss(nn.Module):
             terms |= {name: (weight.calibration, part) for name, part in self.calibration(output, targets, excess).items()}
         if weight.ordinality and output.noised_sigma:
             terms["ordinality"] = weight.ordinality, self.ordinality(output)
-        total = torch.stack([of_part * part for of_part, part in terms.values()]).sum()
+        total = torch.stack([factor * part for factor, part in terms.values()]).sum()
         return total, {name: part for name, (_, part) in terms.items()}
 
     def contrast(self, output: LDDUOutput, targets: Tensor) -> Tensor:
-        used = [[output.mu[m]] if self.config.features == "mu" else [output.mu[m], output.sigma[m]] for m in output.mu]
-        features = torch.stack([contrast_features(*parts) for parts in used], dim=1).flatten(0, 2)  # (B M C, f)
+        vectors = [[output.mu[m]] if self.config.features == "mu" else [output.mu[m], output.sigma[m]] for m in output.mu]
+        features = torch.stack([contrast_features(*of_modality) for of_modality in vectors], dim=1).flatten(0, 2)  # (B M C, f)
         classes = contrast_classes(targets, torch.stack(list(output.present.values()), dim=1)).flatten()
-        everyone = torch.cat([features, self.queue.features])  # a copy: the queue changes before the backward pass
+        all_features = torch.cat([features, self.queue.features])  # a copy: the queue changes before the backward pass
         all_classes = torch.cat([classes, self.queue.classes])
-        anchors = len(everyone) if self.config.anchors == "batch+queue" else len(features)
+        anchors = len(all_features) if self.config.anchors == "batch+queue" else len(features)
         within = self.config.negatives == "label"
-        fixed = len(self.queue.features)
-        loss = supervised_contrast(everyone, all_classes, anchors, self.kinds, self.config.temperature, within, fixed)
+        constant = len(self.queue.features)
+        loss = supervised_contrast(all_features, all_classes, anchors, self.kinds, self.config.temperature, within, constant)
         if self.training:
             self.queue.enter(features, classes)
         return loss
@@ -122,7 +122,7 @@ class LDDULoss(nn.Module):
 
 
 class UnimodalHeads(nn.Module):
-    """For training alone: a classifier on each modality's μ by itself, against whose error its σ is calibrated."""
+    """Used in training alone: a classifier on the μ of each single modality; σ is calibrated against its error."""
 
     def __init__(self, network: LDDUConfig) -> None:
         super().__init__()
@@ -145,9 +145,9 @@ class UnimodalHeads(nn.Module):
 
 
 def presence(labels: Tensor, output: LDDUOutput) -> Tensor:
-    """(B, C): 1 where a label's intensity is above 0, else 0; NaN where it is unknown or nothing of the clip is there."""
-    something = torch.stack(list(output.present.values())).any(dim=0)[:, None]
-    return (labels > 0).to(output.log_probs.dtype).masked_fill(labels.isnan() | ~something, torch.nan)
+    """(B, C): 1 where a label's intensity is above 0, else 0; NaN where it is unknown or the clip has no modality."""
+    has_modality = torch.stack(list(output.present.values())).any(dim=0)[:, None]
+    return (labels > 0).to(output.log_probs.dtype).masked_fill(labels.isnan() | ~has_modality, torch.nan)
 
 
 def log_sigmoids(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,14 +169,14 @@ def masked_mean(values: Tensor, known: Tensor) -> Tensor:
 
 
 def contrast_features(*vectors: Tensor) -> Tensor:
-    """[μ/‖μ‖ ; σ/‖σ‖], or of however many vectors: (..., z) each to (..., n z), scaled to the length 1."""
+    """[μ/‖μ‖ ; σ/‖σ‖] scaled to length 1; of any number n of vectors (..., z): (..., n z)."""
     return torch.cat([functional.normalize(x, dim=-1) for x in vectors], dim=-1) * len(vectors) ** -0.5
 
 
 def contrast_classes(targets: Tensor, present: Tensor) -> Tensor:
     """The class (modality, label, present or absent) of each feature: targets (B, C), present (B, M) to (B, M, C).
 
-    2 C M classes; -1 where the label is unknown or the modality absent: such features take no part.
+    There are 2 C M classes. Features whose label is unknown or whose modality is absent have class -1 and are ignored.
     """
     (clips, modalities), labels = present.shape, targets.shape[1]
     pair = torch.arange(modalities * labels, device=targets.device).view(1, modalities, labels)
@@ -185,33 +185,35 @@ def contrast_classes(targets: Tensor, present: Tensor) -> Tensor:
 
 
 def supervised_contrast(
-    features: Tensor, classes: Tensor, anchors: int, kinds: int, temperature: float, within: bool = False, fixed: int = 0
+    features: Tensor, classes: Tensor, anchors: int, kinds: int, temperature: float, within: bool = False, constant: int = 0
 ) -> Tensor:
     """Supervised contrast of the first `anchors` of some features (n, f) with all of them.
 
     Of anchor i with positives P(i), those of its class but itself, and s = f·f' over the temperature:
     -1/|P(i)| Σ_{j ∈ P(i)} [s_ij - log Σ_{k ≠ i} exp s_ik], the mean over anchors that have positives (arXiv 2004.11362).
-    Classes are below `kinds`; features of class -1 are neither anchors nor compared with. `within` a label, k runs over the
-    features of i's modality and label alone, which are the classes 2n and 2n + 1. The last `fixed` features are constants.
+    Classes are below `kinds`; features of class -1 are neither anchors nor compared with. With `within`, k runs over the
+    features of i's own modality and label alone, which are classes 2n and 2n + 1. The last `constant` features get no
+    gradient.
     """
     with torch.autocast(features.device.type, enabled=False):  # bfloat16 would be off by 0.05 in s
-        # Positives come as sums a class, so that no matrix of all pairs is needed.
+        # The sum over an anchor's positives follows from the sum over its class, so no matrix of all pairs is needed.
         member = (classes[:, None] == torch.arange(kinds, device=classes.device)).to(features.dtype)  # (n, kinds)
-        first, own = features[:anchors], member[:anchors]
-        positives = own @ member.sum(dim=0) - 1
-        attraction = (first * (own @ (member.T @ features) - first)).sum(dim=1) / temperature / positives.clamp(min=1)
-        some = (positives > 0).to(features.dtype)
-        weights = some / some.sum().clamp(min=1)
-        learned = features[: len(features) - fixed]
+        anchor, anchor_class = features[:anchors], member[:anchors]
+        positives = anchor_class @ member.sum(dim=0) - 1
+        sums = anchor_class @ (member.T @ features) - anchor
+        attraction = (anchor * sums).sum(dim=1) / temperature / positives.clamp(min=1)
+        has_positives = (positives > 0).to(features.dtype)
+        weights = has_positives / has_positives.sum().clamp(min=1)
+        learned = features[: len(features) - constant]
         repulsion = Repulsion.apply(learned, features.detach(), classes, weights, temperature, within)
         return repulsion - weights @ attraction
 
 
 class Repulsion(torch.autograd.Function):
-    """Σ_i w_i log Σ_{k ≠ i} exp s_ik over the anchors, the first features, in blocks: the matrix of all pairs never exists.
+    """Σ_i w_i log Σ_{k ≠ i} exp s_ik over the anchors, block by block: the matrix of all pairs is never in memory.
 
-    The gradient for those features that are `learned`, the first ones too, is taken on the way, since a block's softmax is
-    at hand then, and waits for the backward pass.
+    Anchors are the first features, as many as there are weights. The gradient of the `learned` features (the first ones too)
+    is computed in the forward pass, where each block's softmax is in memory, and kept for the backward pass.
     """
 
     @staticmethod
@@ -219,7 +221,7 @@ class Repulsion(torch.autograd.Function):
         ctx: Any, learned: Tensor, features: Tensor, classes: Tensor, weights: Tensor, temperature: float, within: bool
     ) -> Tensor:
         gradient = torch.zeros_like(learned) if ctx.needs_input_grad[0] else None
-        never = torch.finfo(features.dtype).min  # not -inf: an anchor with nothing to compare with would give NaN
+        never = torch.finfo(features.dtype).min  # with -inf, an anchor that is compared with nothing would give NaN
         absent, pair = classes < 0, classes // 2
         total = weights.new_zeros(())
         size = max((BLOCK_ON_GPU if features.is_cuda else BLOCK) // len(features), 1)
@@ -233,8 +235,8 @@ class Repulsion(torch.autograd.Function):
             total += weight @ log_sums
             if gradient is not None:
                 pull = similarity.sub_(log_sums[:, None]).exp_().mul_(weight[:, None] / temperature)
-                own = gradient[start : start + len(weight)]  # shorter, or empty, where the block's features are fixed
-                own += (pull @ features)[: len(own)]
+                of_block = gradient[start : start + len(weight)]  # shorter, or empty, where features of the block are constant
+                of_block += (pull @ features)[: len(of_block)]
                 gradient.addmm_(pull[:, : len(learned)].T, block)
         ctx.save_for_backward(gradient)
         return total
@@ -247,7 +249,7 @@ class Repulsion(torch.autograd.Function):
 
 
 class FeatureQueue(nn.Module):
-    """The last features that entered, first in, first out; empty at first (class -1 takes no part)."""
+    """Features of earlier batches, first in, first out; empty at first (class -1 is ignored)."""
 
     features: Tensor  # (Q, f)
     classes: Tensor  # (Q,)
@@ -275,13 +277,13 @@ class FeatureQueue(nn.Module):
 def joined_norm(sigma: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
     """(B, C): ‖[σ_text ; σ_audio ; ...]‖, where absent modalities count as the mean of the present ones."""
     squares = torch.stack([x.square().sum(dim=-1) for x in sigma.values()])  # (M, B, C)
-    there = torch.stack(list(present.values()))[..., None]  # (M, B, 1)
-    mean = squares.where(there, 0).sum(dim=0) / there.sum(dim=0).clamp(min=1)
-    return (len(squares) * mean.where(there.any(dim=0), 1.0)).sqrt()
+    is_present = torch.stack(list(present.values()))[..., None]  # (M, B, 1)
+    mean = squares.where(is_present, 0).sum(dim=0) / is_present.sum(dim=0).clamp(min=1)
+    return (len(squares) * mean.where(is_present.any(dim=0), 1.0)).sqrt()
 
 
 def standardised(errors: Tensor, known: Tensor) -> Tensor:
-    """(M, B, C): errors less their mean, over their deviation, each label of each modality by itself over the known ones."""
+    """(M, B, C): errors minus their mean, divided by their deviation, over the known ones of each modality and label."""
     count = known.sum(dim=1, keepdim=True).clamp(min=1)
     centred = errors - errors.where(known, 0).sum(dim=1, keepdim=True) / count
     variance = centred.square().where(known, 0).sum(dim=1, keepdim=True) / count
@@ -291,17 +293,17 @@ def standardised(errors: Tensor, known: Tensor) -> Tensor:
 def error_calibration(scores: Tensor, errors: Tensor, known: Tensor) -> Tensor:
     """Half the symmetric KL divergence between the softmax of a statistic of σ and that of the error; the mean over modalities.
 
-    All (M, B, C); each modality's softmax goes over its B·C known entries (arXiv 2206.05833). The error is a target: pass
-    it detached.
+    All (M, B, C); each modality's softmax is over its B·C known entries (arXiv 2206.05833). The error is a target: pass it
+    detached.
     """
     of_scores, of_errors = (log_softmax_of(x.flatten(1), known.flatten(1)) for x in (scores, errors))
     return symmetric_divergence(of_scores, of_errors, known.flatten(1)) / len(scores)
 
 
 def excess_calibration(log_norms: Tensor, excess: Tensor, known: Tensor) -> Tensor:
-    """Mean of ((s - s̄) / RISE - e)²: s = log ‖σ‖ becomes RISE times the excess error e that is to be expected of the features.
+    """Mean of ((s - s̄) / RISE - e)²: s = log ‖σ‖ learns to be RISE times the predicted excess error e.
 
-    All (M, B, C); s̄ is the mean over the known of B, label by label of each modality, so that the level of s is free.
+    All (M, B, C); s̄ is the mean over the known of the B clips, for each modality and label, so that the level of s is free.
     """
     count = known.sum(dim=1, keepdim=True).clamp(min=1)
     centred = log_norms - log_norms.where(known, 0).sum(dim=1, keepdim=True) / count
@@ -311,7 +313,8 @@ def excess_calibration(log_norms: Tensor, excess: Tensor, known: Tensor) -> Tens
 def ordinality(log_norms: Tensor, levels: Tensor, known: Tensor, sharpness: float) -> Tensor:
     """More noise, more σ: mean of softplus(-κ (s_i - s_j)) over the pairs of which i is the noisier, and over labels.
 
-    s = log ‖σ‖ (n, C) of one modality, levels of noise (n,), known (n,) bool: clips without the modality are in no pair.
+    s = log ‖σ‖ (n, C) of one modality, levels of noise (n,), known (n,) bool: false where a clip has no such modality, so that
+    it is in no pair.
     """
     gap = log_norms[:, None] - log_norms  # (n, n, C)
     ordered = (levels[:, None] > levels) & known[:, None] & known

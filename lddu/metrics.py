@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, recall_score
 
+from lddu.probability import clipped
+
 # A rank correlation over fewer clips than this says nothing, and is written as 0.
 FEWEST_RANKED = 3
-# A certain and wrong baseline would cost infinitely much.
-LEAST_PROBABILITY = 1e-6
 
 
 def scores(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray | float, labels: list[str]) -> dict:
@@ -56,7 +56,7 @@ def cross_entropy(true: np.ndarray, log_probs: np.ndarray, log_not_probs: np.nda
 
 def clipped_cross_entropy(true: np.ndarray, probs: np.ndarray) -> float:
     """As `cross_entropy`, of probabilities that may be 0 or 1."""
-    probs = np.clip(probs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    probs = clipped(probs)
     return cross_entropy(true, np.log(probs), np.log1p(-probs))
 
 

@@ -1,4 +1,4 @@
-"""LDDU, latent distribution decoupling (arXiv 2502.13954): a clip's modalities in, a probability a label out.
+"""LDDU, latent distribution decoupling (arXiv 2502.13954): a clip's modalities in, a probability for each label out.
 
 The method's five steps stand here in their order: extractor, emotion space mapping, distribution, readings, gate.
 B clips, C labels, L rows of a modality, D features a row, d = `width`, z = `latent`, M modalities.
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-# As in the released extractor. It lies below float32's resolution next to any variance but zero: a constant row gives zeros.
+# As in the released extractor. In float32 it changes no variance but zero; a constant row gives zeros.
 NORM_EPSILON = 1e-12
 # Standard deviation of the extractor's first weights, as in BERT.
 FIRST_WEIGHTS = 0.02
 # log σ² is kept within e^±8, so that neither σ nor its gradient overflows.
 LOG_VARIANCE_LIMIT = 8.0
-# A feature that hardly varies in the training split is divided by this share of its modality's median deviation instead
-# of its own: otherwise the first clip in which it does vary would drown all others. Those below CONSTANT times the
-# largest deviation are constant but for rounding, and have no say in the median.
+# A feature that hardly varies in the training split is divided by this share of its modality's median deviation, not by its
+# own deviation: otherwise its value in the first clip in which it does vary would be far larger than all other features.
+# Features below CONSTANT times the largest deviation are constant but for rounding, and do not count in the median.
 DEVIATION_FLOOR = 0.01
 CONSTANT = 1e-6
 
@@ -53,7 +53,7 @@ class LDDUConfig:
     recompute: bool = True  # the layers' states are computed again in the backward pass instead of kept: no result changes
 
     def __post_init__(self) -> None:
-        """ValueError for an option that is none, and for a width that its heads do not divide."""
+        """ValueError for an unknown option, and for a width that is no multiple of the heads."""
         require_known(
             self,
             input=("layernorm", "standardise"),
@@ -68,15 +68,15 @@ class LDDUConfig:
 
 
 def require_known(config: object, **options: tuple) -> None:
-    """ValueError where one of a configuration's options is none of its values."""
-    for name, known in options.items():
-        if (found := getattr(config, name)) not in known:
-            raise ValueError(f"{name} is {found!r}: one of {', '.join(map(str, known))} is expected")
+    """ValueError where a configuration's option has none of its allowed values."""
+    for name, allowed in options.items():
+        if (value := getattr(config, name)) not in allowed:
+            raise ValueError(f"{name} is {value!r}: one of {', '.join(map(str, allowed))} is expected")
 
 
 @dataclass
 class LDDUOutput:
-    """What the network says of B clips; the dictionaries have an entry a modality."""
+    """The network's output for B clips; the dictionaries have an entry for each modality."""
 
     log_probs: Tensor  # (B, C) log p, float32
     log_not_probs: Tensor  # (B, C) log (1 - p), float32
@@ -87,7 +87,7 @@ class LDDUOutput:
     mu: dict[str, Tensor]  # (B, C, z) μ, float32
     sigma: dict[str, Tensor]  # (B, C, z) σ, float32
     present: dict[str, Tensor]  # (B,) bool: was there any row of the modality
-    # Of a noised copy of the modality, where one was read: how noised, (B,) from 0 to 1, and its σ, (B, C, z).
+    # Of a copy of the modality with added noise, where there is one: its level of noise, (B,) from 0 to 1, and σ (B, C, z).
     noise_level: dict[str, Tensor] = field(default_factory=dict)
     noised_sigma: dict[str, Tensor] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ class LDDUOutput:
         return self.log_probs.exp()
 
     def log_sigma_norm(self) -> dict[str, Tensor]:
-        """(B, C) a modality: log ‖σ‖, the reported uncertainty; NaN where the modality is absent."""
+        """By modality (B, C): log ‖σ‖, the reported uncertainty; NaN where the modality is absent."""
         return {
             m: sigma.norm(dim=-1).log().masked_fill(~self.present[m][:, None], torch.nan) for m, sigma in self.sigma.items()
         }
@@ -105,18 +105,19 @@ class LDDUOutput:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by name, the first axis B; `of` is the inverse."""
         named: dict[str, Tensor] = {}
-        for part in fields(self):
-            value = getattr(self, part.name)
-            named |= {f"{part.name}.{m}": x for m, x in value.items()} if isinstance(value, dict) else {part.name: value}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            named |= {f"{entry.name}.{m}": x for m, x in value.items()} if isinstance(value, dict) else {entry.name: value}
         return named
 
     @classmethod
     def of(cls, named: dict[str, Tensor]) -> "LDDUOutput":
-        parts: dict = {}
-        for name, x in named.items():
-            part, _, m = name.partition(".")
-            parts.setdefault(part, {}).update({m: x}) if m else parts.update({part: x})
-        return cls(**parts)
+        """The output whose tensors have these names."""
+        values: dict = {}
+        for key, x in named.items():
+            name, _, m = key.partition(".")
+            values.setdefault(name, {}).update({m: x}) if m else values.update({name: x})
+        return cls(**values)
 
 
 # Step 1: unimodal extractor
@@ -145,7 +146,7 @@ class Standardise(nn.Module):
 
 
 class Positions(nn.Module):
-    """Learned positions. A clip with more rows than the table has them spread evenly over it, none is cut."""
+    """Learned positions. The rows of a clip that is longer than the table are spread evenly over it; no row is cut."""
 
     def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
@@ -156,17 +157,18 @@ class Positions(nn.Module):
         if rows <= entries:
             return self.table[:rows]  # (L, d)
         index = torch.arange(rows, device=mask.device)
-        last = ((index + 1) * mask).amax(dim=1, keepdim=True) - 1  # (B, 1): of the clip itself, whatever its neighbours
+        last = ((index + 1) * mask).amax(dim=1, keepdim=True) - 1  # (B, 1): of the clip alone, whatever its batch
         place = (index * ((entries - 1) / last.clamp(min=1)).clamp(max=1)).clamp(max=entries - 1)  # (B, L)
         below = place.long()
-        part = (place - below)[..., None].to(self.table.dtype)
-        return self.table[below] * (1 - part) + self.table[(below + 1).clamp(max=entries - 1)] * part  # (B, L, d)
+        fraction = (place - below)[..., None].to(self.table.dtype)
+        above = (below + 1).clamp(max=entries - 1)
+        return self.table[below] * (1 - fraction) + self.table[above] * fraction  # (B, L, d)
 
 
 class Dropout(nn.Module):
-    """Dropout that is cheap on the CPU: torch draws a float an entry there, which takes as long as the Transformer's products.
+    """Dropout that is fast on the CPU: torch draws a float for each entry there, which takes as long as the Transformer itself.
 
-    Here 16 random bits decide on an entry, and a byte remembers it for the backward pass.
+    Here 16 random bits decide for an entry, and one byte keeps the decision for the backward pass.
     """
 
     def __init__(self, chance: float) -> None:
@@ -205,7 +207,7 @@ class Layer(nn.Module):
         query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # (B, heads, L, d / heads)
         mask = mask[:, None, None, :]
         chance = self.dropout.chance if self.training else 0.0
-        if chance and not x.is_cuda:  # the fused attention has torch's own dropout, see above
+        if chance and not x.is_cuda:  # the fused attention would use torch's slow dropout, see Dropout
             scores = query / math.sqrt(query.shape[-1]) @ key.transpose(-1, -2)  # (B, heads, L, L)
             mixed = self.dropout(scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)) @ value
         else:
@@ -243,7 +245,7 @@ class Extractor(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Each label's embedding asks the states what they hold for it: (B, L, d) to one vector a label, (B, C, d)."""
+    """Each label's embedding attends to the states: (B, L, d) to one vector for each label, (B, C, d)."""
 
     def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
@@ -265,7 +267,7 @@ class Mapping(nn.Module):
 
 
 class Distribution(nn.Module):
-    """A Gaussian a label: (B, C, d) to μ and σ, (B, C, z) each. Nothing is sampled."""
+    """A Gaussian for each label: (B, C, d) to μ and σ, (B, C, z) each. Nothing is sampled."""
 
     def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
@@ -285,7 +287,7 @@ class Distribution(nn.Module):
 
 
 class StandIn(nn.Module):
-    """What the readings get in place of an absent modality: the training split's mean Z, μ, and a matching σ, per label."""
+    """Stands in for an absent modality: for each label the training split's mean Z, mean μ, and the σ of that mixture."""
 
     mapped: Tensor
     mu: Tensor
@@ -298,16 +300,16 @@ class StandIn(nn.Module):
         self.register_buffer("sigma", torch.ones(config.labels, config.latent))
 
     def fit(self, known: Tensor, mapped: Tensor, mu: Tensor, sigma: Tensor) -> None:
-        """Take over Z, μ and σ of the training split where they are known, a bool."""
+        """Keep Z, μ and σ of the training split, if they are `known` (bool, ())."""
         for buffer, value in ((self.mapped, mapped), (self.mu, mu), (self.sigma, sigma)):
             buffer.copy_(torch.where(known, value.to(buffer.dtype), buffer))
 
     def forward(self, present: Tensor, mapped: Tensor, mu: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        there = present[:, None, None]
+        is_present = present[:, None, None]
         return (
-            torch.where(there, mapped, self.mapped.to(mapped.dtype)),
-            torch.where(there, mu, self.mu),
-            torch.where(there, sigma, self.sigma),
+            torch.where(is_present, mapped, self.mapped.to(mapped.dtype)),
+            torch.where(is_present, mu, self.mu),
+            torch.where(is_present, sigma, self.sigma),
         )
 
 
@@ -315,12 +317,12 @@ class StandIn(nn.Module):
 
 
 class LabelClassifiers(nn.Module):
-    """A two-layer classifier a label, each with its own weights: (B, C, n) to logits (B, C), in one product for all labels."""
+    """A two-layer classifier for each label, all computed in one product: (B, C, n) to logits (B, C)."""
 
     def __init__(self, config: LDDUConfig, inputs: int) -> None:
         super().__init__()
         labels, hidden = config.labels, config.width // 2
-        reach = 1 / math.sqrt(inputs), 1 / math.sqrt(hidden)  # as nn.Linear's own first weights
+        reach = 1 / math.sqrt(inputs), 1 / math.sqrt(hidden)  # the range of nn.Linear's first weights
         self.hidden_weight = nn.Parameter(torch.empty(labels, inputs, hidden).uniform_(-reach[0], reach[0]))
         self.hidden_bias = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[0], reach[0]))
         self.output_weight = nn.Parameter(torch.empty(labels, hidden).uniform_(-reach[1], reach[1]))
@@ -351,19 +353,19 @@ class SharedClassifier(nn.Module):
 
 
 def gate(logits_info: Tensor, logits_mu: Tensor, logits_sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """log p and log (1 - p) of p = p_info p_μ + (1 - p_info) p_σ, of logits of any one shape.
+    """log p and log (1 - p) of p = p_info p_μ + (1 - p_info) p_σ, of logits of one shape, whatever it is.
 
-    In logarithms, and in float32 at least: in bfloat16 0.9999 is 1, and log (1 - p) infinite.
+    Computed in logarithms, and in float32 at least: in bfloat16, 0.9999 is 1 and log (1 - p) infinite.
     """
-    a, b, c = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (logits_info, logits_mu, logits_sigma))
-    ours, theirs = functional.logsigmoid(a), functional.logsigmoid(-a)
-    log_probs = torch.logaddexp(ours + functional.logsigmoid(b), theirs + functional.logsigmoid(c))
-    log_not_probs = torch.logaddexp(ours + functional.logsigmoid(-b), theirs + functional.logsigmoid(-c))
+    info, mu, sigma = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (logits_info, logits_mu, logits_sigma))
+    of_mu, of_sigma = functional.logsigmoid(info), functional.logsigmoid(-info)  # logarithms of the two weights
+    log_probs = torch.logaddexp(of_mu + functional.logsigmoid(mu), of_sigma + functional.logsigmoid(sigma))
+    log_not_probs = torch.logaddexp(of_mu + functional.logsigmoid(-mu), of_sigma + functional.logsigmoid(-sigma))
     return log_probs, log_not_probs
 
 
 def mean_of(*logits: Tensor) -> tuple[Tensor, Tensor]:
-    """log p and log (1 - p) of the mean of several probabilities, of logits of any one shape; in float32 at least."""
+    """log p and log (1 - p) of the mean of several probabilities, of logits of one shape; in float32 at least."""
     x = torch.stack(logits)
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     log_probs, log_not_probs = (functional.logsigmoid(sign * x).logsumexp(dim=0) - math.log(len(x)) for sign in (1, -1))
@@ -378,7 +380,7 @@ def fuse(kind: str, logits_info: Tensor, logits_mu: Tensor, logits_sigma: Tensor
 
 
 class LDDU(nn.Module):
-    """The network. Buffers hold what it has from the training split: input statistics, stand-ins, label prior."""
+    """The network. Its buffers hold statistics of the training split: of the inputs, the stand-ins, the label prior."""
 
     prior: Tensor
 
@@ -394,13 +396,13 @@ class LDDU(nn.Module):
         self.centre = LabelClassifiers(config, of_gaussians)
         self.uncertainty = LabelClassifiers(config, of_gaussians)
         self.info = (SharedClassifier if config.info == "shared" else LabelClassifiers)(config, of_mapped)
-        self.register_buffer("prior", torch.full((config.labels,), 0.5))  # of a clip of which nothing is there
+        self.register_buffer("prior", torch.full((config.labels,), 0.5))  # p of a clip without any modality
 
     def forward(self, features: dict[str, Tensor], masks: dict[str, Tensor]) -> LDDUOutput:
-        """Features (B, L, D) and masks (B, L), true where a row was observed, a modality.
+        """By modality, features (B, L, D) and masks (B, L), true where a row was observed.
 
-        Lengths may differ between modalities. A modality is absent from a clip without a true row, and from all clips
-        where its key is missing. What stands in masked rows is never read.
+        L may differ between modalities. A modality is absent from a clip whose mask has no true row, and from all clips where
+        its key is missing. The values of masked rows are never read.
         """
         masks = self.drop_modalities({m: masks[m].bool() for m in self.config.dims if m in masks})
         rows = {m: self.observed(m, features, masks) for m in self.config.dims}
@@ -412,10 +414,10 @@ class LDDU(nn.Module):
         logits_sigma = self.uncertainty(torch.cat(list(sigma.values()), dim=-1))
         logits_info = self.info(torch.cat(list(mapped.values()), dim=-1))
         log_probs, log_not_probs = fuse(self.config.fusion, logits_info, logits_mu, logits_sigma)
-        something = torch.stack(list(present.values())).any(dim=0)[:, None]
+        has_modality = torch.stack(list(present.values())).any(dim=0)[:, None]
         return LDDUOutput(
-            log_probs=torch.where(something, log_probs, self.prior.log()),
-            log_not_probs=torch.where(something, log_not_probs, torch.log1p(-self.prior)),
+            log_probs=torch.where(has_modality, log_probs, self.prior.log()),
+            log_not_probs=torch.where(has_modality, log_not_probs, torch.log1p(-self.prior)),
             logits_mu=logits_mu,
             logits_sigma=logits_sigma,
             logits_info=logits_info,
@@ -426,25 +428,25 @@ class LDDU(nn.Module):
         )
 
     def read(self, m: str, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Z (B, C, d), μ and σ (B, C, z) of what was observed of one modality, whatever else is there."""
-        mask = mask | ~mask.any(dim=1, keepdim=True)  # a clip without it attends anywhere: replaced later, but must be finite
+        """Z (B, C, d), μ and σ (B, C, z) of the observed rows of one modality."""
+        mask = mask | ~mask.any(dim=1, keepdim=True)  # without a row all are attended to: replaced later, but finite
         mapped = self.mapping[m](self.labels, self.extractor[m](x, mask), mask)
         return mapped, *self.distribution[m](mapped)
 
     def observed(self, m: str, features: dict[str, Tensor], masks: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The modality's rows (B, L, D) as the extractor reads them, and their mask (B, L).
 
-        Masked rows are zeros; with rows "mean" the mean of the others is the only one; where the modality is not given at
-        all there is one masked row.
+        Masked rows are zeros. With rows "mean", the mean of the observed rows is the only row. A modality without features
+        has one masked row.
         """
         if m not in masks:
-            some = next(iter(masks.values()))
-            return self.labels.new_zeros(len(some), 1, self.config.dims[m]), some.new_zeros(len(some), 1)
+            other = next(iter(masks.values()))
+            return self.labels.new_zeros(len(other), 1, self.config.dims[m]), other.new_zeros(len(other), 1)
         x, mask = features[m].masked_fill(~masks[m][..., None], 0), masks[m]
         return mean_row(x, mask) if self.config.rows == "mean" else (x, mask)
 
     def drop_modalities(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        """In training, mask each modality of each clip by chance; one that is present always stays."""
+        """In training, mask each modality of each clip by chance; at least one present modality always stays."""
         if not self.training or not self.config.modality_dropout:
             return masks
         present = torch.stack([mask.any(dim=1) for mask in masks.values()], dim=1)  # (B, M)

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
 from lddu import metrics
+from lddu.titles import title_of
 
-# No display, fonts that come with matplotlib.
+# The font comes with matplotlib, so the pictures need nothing of the machine.
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -28,10 +29,8 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
 }
 QUIET, STRONG, LINE = "#7a8ba6", "#c8501e", "#9a9a9a"
-# How the baselines are called in a picture.
-BASELINES = {"prior": "label prior", "centre": "LDDU with μ alone", "joined": "probe on all joined"}
 DOTS_PER_INCH = 110
-# Names of a loss's parts, as a reader knows them.
+# Titles of the parts of the loss and of the scores.
 PARTS = {
     "loss": "total loss",
     "bce": "cross-entropy of p",
@@ -50,7 +49,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def draw_curves(curves: list[dict[str, float]], chosen: int, path: Path) -> None:
-    """Train and valid over each other, a panel a part of the loss and a score; a line where the epoch was chosen."""
+    """Train and valid in one panel for each part of the loss and each score; a line marks the chosen epoch."""
     names = [name.removeprefix("valid_") for name in curves[0] if name.startswith("valid_")]
     epochs = [row["epoch"] for row in curves]
     with mpl.rc_context(STYLE):
@@ -65,7 +64,7 @@ def draw_curves(curves: list[dict[str, float]], chosen: int, path: Path) -> None
 
 
 def precision_recall(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, scores: dict, folder: Path) -> None:
-    """precision_recall/<label>.csv, and precision_recall.png with the threshold's place on each curve."""
+    """precision_recall/<label>.csv, and precision_recall.png with the threshold marked on each curve."""
     predicted = probs >= thresholds
     with mpl.rc_context(STYLE):
         figure, panels = _grid(true.shape[1], width=3.4, height=3.0)
@@ -74,10 +73,10 @@ def precision_recall(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray
             rows = [{"recall": r, "precision": p, "threshold": t} for p, r, t in zip(precision, recall, points, strict=True)]
             _write(folder / "precision_recall" / f"{label}.csv", rows)
             hits, positives = (true[:, c] & predicted[:, c]).sum(), true[:, c].sum()
-            here = hits / max(positives, 1), hits / max(predicted[:, c].sum(), 1)
+            at_threshold = hits / max(positives, 1), hits / max(predicted[:, c].sum(), 1)
             panel.plot(recall, precision, color=STRONG, drawstyle="steps-post")
             panel.axhline(true[:, c].mean(), color=LINE, linestyle="--", label="share of clips with it")
-            panel.plot(*here, "o", color="black", label=_threshold(thresholds))
+            panel.plot(*at_threshold, "o", color="black", label=_threshold(thresholds))
             panel.set(title=f"{label}: AP {of_label['ap']:.2f}, {positives} of {len(true)} clips", xlabel="recall")
             panel.set(ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -85,7 +84,7 @@ def precision_recall(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray
 
 
 def confusion(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, scores: dict, folder: Path) -> None:
-    """confusion/<label>.csv with a row a clip, and confusion.png: clips, and their share of those that are truly so."""
+    """confusion/<label>.csv with a row for each clip, and confusion.png: clips, and their share of those of one truth."""
     predicted = probs >= thresholds
     with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
         figure, panels = _grid(true.shape[1], width=2.8, height=2.7)
@@ -98,7 +97,7 @@ def confusion(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, score
 
 
 def calibration(true: np.ndarray, probs: np.ndarray, scores: dict, bins: int, folder: Path) -> None:
-    """calibration.csv and calibration.png: how often a label is there of which the network says p."""
+    """calibration.csv and calibration.png: how often a label with probability p is present."""
     rows = metrics.calibration(true, probs, bins)
     _write(folder / "calibration.csv", rows)
     probability, frequency = ([row[name] for row in rows] for name in ("probability", "frequency"))
@@ -117,7 +116,7 @@ def calibration(true: np.ndarray, probs: np.ndarray, scores: dict, bins: int, fo
 
 def baselines(scores: dict, folder: Path) -> None:
     """baselines.csv and baselines.png: the network's micro F1 beside that of the label prior and the probes."""
-    named = {BASELINES.get(name, f"probe on {name}"): found["micro_f1"] for name, found in scores["baselines"].items()}
+    named = {title_of(name): of_baseline["micro_f1"] for name, of_baseline in scores["baselines"].items()}
     rows = [{"model": name, "micro_f1": score} for name, score in {**named, "LDDU": scores["micro_f1"]}.items()]
     _write(folder / "baselines.csv", rows)
     with mpl.rc_context({**STYLE, "axes.grid": False}):
@@ -138,18 +137,18 @@ def uncertainty(
     `noise` (N,) and `log_sigma` (N,), the mean over labels, a modality; NaN where unknown or absent.
     """
     known = {m: ~(np.isnan(noise[m]) | np.isnan(x)) for m, x in log_sigma.items()}
-    known = {m: where for m, where in known.items() if where.any()}
-    if not known:
+    selected = {m: where for m, where in known.items() if where.any()}
+    if not selected:
         return
     with mpl.rc_context(STYLE):
-        figure, panels = _grid(len(known), width=3.6, height=3.2)
-        for panel, (m, where) in zip(panels, known.items(), strict=True):
+        figure, panels = _grid(len(selected), width=3.6, height=3.2)
+        for panel, (m, where) in zip(panels, selected.items(), strict=True):
             x, y, ids = noise[m][where], log_sigma[m][where], np.array(clip_ids)[where]
             rows = [{"noise": a, "log_sigma": b, "clip_id": c} for a, b, c in zip(x, y, ids, strict=True)]
             _write(folder / "uncertainty" / f"{m}.csv", rows)
-            found = scores["uncertainty"][m]
+            of_noise = scores["uncertainty"][m]
             panel.scatter(x, y, s=14, color=STRONG, alpha=0.6, linewidths=0)
-            panel.set(title=f"{m}: Spearman {found['noise_spearman']:+.2f}, {found['clips']} clips")
+            panel.set(title=f"{m}: Spearman {of_noise['noise_spearman']:+.2f}, {of_noise['clips']} clips")
             panel.set(xlabel="known noise, 0 to 1", ylabel="mean log ‖σ‖")
         save(figure, folder / "uncertainty.png")
 
@@ -181,7 +180,7 @@ def _precision_recall(true: np.ndarray, probs: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """A table for DVC; numbers with six digits behind the point."""
+    """A table for DVC; numbers with six decimals."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

@@ -2,8 +2,8 @@
 
 `weights.safetensors` and `config.json` as train left them, `quantiles.safetensors` as evaluate did, and
 `predictor.json`: the thresholds, and how clips were prepared, with the source and digest of every pretrained network.
-The networks themselves are fetched where they are needed, but for a tuned one, which is nowhere else; `python -m lddu export
-FOLDER` copies them all in.
+The networks themselves are fetched when they are needed, except a tuned one, which no source has and which is copied;
+`python -m lddu export FOLDER` copies all of them.
 """
 
 import json
@@ -21,7 +21,7 @@ FILE = "predictor.json"
 NETWORKS = "networks"  # folder with a folder for each role, where they were copied
 MODEL, SCORES, PREDICTIONS = Path("data/model"), Path("metrics/valid.json"), Path("data/predictions")
 TEXT_MODEL = Path("data/text_model")  # as the clips' texts were encoded with: tuned, or as it came
-OWN_TENSORS = Path("data/tensors")  # of clips that the pipeline prepared; other tensors are published features
+OWN_TENSORS = Path("data/tensors")  # made from clips by this pipeline; all others are published features
 
 
 class PredictorError(ValueError):
@@ -30,29 +30,29 @@ class PredictorError(ValueError):
 
 @dataclass(frozen=True)
 class Manual:
-    """What is needed beside the weights."""
+    """What a prediction needs beside the weights."""
 
     thresholds: dict[str, float]  # by label: probability from which it is decided to be present
     preparation: params.Preparation | None  # None: the network was trained on published features
-    quantiles: quantiles.Known  # of the training split's σ
+    quantiles: quantiles.Reference  # of the training split's σ
 
 
 def predictor(parameters: params.Params) -> None:
     """The stage."""
-    copied = [MODEL / "weights.safetensors", MODEL / "config.json", PREDICTIONS / quantiles.FILE]
-    missing = [str(path) for path in (*copied, SCORES) if not path.is_file()]
+    files = [MODEL / "weights.safetensors", MODEL / "config.json", PREDICTIONS / quantiles.FILE]
+    missing = [str(path) for path in (*files, SCORES) if not path.is_file()]
     if missing:
         raise PredictorError(f"{', '.join(missing)} is not there: run train and evaluate")
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    for source in copied:
+    for source in files:
         shutil.copyfile(source, FOLDER / source.name)
     preparation = {name: getattr(parameters, name).model_dump() for name in params.Preparation.model_fields}
-    own = Path(parameters.tensors) == OWN_TENSORS
+    from_clips = Path(parameters.tensors) == OWN_TENSORS
     scores = json.loads(SCORES.read_text(encoding="utf-8"))
     thresholds = {label: scores.get("thresholds", {}).get(label, scores["threshold"]) for label in parameters.corpus.labels}
-    tree = {"thresholds": thresholds, "preparation": preparation if own else None}
-    if own and "tuned" in json.loads((TEXT_MODEL / "model.json").read_text(encoding="utf-8")):
+    tree = {"thresholds": thresholds, "preparation": preparation if from_clips else None}
+    if from_clips and "tuned" in json.loads((TEXT_MODEL / "model.json").read_text(encoding="utf-8")):
         shutil.copytree(TEXT_MODEL, FOLDER / NETWORKS / "text", dirs_exist_ok=True)  # no source has it
     (FOLDER / FILE).write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -62,14 +62,14 @@ def read(folder: Path) -> Manual:
     path = folder / FILE
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        made = tree["preparation"]
+        prepared = tree["preparation"]
         thresholds = {str(label): float(value) for label, value in tree["thresholds"].items()}
-        preparation = None if made is None else params.Preparation.model_validate(made)
+        preparation = None if prepared is None else params.Preparation.model_validate(prepared)
         return Manual(thresholds, preparation, quantiles.read(folder))
     except FileNotFoundError as error:
-        gone = error.filename or folder / quantiles.FILE
+        missing = error.filename or folder / quantiles.FILE
         raise PredictorError(
-            f"{gone} is not there: name the folder of a trained network, or make {FOLDER} with `dvc repro predictor`"
+            f"{missing} is not there: name the folder of a trained network, or make {FOLDER} with `dvc repro predictor`"
         ) from None
     except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise PredictorError(f"{folder} is of another version of this program, or damaged: {error}") from None
@@ -77,13 +77,13 @@ def read(folder: Path) -> Manual:
 
 def roles(preparation: params.Preparation, modalities: list[str]) -> list[str]:
     """The pretrained networks that clips of these modalities need."""
-    idle = {role for role in params.Models.model_fields if getattr(preparation.models, role) is None}
+    unused = {role for role in params.Models.model_fields if getattr(preparation.models, role) is None}
     if "vision" not in modalities:
-        idle |= {"face", "vision"}
+        unused |= {"face", "vision"}
     if "audio" not in modalities or preparation.encode.audio.features == "prosody":
-        idle.add("audio")
+        unused.add("audio")
     if "text" not in modalities:
-        idle.add("text")
+        unused.add("text")
     if preparation.encode.vision.features == "blendshapes":
-        idle.add("vision")
-    return [role for role in params.Models.model_fields if role not in idle]
+        unused.add("vision")
+    return [role for role in params.Models.model_fields if role not in unused]

@@ -14,7 +14,7 @@ class ProcessError(RuntimeError):
 
 
 def start(work: Callable[..., None], count: int, device: torch.device, arguments: tuple[Any, ...]) -> None:
-    """Call `work` in this process if one is enough, else in `count` new ones that know of each other, and wait for all."""
+    """Call `work` in this process if `count` is 1, else in `count` new processes that can exchange tensors; wait for all."""
     if count == 1:
         work(*arguments)
         return
@@ -23,9 +23,9 @@ def start(work: Callable[..., None], count: int, device: torch.device, arguments
             f"train.processes is {count}, but run.device {device} has {torch.cuda.device_count()} GPUs to give; "
             "there is one process a GPU, and run.device must be auto or cuda"
         )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # any free port
+        port = probe.getsockname()[1]
     try:
         multiprocessing.spawn(_join, (count, port, device.type, work, arguments), nprocs=count)
     except multiprocessing.ProcessRaisedException as error:
@@ -35,9 +35,9 @@ def start(work: Callable[..., None], count: int, device: torch.device, arguments
 
 
 def _join(rank: int, count: int, port: int, device: str, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """The body of one process: accelerate finds the others by these variables."""
-    place: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-    place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": device == "cpu"}
-    os.environ |= {name: str(value) for name, value in place.items()}
+    """The body of one process: accelerate finds the other processes by these variables."""
+    variables: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": device == "cpu"}
+    os.environ |= {name: str(value) for name, value in variables.items()}
     work(*arguments)
     torch.distributed.destroy_process_group()

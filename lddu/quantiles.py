@@ -1,4 +1,4 @@
-"""How uncertain a σ is, told as its place among those of the training split, since the number itself says little."""
+"""The uncertainty σ as a quantile: its place among the σ of the training split, since its size has no unit."""
 
 from pathlib import Path
 
@@ -7,23 +7,23 @@ from safetensors.numpy import load_file, save_file
 
 FILE = "quantiles.safetensors"
 
-Known = dict[str, np.ndarray]  # by modality (n, C), each column in rising order
+Reference = dict[str, np.ndarray]  # log ‖σ‖ of the training split by modality, (n, C), each column in rising order
 
 
-def known(log_sigma: dict[str, np.ndarray], present: dict[str, np.ndarray]) -> Known:
+def reference_of(log_sigma: dict[str, np.ndarray], present: dict[str, np.ndarray]) -> Reference:
     """log ‖σ‖ (N, C) of the training split's clips that have a modality, sorted by label."""
     return {m: np.sort(values[present[m]], axis=0) for m, values in log_sigma.items()}
 
 
-def shares(log_sigma: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """(N, C): the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN where it is unknown."""
-    place = [np.searchsorted(among[:, c], log_sigma[:, c], side="right") for c in range(log_sigma.shape[1])]
-    return np.where(np.isnan(log_sigma), np.nan, np.stack(place, axis=1) / max(len(among), 1))
+def shares(log_sigma: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(N, C): the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN where it is NaN."""
+    rank = [np.searchsorted(reference[:, c], log_sigma[:, c], side="right") for c in range(log_sigma.shape[1])]
+    return np.where(np.isnan(log_sigma), np.nan, np.stack(rank, axis=1) / max(len(reference), 1))
 
 
-def write(folder: Path, values: Known) -> None:
-    save_file({m: np.ascontiguousarray(of_modality) for m, of_modality in values.items()}, folder / FILE)
+def write(folder: Path, reference: Reference) -> None:
+    save_file({m: np.ascontiguousarray(of_modality) for m, of_modality in reference.items()}, folder / FILE)
 
 
-def read(folder: Path) -> Known:
+def read(folder: Path) -> Reference:
     return load_file(folder / FILE)

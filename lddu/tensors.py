@@ -1,10 +1,11 @@
 """The tensors that training and evaluation read: `<split>.safetensors` with `<split>.csv` beside it, and the statistics.
 
-N clips, L rows, D features a row, C labels. Whatever disagrees is refused before any work, all of it at once.
+N clips, L rows, D features a row, C labels. Files that do not fit each other are refused before any work, all at once.
 """
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from contract import MODALITIES
 
-# Of several problems of one kind, this many are written out.
+# Of several problems of one kind, this many are listed.
 SHOWN = 5
 
 
@@ -73,7 +74,7 @@ class Split:
 def read_splits(folder: Path, names: Iterable[str], labels: list[str]) -> dict[str, Split]:
     """Read and check these splits; they must have the same modalities and widths, and no clip in common.
 
-    Raises TensorError for every problem that `problems_of` and this function know.
+    Raises TensorError with every problem that `problems_of` and this function find.
     """
     splits = {name: read_split(folder, name, labels) for name in names}
     problems = list(_disagreements(folder, list(splits.values())))
@@ -85,9 +86,9 @@ def read_splits(folder: Path, names: Iterable[str], labels: list[str]) -> dict[s
 def read_split(folder: Path, name: str, labels: list[str]) -> Split:
     """Read and check one split whose labels must be these, in this order."""
     path, table = folder / f"{name}.safetensors", folder / f"{name}.csv"
-    tensors, written = _read(path)
-    if written != labels:
-        raise TensorError(f"{path}: its labels are {written}, corpus.labels has {labels}: run align again")
+    tensors, names = _read(path)
+    if names != labels:
+        raise TensorError(f"{path}: its labels are {names}, corpus.labels has {labels}: run align again")
     problems = list(_misshapen(tensors, len(labels)))
     if problems:
         raise TensorError("\n".join(f"{path}: {problem}" for problem in problems))
@@ -150,11 +151,11 @@ def read_clip_ids(path: Path) -> list[str]:
 
 
 def problems_of(split: Split) -> Iterator[str]:
-    """What is wrong with a split whose shapes are right."""
+    """The problems of a split whose shapes are right."""
     if len(split) != len(split.labels):
         yield f"{len(split.labels)} clips, but {split.name}.csv has {len(split)}: they are not of one run, run align again"
         return
-    twice = sorted({clip_id for clip_id in split.clip_ids if split.clip_ids.count(clip_id) > 1}) if _repeats(split) else []
+    twice = sorted(clip_id for clip_id, count in Counter(split.clip_ids).items() if count > 1)
     if twice:
         yield f"clips written twice: {_some(twice)}"
     if split.labels.isinf().any():
@@ -169,10 +170,10 @@ def problems_of(split: Split) -> Iterator[str]:
 def require_labels(split: Split, folder: Path) -> None:
     """Refuse a split of which no clip has all its labels."""
     if not bool(split.complete.any()):
-        lacking = "with all its labels" if bool(split.labelled.any()) else "labelled"
-        found = f"{len(split)} clips, none of them {lacking}" if len(split) else "no clips"
+        needed = "with all its labels" if bool(split.labelled.any()) else "labelled"
+        clips = f"{len(split)} clips, none of them {needed}" if len(split) else "no clips"
         raise TensorError(
-            f"{folder / split.name}.safetensors: {found}: labelled clips are needed in train and in valid; "
+            f"{folder / split.name}.safetensors: {clips}: labelled clips are needed in train and in valid; "
             "give some that split in clips.csv, and a value in each label column"
         )
 
@@ -218,7 +219,7 @@ def _misshapen(tensors: dict[str, Tensor], labels: int) -> Iterator[str]:
 
 
 def _unlike(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tuple[int | None, ...]) -> Iterator[str]:
-    """How a tensor differs from what it should be; None stands for any length above 0."""
+    """How a tensor differs from this type and shape; None stands for any length above 0."""
     x = tensors.get(key)
     expected = f"{str(dtype).removeprefix('torch.')} ({', '.join('any' if n is None else str(n) for n in shape)})"
     if x is None:
@@ -228,7 +229,7 @@ def _unlike(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tup
 
 
 def _disagreements(folder: Path, splits: list[Split]) -> Iterator[str]:
-    """Widths that differ between splits, and clips that stand in two of them."""
+    """Widths that differ between splits, and clips that occur in two of them."""
     first = splits[0]
     for i, split in enumerate(splits):
         if split.dims != first.dims:
@@ -243,14 +244,10 @@ def _finite(x: Tensor | None, width: int) -> bool:
     return x is not None and x.shape == (width,) and bool(x.isfinite().all())
 
 
-def _repeats(split: Split) -> bool:
-    return len(set(split.clip_ids)) < len(split)
-
-
 def _clips(split: Split, chosen: Tensor) -> list[str]:
     return [f"clip {split.clip_ids[i]}" for i in chosen.nonzero().flatten().tolist()]
 
 
-def _some(found: list[str]) -> str:
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return "; ".join(found[:SHOWN]) + more
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return "; ".join(items[:SHOWN]) + more

@@ -31,8 +31,7 @@ from lddu.tensors import Split, Statistics, read_splits, read_statistics, requir
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
-BASELINE = "centre"  # the same network with μ alone and no σ
-# What each way to choose the epoch looks at, and whether more of it is better.
+# The score by which each value of train.choose chooses the epoch, and whether more of it is better.
 CHOICES = {"bce": ("valid_bce", False), "micro_ap": ("valid_micro_ap", True), "micro_f1": ("valid_micro_f1", True)}
 
 
@@ -42,7 +41,7 @@ class TrainingError(RuntimeError):
 
 @dataclass
 class Training:
-    """Everything that changes while the network learns, which is what a checkpoint holds."""
+    """Everything that changes while the network learns; a checkpoint holds all of it."""
 
     model: LDDU
     loss: LDDULoss
@@ -54,11 +53,11 @@ class Training:
 
     @property
     def scored(self) -> LDDU:
-        """The network that is scored and kept: the one that learns, or its moving average."""
+        """The network that is scored and written: the one that learns, or its moving average."""
         return cast(LDDU, self.averaged.module) if self.averaged else self.model
 
     def is_over(self, settings: params.Train) -> bool:
-        """Were all epochs run, or `patience` of them in a row no better than an earlier one?"""
+        """True after all epochs, or after `patience` epochs in a row that were no better than an earlier one."""
         epochs = len(self.curves)
         return epochs >= settings.epochs or bool(settings.patience and epochs - self.best_epoch >= settings.patience)
 
@@ -73,11 +72,11 @@ class Training:
         checkpoint.save(folder, tensors, {"curves": self.curves, "best_epoch": self.best_epoch})
 
     def resume(self, folder: Path) -> None:
-        """Go on from the folder's checkpoint; from the beginning where there is none."""
-        found = checkpoint.load(folder)
-        if found is None:
+        """Continue from the folder's checkpoint; from the beginning where there is none."""
+        saved = checkpoint.load(folder)
+        if saved is None:
             return
-        tensors, state = found
+        tensors, state = saved
         self.model.load_state_dict(tensors["model"])
         self.loss.load_state_dict(tensors["loss"])
         checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"])
@@ -87,18 +86,18 @@ class Training:
 
 
 def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics], device: torch.device) -> Training:
-    """A network with its first weights, and everything that it is trained with."""
+    """A network with its first weights, and its loss, optimizer and moving average."""
     torch.manual_seed(settings.seed)
     network = LDDUConfig(dims=train.dims, labels=train.labels.shape[1], **settings.model.model_dump())
     model = LDDU(network)
     for m, of_modality in statistics.items():
-        first = model.extractor[m].input
-        if isinstance(first, Standardise):
-            first.fit(of_modality.mean, of_modality.deviation)
+        input_layer = model.extractor[m].input
+        if isinstance(input_layer, Standardise):
+            input_layer.fit(of_modality.mean, of_modality.deviation)
     model.prior.copy_(label_prior(train.labels))
     model.to(device)
-    told = settings.loss.model_dump(exclude={"noise", "noised"})
-    loss = LDDULoss(network, LossConfig(**told)).to(device)
+    options = settings.loss.model_dump(exclude={"noise", "noised"})
+    loss = LDDULoss(network, LossConfig(**options)).to(device)
     groups = decay_groups(nn.ModuleList([model, loss]), settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
     averaged = None
@@ -109,7 +108,7 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
 
 
 def label_prior(labels: Tensor) -> Tensor:
-    """(C,): share of the labelled clips that have each label, one clip more with it and one without, so never 0 or 1."""
+    """(C,): share of the labelled clips with each label; one clip with it and one without are added, so it is never 0 or 1."""
     known = ~labels.isnan()
     return ((labels > 0).sum(dim=0) + 1) / (known.sum(dim=0) + 2)
 
@@ -117,7 +116,7 @@ def label_prior(labels: Tensor) -> Tensor:
 def fit(
     training: Training, train: Clips, valid: Clips, settings: params.Train, accelerator: Accelerator, folder: Path, desc: str
 ) -> None:
-    """Train to the last epoch, from where `training` stands; a checkpoint is left in `folder` after each."""
+    """Train to the last epoch, from the epoch that `training` has reached; each leaves a checkpoint in `folder`."""
     order = Shuffled(
         train, settings.batch_size, settings.seed, settings.accumulate, accelerator.process_index, accelerator.num_processes
     )
@@ -140,11 +139,11 @@ def fit(
             moments = Moments(training.scored)
             row = _named("train", assess(training, train, settings, accelerator, [moments.watch]))
             moments.become_stand_ins()
-            if accelerator.num_processes > 1:  # rounding may differ between devices
+            if accelerator.num_processes > 1:  # which may differ in rounding between devices
                 broadcast(list(training.scored.buffers()))
             training.model.load_state_dict(dict(training.scored.named_buffers()), strict=False)
             row |= _named("valid", assess(training, valid, settings, accelerator))
-            (row,) = broadcast_object_list([row])  # or processes might stop after different epochs
+            (row,) = broadcast_object_list([row])  # equal in all processes, so that they stop after the same epoch
             keep_the_best(training, {"epoch": epoch, **row}, settings.choose)
             if accelerator.is_main_process:
                 training.save(folder)
@@ -161,21 +160,21 @@ def assess(
     accelerator: Accelerator,
     watchers: list[Watcher] | None = None,
 ) -> dict[str, float]:
-    """The loss, its parts and the scores that need no threshold, without dropout."""
+    """The loss, its parts, and the scores that need no threshold; without dropout."""
     training.loss.eval()
     means = Means(training.loss)
     batches = in_order(clips, settings.batch_size)
-    found = predict(training.scored, batches, accelerator, [means.watch, *(watchers or [])])
+    predicted = predict(training.scored, batches, accelerator, [means.watch, *(watchers or [])])
     labels = clips.split.labels
     known = ~labels.isnan().numpy()
-    true, probs = (labels > 0).numpy()[known], found.probs[known]
+    true, probs = (labels > 0).numpy()[known], predicted.probs[known]
     return means.result() | {"micro_ap": average_precision(true, probs), "micro_f1": best_micro_f1(true, probs)}
 
 
 def keep_the_best(training: Training, row: dict[str, float], choose: str) -> None:
-    """Add an epoch's row to the curves, and keep its network if no earlier one was as good."""
+    """Add an epoch's row to the curves; keep its network if it is better than all earlier ones."""
     column, more_is_better = CHOICES[choose]
-    earlier = [known[column] for known in training.curves]
+    earlier = [curve[column] for curve in training.curves]
     better = not earlier or (row[column] > max(earlier) if more_is_better else row[column] < min(earlier))
     training.curves.append(row)
     if better:
@@ -184,13 +183,13 @@ def keep_the_best(training: Training, row: dict[str, float], choose: str) -> Non
 
 
 def key_of(parameters: params.Params, device: torch.device) -> str:
-    """A digest of all that the result of training depends on, so that only a run of the same is ever continued."""
+    """A digest of all that the result of training depends on, so that a checkpoint is only used by the same training."""
     folder = Path(parameters.tensors)
     files = [folder / f"{name}{ending}" for name in ("train", "valid") for ending in (".safetensors", ".csv")]
     sources = sorted(Path(__file__).parent.glob("*.py"))
     machine = [device.type, torch.__version__, torch.backends.cpu.get_cpu_capability()]
-    told = [parameters.train.model_dump(), parameters.corpus.labels, *machine]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    values = [parameters.train.model_dump(), parameters.corpus.labels, *machine]
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in [*files, folder / "statistics.safetensors", *sources]:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -198,7 +197,7 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
 
 
 def write_curves(curves: list[dict[str, float]], chosen: int, folder: Path) -> None:
-    """curves.csv, a row an epoch, and the same as a picture."""
+    """curves.csv, with a row for each epoch, and the same as a picture."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(curves[0]), lineterminator="\n")
@@ -208,12 +207,12 @@ def write_curves(curves: list[dict[str, float]], chosen: int, folder: Path) -> N
 
 
 def runs_of(settings: params.Train) -> dict[str, params.Train]:
-    """The networks to train, by the folder in `data/model` that each goes to: the first seed's, the others', the baseline."""
+    """The networks to train, by their folder below `data/model`: that of the first seed, of the others, the baseline."""
     runs = {"": settings}
     for seed in range(settings.seed + 1, settings.seed + settings.repeats):
         runs[f"seed-{seed}"] = settings.model_copy(update={"seed": seed})
     if settings.baseline:
-        runs[BASELINE] = settings.model_copy(
+        runs[weights.CENTRE] = settings.model_copy(
             update={
                 "model": settings.model.model_copy(update={"fusion": "mu"}),
                 "loss": settings.loss.model_copy(update={"info": 0.0, "calibration": 0.0, "ordinality": 0.0, "features": "mu"}),
@@ -223,8 +222,8 @@ def runs_of(settings: params.Train) -> dict[str, params.Train]:
 
 
 def train(parameters: params.Params) -> None:
-    """The stage: train on the tensors, write the networks and their curves, leave no checkpoint behind."""
-    read(parameters)  # what cannot be used is said before any process is started
+    """The stage: train on the tensors, write the networks and their curves, delete the checkpoints."""
+    read(parameters)  # refuses unusable tensors before any process is started
     device = device_of(parameters.run.device)
     checkpoints = parameters.run.store_folder / "train" / key_of(parameters, device)
     with checkpoint.held(checkpoints):
@@ -238,7 +237,7 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
     learning, held_out, statistics = read(parameters)
     accelerator = accelerator_on(parameters.run.device, settings.threads, settings.precision)
     if accelerator.is_main_process:
-        shutil.rmtree(MODEL, ignore_errors=True)  # networks of an earlier run would be scored with ours
+        shutil.rmtree(MODEL, ignore_errors=True)  # evaluate would score networks of an earlier run too
     by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
     of_train, of_valid = excess_errors(learning, held_out) if by_excess else (None, None)
     clips, others = Clips(learning, accelerator.device, of_train), Clips(held_out, accelerator.device, of_valid)
@@ -262,7 +261,7 @@ def read(parameters: params.Params) -> tuple[Split, Split, dict[str, Statistics]
 
 
 def write(training: Training, labels: list[str], checkpoints: Path, name: str) -> None:
-    """The best network, the last one, those of all epochs if they were kept, and the curves."""
+    """Write the best network, the last one, those of all epochs if they were kept, and the curves."""
     card = weights.Card(labels, training.best_epoch, training.model.prior.tolist())
     weights.save(MODEL / name, training.best, training.model.config, card)
     weights.save_tensors(MODEL / name / "last.safetensors", training.scored.state_dict())

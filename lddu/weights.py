@@ -11,6 +11,9 @@ from torch import Tensor
 
 from lddu.model import LDDU, LDDUConfig
 
+# Folder below a model's: the same network with μ alone and no σ.
+CENTRE = "centre"
+
 
 class WeightsError(ValueError):
     """A model's folder cannot be used; the message names the file and what to do."""
@@ -18,7 +21,7 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Card:
-    """What goes with the weights."""
+    """What a model's user needs beside the weights and the network's sizes."""
 
     labels: list[str]
     epoch: int  # the chosen one, from 1
@@ -51,8 +54,8 @@ def load(folder: Path) -> tuple[LDDU, Card]:
     except (json.JSONDecodeError, SafetensorError) as error:
         raise WeightsError(f"{folder} cannot be read ({error}): run train again") from None
     network = tree.pop("network", {})
-    known = {field.name for field in fields(LDDUConfig)}
-    if set(network) != known or set(tree) != {field.name for field in fields(Card)}:
+    options = {field.name for field in fields(LDDUConfig)}
+    if set(network) != options or set(tree) != {field.name for field in fields(Card)}:
         raise WeightsError(f"{folder / 'config.json'} is of another version of this program: run train again")
     model = LDDU(LDDUConfig(**network))
     try:

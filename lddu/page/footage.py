@@ -1,4 +1,4 @@
-"""What a clip looked and sounded like, as small as a page needs it: face strip, envelope of the sound, words."""
+"""A clip's media as small as a page needs them: a strip of faces, the envelope of the sound, the words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ FOLDER = Path("data")
 SIDE = 96  # pixels of a picture in the strip
 QUALITY = 75  # of its JPEG, 0 to 100
 BUCKETS = 360  # points of the envelope
-LACKING = {"faces": "picture", "audio": "sound", "transcripts": "words"}  # where a stage has nothing of a clip
+MISSING = {"faces": "picture", "audio": "sound", "transcripts": "words"}  # where a stage has nothing of a clip
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Strip:
-    """The face at even times, and in how many of all frames it was seen."""
+    """The face at even times, and the number of frames in which it was seen."""
 
     moments: list[Moment]
     seen: int
@@ -54,7 +54,7 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Footage:
-    """One clip; None for what it has not, with the reason in `absent` by modality."""
+    """One clip; None for what it does not have, with the reason in `absent` by modality."""
 
     strip: Strip | None
     sound: Envelope | None
@@ -63,13 +63,13 @@ class Footage:
 
     @property
     def seconds(self) -> float:
-        """How long the clip is as far as its footage tells; 0 where nothing has a time."""
+        """The clip's duration by its footage; 0 where nothing has a time."""
         ends = [word.end for word in self.transcript.words if word.end is not None] if self.transcript else []
         return max(self.sound.seconds if self.sound else 0.0, self.strip.end if self.strip else 0.0, *ends, 0.0)
 
 
 class Archive:
-    """The media that the stages of preprocess left under data/; any of them may be missing."""
+    """The media that the stages of preprocess wrote below data/; any of them may be missing."""
 
     def __init__(self) -> None:
         names = ("frames", "faces", "audio", "transcripts")
@@ -84,7 +84,7 @@ class Archive:
         return any(self.holds(stage, clip_id) for stage in self.shards)
 
     def footage(self, clip_id: str, pictures: int) -> Footage:
-        """What is there of a clip, with at most `pictures` pictures in its strip."""
+        """Everything that was kept of a clip, with at most `pictures` pictures in its strip."""
         stages = {"vision": "faces", "audio": "audio", "text": "transcripts"}
         missing = {m: stage for m, stage in stages.items() if not self.holds(stage, clip_id)}
         return Footage(
@@ -95,12 +95,12 @@ class Archive:
         )
 
     def _reason(self, clip_id: str, stage: str) -> str:
-        row = self.refused.get((clip_id, stage)) or self.refused.get((clip_id, "frames" if stage == "faces" else stage))
-        if row is not None:
-            return f"{row.code.replace('_', ' ')}: {row.detail}"
+        refused = self.refused.get((clip_id, stage)) or self.refused.get((clip_id, "frames" if stage == "faces" else stage))
+        if refused is not None:
+            return f"{refused.code.replace('_', ' ')}: {refused.detail}"
         if stage not in self.shards:
             return f"not on this machine: {FOLDER / stage} is not here"
-        return f"the clip has no {LACKING[stage]}"
+        return f"the clip has no {MISSING[stage]}"
 
     def _strip(self, clip_id: str, pictures: int) -> Strip | None:
         """Crops of the face; the whole frames of a clip in which none was seen."""
@@ -110,8 +110,8 @@ class Archive:
                 return strip([(time, small) for time, small in thumbnails(crops)], present, pictures)
         if self.holds("frames", clip_id):
             with self.shards["frames"].open(clip_id, film.FILE) as frames:
-                found = list(thumbnails(frames))
-            return strip(found, np.zeros(len(found), bool), pictures, whole=True)
+                shown = list(thumbnails(frames))
+            return strip(shown, np.zeros(len(shown), bool), pictures, whole=True)
         return None
 
 
@@ -131,18 +131,18 @@ def thumbnails(stream: IO[bytes]) -> Iterator[tuple[float, np.ndarray]]:
         yield seconds, cv2.resize(picture[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
-def strip(found: list[tuple[float, np.ndarray]], present: np.ndarray, pictures: int, whole: bool = False) -> Strip:
+def strip(shown: list[tuple[float, np.ndarray]], present: np.ndarray, pictures: int, whole: bool = False) -> Strip:
     """The pictures nearest to even times; those without a face are left out, unless the `whole` frame is shown."""
-    times = np.array([time for time, _ in found])
+    times = np.array([time for time, _ in shown])
     start, end = float(times[0]), float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))
-    edges = np.linspace(start, end, min(pictures, len(found)) + 1)
+    edges = np.linspace(start, end, min(pictures, len(shown)) + 1)
     nearest = [int(np.abs(times - middle).argmin()) for middle in (edges[:-1] + edges[1:]) / 2]
-    moments = [Moment(found[i][0], bool(present[i]), _jpeg(found[i][1]) if present[i] or whole else b"") for i in nearest]
-    return Strip(moments, int(present.sum()), len(found), start, end)
+    moments = [Moment(shown[i][0], bool(present[i]), _jpeg(shown[i][1]) if present[i] or whole else b"") for i in nearest]
+    return Strip(moments, int(present.sum()), len(shown), start, end)
 
 
 def _jpeg(picture: np.ndarray) -> bytes:
-    done, content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not done:
+    encoded, content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not encoded:
         raise RuntimeError("OpenCV cannot encode a picture as JPEG")
     return content.tobytes()

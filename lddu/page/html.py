@@ -1,26 +1,18 @@
-"""Pieces of a page that needs nothing but itself: escaped text, tables, pictures inside the page.
+"""The templates of the page, filled into one file that needs nothing but itself.
 
-Whatever comes from a corpus goes through `text`; arguments named `cells`, `body` and `markup` are HTML already.
+Jinja2 escapes every value that a template writes, so a corpus may hold any text. The file's bytes depend on the values alone.
 """
 
 import base64
-import html
-import struct
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
-from string import Template
 
-SKELETON = "report.html"
-# Bytes that no encoding holds (half a surrogate pair) are written as character references.
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+PAGE = "report.html"
+# Characters that UTF-8 cannot hold (half of a surrogate pair) are written as character references.
 UNENCODABLE = "xmlcharrefreplace"
-BROAD = 1000  # pixels from which on a picture cannot be read on a phone
 MINUS = str.maketrans("-", "−")
-
-
-def text(value: object) -> str:
-    """Plain text as HTML shows it, in content and in attributes alike."""
-    return html.escape(str(value), quote=True)
 
 
 def number(value: float | None, digits: int = 3, sign: str = "") -> str:
@@ -42,38 +34,21 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def table(caption: str, head: list[str], rows: list[list[str]], kind: str = "") -> str:
-    """A table whose first column names its rows; wide ones scroll by themselves. Caption and cells are HTML."""
-    columns = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(f"<tr>{_row(cells)}</tr>" for cells in rows)
-    return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="table"><table class="{text(kind)}">'
-        f"<caption>{caption}</caption><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
+def extract(key: str, values: dict[str, str]) -> str:
+    return values[key]
+
+
+def write(path: Path, **values: object) -> None:
+    """Fill the page's template with these values and write it."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
     )
-
-
-def _row(cells: list[str]) -> str:
-    first, *others = cells
-    return f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others)
-
-
-def folded(title: str, body: str) -> str:
-    """Something that opens on demand."""
-    return f"<details><summary>{text(title)}</summary>{body}</details>"
-
-
-def figure(path: Path, title: str, reading: str) -> str:
-    """A PNG file inside the page, with how to read it; one of many panels scrolls where the screen is narrow."""
-    content = path.read_bytes()
-    width, height = struct.unpack(">II", content[16:24])  # of the PNG's first chunk
-    kind = ' class="broad"' if width > BROAD else ""
-    image = f'<img{kind} width="{width}" height="{height}" src="{data_uri(content, "png")}" alt="{text(title)}">'
-    caption = f"<figcaption><b>{text(title)}.</b> {text(reading)}</figcaption>"
-    return f'<figure><div class="wide" tabindex="0" role="group" aria-label="picture">{image}</div>{caption}</figure>'
-
-
-def write(path: Path, **markup: str) -> None:
-    """Fill the skeleton's places; the bytes depend on the markup alone."""
-    skeleton = resources.files("lddu.page").joinpath(SKELETON).read_text(encoding="utf-8")
+    templates.filters |= {"number": number, "several": several, "listed": listed, "data_uri": data_uri, "extract": extract}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(Template(skeleton).substitute(markup), encoding="utf-8", errors=UNENCODABLE, newline="\n")
+    page = templates.get_template(PAGE).render(values)
+    path.write_text(page + "\n", encoding="utf-8", errors=UNENCODABLE, newline="\n")

@@ -1,12 +1,13 @@
-"""The scores of a run as tables and in words."""
+"""The scores of one split, as the page shows them: beside the baselines, label by label, and σ beside known noise."""
 
 import math
+from dataclasses import dataclass
 
-from lddu.page.html import number, several, table, text
-from lddu.predictions import Prediction
+from lddu.decisions import ClipDecisions
+from lddu.titles import title_of
 
-# Columns of the main table, and whether more of it is better.
-SCORES = {
+# Columns of the main table: title, and whether more of it is better.
+COLUMNS = {
     "micro_f1": ("micro F1", True),
     "macro_f1": ("macro F1", True),
     "accuracy": ("accuracy", True),
@@ -16,22 +17,108 @@ SCORES = {
     "bce": ("cross-entropy", False),
     "calibration_error": ("calibration error", False),
 }
-BASELINES = {"prior": "label prior", "centre": "LDDU with μ alone", "joined": "probe on all joined"}
-FEWEST_RANKED = 3  # clips over which a rank correlation says anything
+FEWEST_RANKED = 3  # clips; a rank correlation over fewer says nothing
 
 
-def overview(scores: dict, split: str) -> str:
-    """LDDU and what it is measured against on one split; the best of each column is marked."""
-    runs = {"LDDU": scores} | {BASELINES.get(k, f"probe on {k}"): run for k, run in scores.get("baselines", {}).items()}
-    shown = [name for name in SCORES if name in scores]
-    best = {name: _best([run[name] for run in runs.values() if name in run], SCORES[name][1]) for name in shown}
-    head = ["", *(f"{SCORES[name][0]} {'↑' if SCORES[name][1] else '↓'}" for name in shown), "threshold"]
-    rows = [
-        [text(title), *(_cell(run.get(name), best[name]) for name in shown), number(run.get("threshold"), 2)]
+@dataclass(frozen=True)
+class Score:
+    value: float | None
+    best: bool  # of its column, where there is something to compare
+
+
+@dataclass(frozen=True)
+class Run:
+    """LDDU or a baseline: a row of the main table."""
+
+    title: str
+    scores: list[Score]
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """A row of the table of labels."""
+
+    label: str
+    positives: int  # clips that have the label
+    clips: int  # clips whose labels are all known
+    f1: float
+    ap: float
+
+    @property
+    def share(self) -> float:
+        return self.positives / max(self.clips, 1)
+
+
+@dataclass(frozen=True)
+class NoiseResponse:
+    """Does a modality's σ rise with the noise that is known of it: Spearman's correlation over the clips that have both."""
+
+    modality: str
+    correlation: float
+    clips: int
+
+    @property
+    def chance(self) -> float:
+        """Twice the standard deviation of the rank correlation of unrelated numbers."""
+        return 2 / math.sqrt(max(self.clips - 1, 1))
+
+    @property
+    def verdict(self) -> str:
+        """`unknown`, `none` (within what chance gives), `rises` or `falls`."""
+        if self.clips < FEWEST_RANKED:
+            return "unknown"
+        if abs(self.correlation) <= self.chance:
+            return "none"
+        return "rises" if self.correlation > 0 else "falls"
+
+
+@dataclass(frozen=True)
+class Board:
+    """All of one split."""
+
+    split: str
+    clips: int
+    epoch: float
+    head: list[str]
+    runs: list[Run]
+    labels: list[LabelScores]
+    noise: list[NoiseResponse]
+    calibration_error: float | None
+
+
+def board_of(split: str, scores: dict, predictions: list[ClipDecisions]) -> Board:
+    """Of the tree in metrics/<split>.json, and the split's predictions."""
+    columns = [name for name in COLUMNS if name in scores]
+    arrows = {name: "↑" if COLUMNS[name][1] else "↓" for name in columns}
+    return Board(
+        split=split,
+        clips=scores["clips"],
+        epoch=scores["epoch"],
+        head=["", *(f"{COLUMNS[name][0]} {arrows[name]}" for name in columns), "threshold"],
+        runs=runs_of(scores, columns),
+        labels=labels_of(scores, predictions),
+        noise=[
+            NoiseResponse(m, response["noise_spearman"], response["clips"])
+            for m, response in scores.get("uncertainty", {}).items()
+            if "clips" in response
+        ],
+        calibration_error=scores.get("calibration_error"),
+    )
+
+
+def runs_of(scores: dict, columns: list[str]) -> list[Run]:
+    """LDDU, then the baselines."""
+    runs = {"LDDU": scores} | {title_of(name): run for name, run in scores.get("baselines", {}).items()}
+    best = {name: _best([run[name] for run in runs.values() if name in run], COLUMNS[name][1]) for name in columns}
+    return [
+        Run(
+            title,
+            [Score(run.get(name), best[name] is not None and run.get(name) == best[name]) for name in columns],
+            run.get("threshold"),
+        )
         for title, run in runs.items()
     ]
-    about = f"<b>{text(split)}</b>, {several(scores['clips'], 'clip')}; network of epoch {scores['epoch']:g}"
-    return table(about, head, rows, "scores")
 
 
 def _best(values: list[float], more: bool) -> float | None:
@@ -41,43 +128,13 @@ def _best(values: list[float], more: bool) -> float | None:
     return max(values) if more else min(values)
 
 
-def _cell(value: float | None, best: float | None) -> str:
-    if value is None or value != best:
-        return number(value)
-    return f'<b class="best">{number(value)}<span class="unseen-text"> (best)</span></b>'
-
-
-def per_label(scores: dict, predictions: list[Prediction]) -> str:
-    """F1 and average precision of each label, and how many clips have it."""
-    scored = [one for one in predictions if one.scored]
-    rows = []
-    for label, found in scores["per_label"].items():
-        positives = sum(bool(one.decisions[label].true) for one in scored if label in one.decisions)
-        share = positives / max(len(scored), 1)
-        cells = [_measure(value) if positives else '<span class="quiet">no clip has it</span>' for value in found.values()]
-        rows.append([text(label), f"{positives} <span class='quiet'>of {len(scored)}</span>", _measure(share), *cells])
-    names = [{"f1": "F1 ↑", "ap": "AP ↑"}.get(name, name) for name in next(iter(scores["per_label"].values()), {})]
-    return table("each label", ["", "clips with it", "share", *map(text, names)], rows, "labels")
-
-
-def _measure(value: float) -> str:
-    return f'<span class="measure"><u style="width:{100 * value:.1f}%"></u></span>{number(value, 2)}'
-
-
-def follows(scores: dict) -> list[str]:
-    """Of each modality, in words: does its σ rise with the noise that is known of it."""
-    found = scores.get("uncertainty", {})
-    return [f"<b>{text(m)}</b>: {_follows(one['noise_spearman'], one['clips'])}" for m, one in found.items() if "clips" in one]
-
-
-def _follows(correlation: float, clips: int) -> str:
-    """Twice the deviation of a rank correlation of unrelated numbers is what chance gives."""
-    if clips < FEWEST_RANKED:
-        return "its noise is not known here, so nobody can say whether σ follows it."
-    chance = 2 / math.sqrt(clips - 1)
-    measured = f"Spearman {number(correlation, 2, '+')} over {clips} clips"
-    if abs(correlation) <= chance:
-        return f"σ does not follow its noise: {measured}, within what chance gives (±{chance:.2f})."
-    if correlation > 0:
-        return f"σ rises with its noise: {measured}."
-    return f"σ <em>falls</em> as its noise rises, the wrong way round: {measured}."
+def labels_of(scores: dict, predictions: list[ClipDecisions]) -> list[LabelScores]:
+    scored = [clip for clip in predictions if clip.scored]
+    positives = {
+        label: sum(bool(clip.decisions[label].true) for clip in scored if label in clip.decisions)
+        for label in scores["per_label"]
+    }
+    return [
+        LabelScores(label, positives[label], len(scored), of_label["f1"], of_label["ap"])
+        for label, of_label in scores["per_label"].items()
+    ]

@@ -1,4 +1,4 @@
-"""One clip on one time line: the face, the sound and the words over a shared axis in seconds, as HTML."""
+"""One clip on one time line: where the face, the sound and each word stand on a shared axis in seconds."""
 
 import math
 import unicodedata
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lddu.page.footage import Envelope, Footage, Strip
-from lddu.page.html import data_uri, number, several, text
+from lddu.page.html import number, several
 from preprocess.speech.words import OPEN, STRICT, Transcript, Word
 
 # The narrowest a time line is drawn, in pixels; where the screen is narrower it scrolls.
 NARROWEST, WIDEST, A_SECOND = 330, 4800, 120
-SPACIOUS = 600  # pixels that it has at least on a desktop; report.html says from which width on
+SPACIOUS = 600  # pixels that it has at least on a desktop; style.css says from which width on
 PICTURE = 42  # pixels of a picture of the strip at that width
 FEWEST, MOST = 6, 24  # pictures of a strip
 LETTER, WIDE_LETTER, AROUND = 7.6, 15.0, 7.0  # pixels of a word's letters, and around them
@@ -52,109 +52,128 @@ class Axis:
         return [i * step for i in range(int(self.seconds / step + 1e-9) + 1)]
 
 
-def draw(footage: Footage, seconds: float) -> str:
-    """The time line of a clip that lasts `seconds`; words alone, one after the other, where nothing has a time."""
-    tracks = [_face(footage, seconds), _sound(footage, seconds), _words(footage, seconds)]
+@dataclass(frozen=True)
+class Box:
+    """A word from its start to its end, and its lane: one choice for a narrow screen, one for a wide one."""
+
+    word: str
+    kind: str  # CSS class: how sure its times are
+    start: float  # seconds
+    end: float
+    narrow: int
+    spacious: int
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """In how many lanes the boxes of the words lie."""
+
+    narrow: int
+    spacious: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What timeline.html draws of a clip."""
+
+    axis: Axis | None  # None: nothing has a time
+    notes: dict[str, str]  # by modality: what is seen, or why it is absent
+    strip: Strip | None
+    sound: Envelope | None
+    outline: str  # of the sound, an SVG path
+    boxes: list[Box]
+    timeless: list[str]  # words without times, where nothing else has a time either
+    height: int = HEIGHT
+
+    @property
+    def lanes(self) -> Lanes:
+        return Lanes(*(1 + max(getattr(box, width) for box in self.boxes) for width in ("narrow", "spacious")))
+
+    def place(self, start: float, end: float) -> str:
+        """CSS of what lies between two times; a clip that lasts no time is all of it."""
+        return self.axis.place(start, end) if self.axis else "left:0.00%;width:100.00%"
+
+
+def timeline_of(footage: Footage, seconds: float) -> Timeline:
+    """The time line of a clip that lasts `seconds`; 0 where nothing has a time."""
+    axis = Axis(seconds) if seconds else None
+    words = timed_words(footage.transcript, seconds) if footage.transcript and axis else []
+    return Timeline(
+        axis=axis,
+        notes={"vision": _note_of_face(footage), "audio": _note_of_sound(footage), "text": _note_of_words(footage, seconds)},
+        strip=footage.strip,
+        sound=footage.sound,
+        outline=outline(footage.sound) if footage.sound else "",
+        boxes=boxes_of(words, axis) if axis else [],
+        timeless=[word.word for word in footage.transcript.words] if footage.transcript and not axis else [],
+    )
+
+
+def _note_of_face(footage: Footage) -> str:
+    absent, strip = footage.absent.get("vision"), footage.strip
+    if strip is None:
+        return f"absent – {absent}"
+    if absent is not None:
+        return f"absent – {absent}; the frames in which it was looked for"
+    return f"face seen in {strip.seen} of {several(strip.frames, 'frame')}"
+
+
+def _note_of_sound(footage: Footage) -> str:
+    if footage.sound is None:
+        return f"absent – {footage.absent['audio']}"
+    if not footage.sound.peak:
+        return "nothing but silence"
+    decibels = round(20 * math.log10(footage.sound.peak))
+    return f"drawn to its own peak of {number(decibels, 0)} dBFS"
+
+
+def _note_of_words(footage: Footage, seconds: float) -> str:
+    if footage.transcript is None:
+        return f"absent – {footage.absent['text']}"
+    origin = "heard by Whisper" if footage.transcript.transcribed else "given with the clip"
+    if has_times(footage.transcript):
+        return f"{origin}, each word at its time"
     if not seconds:
-        return f'<div class="line">{"".join(tracks)}</div>'
-    axis = Axis(seconds)
-    lines = "".join(f'<i style="left:{axis.share(mark):.2f}%"></i>' for mark in axis.marks)
-    labels = "".join(f'<span style="left:{axis.share(mark):.2f}%">{mark:g}</span>' for mark in axis.marks)
-    return (
-        '<div class="line wide" tabindex="0" role="group" aria-label="time line">'
-        f'<div class="tracks" style="min-width:{axis.narrowest:.0f}px"><div class="grid" aria-hidden="true">{lines}</div>'
-        f'{"".join(tracks)}<div class="axis" aria-hidden="true">{labels}<b>seconds</b></div></div></div>'
-    )
+        return f"{origin}; without sound or picture, so without times"
+    return f"{origin}; their times are unknown: spread evenly"
 
 
-def _track(modality: str, note: str, body: str) -> str:
-    head = f'<p class="note"><span class="m {modality}">{modality}</span> {note}</p>'
-    return f'<div class="track {modality}">{head}{body}</div>'
-
-
-def _absent(modality: str, footage: Footage) -> str:
-    return _track(modality, f"absent – {text(footage.absent[modality])}", "")
-
-
-def _face(footage: Footage, seconds: float) -> str:
-    found = footage.strip
-    if found is None:
-        return _absent("vision", footage)
-    pictures = "".join(_picture(moment.time, moment.seen, moment.jpeg) for moment in found.moments)
-    body = f'<div class="strip" style="{Axis(seconds).place(found.start, found.end)};--n:{len(found.moments)}">{pictures}</div>'
-    return _track("vision", _seen(found, footage), f'<div class="lane">{body}</div>')
-
-
-def _seen(found: Strip, footage: Footage) -> str:
-    if "vision" in footage.absent:
-        return f"absent – {text(footage.absent['vision'])}; the frames in which it was looked for"
-    return f"face seen in {found.seen} of {several(found.frames, 'frame')}"
-
-
-def _picture(time: float, seen: bool, jpeg: bytes) -> str:
-    if not jpeg:
-        return f'<span class="faceless" role="img" aria-label="no face seen at {time:.2f} s"></span>'
-    about = "the face" if seen else "a frame without a face"
-    kind = "" if seen else ' class="unseen"'
-    return f'<img{kind} src="{data_uri(jpeg, "jpeg")}" alt="{about} at {time:.2f} s" title="{time:.2f} s">'
-
-
-def _sound(footage: Footage, seconds: float) -> str:
-    found = footage.sound
-    if found is None:
-        return _absent("audio", footage)
-    decibels = round(20 * math.log10(found.peak)) if found.peak else 0
-    peak = f"drawn to its own peak of {number(decibels, 0)} dBFS" if found.peak else "nothing but silence"
-    place = Axis(seconds).place(0, found.seconds)
-    image = (
-        f'<svg style="{place}" viewBox="0 0 {len(found.low)} {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="waveform, {peak}"><path d="{outline(found)}"/></svg>'
-    )
-    return _track("audio", peak, f'<div class="lane">{image}</div>')
-
-
-def outline(found: Envelope) -> str:
+def outline(envelope: Envelope) -> str:
     """The closed path along the highest samples and back along the lowest."""
     middle = HEIGHT / 2
-    high = [f"{i},{middle * (1 - value):.1f}" for i, value in enumerate(found.high)]
-    low = [f"{i},{middle * (1 - value) + 0.6:.1f}" for i, value in enumerate(found.low)]
+    high = [f"{i},{middle * (1 - value):.1f}" for i, value in enumerate(envelope.high)]
+    low = [f"{i},{middle * (1 - value) + 0.6:.1f}" for i, value in enumerate(envelope.low)]
     return f"M{' '.join(high + low[::-1])}Z"
 
 
-def _words(footage: Footage, seconds: float) -> str:
-    found = footage.transcript
-    if found is None:
-        return _absent("text", footage)
-    origin = "heard by Whisper" if found.transcribed else "given with the clip"
-    if found.words and found.words[0].start is not None:
-        return _track("text", f"{origin}, each word at its time", _boxes(found.words, Axis(seconds)))
-    if not seconds:
-        body = "".join(f'<span class="word timeless"><bdi>{text(word.word)}</bdi></span>' for word in found.words)
-        return _track("text", f"{origin}; without sound or picture, so without times", f'<p class="flow">{body}</p>')
-    return _track("text", f"{origin}; their times are unknown: spread evenly", _boxes(spread(found, seconds), Axis(seconds)))
+def has_times(transcript: Transcript) -> bool:
+    return bool(transcript.words) and transcript.words[0].start is not None
 
 
-def spread(found: Transcript, seconds: float) -> list[Word]:
+def timed_words(transcript: Transcript, seconds: float) -> list[Word]:
+    """The words that have a time; spread evenly over the clip where none is known."""
+    words = transcript.words if has_times(transcript) else spread(transcript, seconds)
+    return [word for word in words if word.start is not None and word.end is not None]
+
+
+def spread(transcript: Transcript, seconds: float) -> list[Word]:
     """The words of a transcript without times, evenly over the clip."""
-    edges = np.linspace(0, seconds, len(found.words) + 1)
+    edges = np.linspace(0, seconds, len(transcript.words) + 1)
     return [
         Word(word.word, float(start), float(end), word.confidence)
-        for word, start, end in zip(found.words, edges[:-1], edges[1:], strict=True)
+        for word, start, end in zip(transcript.words, edges[:-1], edges[1:], strict=True)
     ]
 
 
-def _boxes(found: list[Word], axis: Axis) -> str:
-    """Every word in a box from its start to its end, in as many lanes as keep their letters apart: two choices by width."""
-    timed = [(word, word.start, word.end) for word in found if word.start is not None and word.end is not None]
-    boxes = [(axis.share(start), axis.share(end), letters(word.word)) for word, start, end in timed]
+def boxes_of(words: list[Word], axis: Axis) -> list[Box]:
+    """Every word in a box, in as many lanes as keep the letters of neighbours apart."""
+    times = [(word.start or 0.0, word.end or 0.0) for word in words]
+    boxes = [(axis.share(start), axis.share(end), letters(word.word)) for word, (start, end) in zip(words, times, strict=True)]
     narrow, spacious = pack(boxes, axis.narrowest), pack(boxes, max(axis.narrowest, SPACIOUS))
-    body = "".join(
-        f'<span class="word {FIRM.get(word.confidence, "guess")}" style="{axis.place(start, end)};--narrow:{a};--spacious:{b}" '
-        f'title="{start:.2f} to {end:.2f} s"><bdi>{text(word.word)}</bdi></span> '
-        for (word, start, end), a, b in zip(timed, narrow, spacious, strict=True)
-    )
-    lanes = f"--narrows:{max(narrow, default=0) + 1};--spaciouses:{max(spacious, default=0) + 1}"
-    return f'<div class="words" style="{lanes}">{body}</div>'
+    return [
+        Box(word.word, FIRM.get(word.confidence, "guess"), start, end, *lanes)
+        for word, (start, end), *lanes in zip(words, times, narrow, spacious, strict=True)
+    ]
 
 
 def letters(word: str) -> float:

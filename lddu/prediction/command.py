@@ -1,4 +1,4 @@
-"""`lddu predict FILE...`: emotions, and how uncertain they are, of films, sounds and texts that nobody labelled."""
+"""`lddu predict FILE...`: emotions of new films, sounds and texts, and how uncertain they are."""
 
 import argparse
 import json
@@ -17,77 +17,77 @@ FAILED, UNABLE, INTERRUPTED = 1, 2, 130  # exit status: a file could not be read
 
 
 def main(arguments: list[str] | None = None) -> None:
-    asked = parser().parse_args(arguments)
-    if not asked.files and not asked.text:
+    options = parser().parse_args(arguments)
+    if not options.files and not options.text:
         parser().error("a FILE or --text is needed")
     silence_libraries()
     try:
-        sys.exit(run(asked))
+        sys.exit(run(options))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
 def silence_libraries() -> None:
-    """Native libraries write to the terminal past Python; what this program has to say still reaches it."""
+    """Native libraries write to the terminal without Python: drop that, and keep Python's own standard error."""
     sys.stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), 2)
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="lddu predict", description=__doc__)
-    made.add_argument("files", nargs="*", metavar="FILE", help="film, sound, or .txt with an utterance a line")
-    made.add_argument("--text", action="append", default=[], help="an utterance without sound; may be given several times")
-    made.add_argument("--model", default=FOLDER, metavar="FOLDER", help="what the stage predictor or `lddu export` made")
-    made.add_argument("--json", action="store_true", help="everything, as one JSON document")
-    made.add_argument("--full", action="store_true", help="the table of labels for each utterance, not a row each")
-    made.add_argument("--whole", action="store_true", help="take long recordings whole instead of by utterances")
-    made.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    return made
+    options = argparse.ArgumentParser(prog="lddu predict", description=__doc__)
+    options.add_argument("files", nargs="*", metavar="FILE", help="film, sound, or .txt with an utterance on each line")
+    options.add_argument("--text", action="append", default=[], help="an utterance without sound; may be given several times")
+    options.add_argument("--model", default=FOLDER, metavar="FOLDER", help="what the stage predictor or `lddu export` made")
+    options.add_argument("--json", action="store_true", help="everything, as one JSON document")
+    options.add_argument("--full", action="store_true", help="the table of labels for each utterance, not a row each")
+    options.add_argument("--whole", action="store_true", help="take long recordings whole instead of by utterances")
+    options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Exit status: 0, FAILED where some file could not be read, or UNABLE with the reason printed."""
     from lddu.predictor import PredictorError
     from params import ParameterError
     from preprocess.stages.models import ModelError
 
     try:
-        return predict(asked)
+        return predict(options)
     except (ModelError, ParameterError, PredictorError) as error:
         print(f"lddu predict: {error}", file=sys.stderr)
         return UNABLE
 
 
-def predict(asked: argparse.Namespace) -> int:
+def predict(options: argparse.Namespace) -> int:
     from lddu.prediction.inference import Predictor
     from lddu.prediction.terminal import Terminal
     from preprocess.recording import RecordingError
 
-    predictor = Predictor(Path(asked.model), asked.device)
+    predictor = Predictor(Path(options.model), options.device)
     recordings: list[dict] = []
-    for name, utterances in sources(asked, predictor):
+    for name, utterances in sources(options, predictor):
         recording: dict = {"source": name, "utterances": []}
         recordings.append(recording)
-        terminal = None if asked.json else Terminal(name, predictor.modalities, asked.full)
+        terminal = None if options.json else Terminal(name, predictor.modalities, options.full)
         try:
             for utterance, alone in ahead(utterances):
                 recording["utterances"].append(tree_of(utterance))
                 if terminal:
                     terminal.show(utterance, alone)
-            if not any(found["modalities"] for found in recording["utterances"]):
+            if not any(utterance["modalities"] for utterance in recording["utterances"]):
                 raise RecordingError(f"{name}: there is no text, no sound and no face in it that could be judged")
         except RecordingError as error:
             recording["error"] = str(error)
             print(f"lddu predict: {error}", file=sys.stderr)
-    if asked.json:
+    if options.json:
         tree = {"thresholds": predictor.thresholds, "recordings": recordings}
         print(json.dumps(tree, indent=2, ensure_ascii=False))
     return FAILED if any("error" in recording for recording in recordings) else 0
 
 
 def ahead(utterances: Iterable["Utterance"]) -> "Iterator[tuple[Utterance, bool]]":
-    """Every utterance, and whether it is the only one."""
+    """Every utterance, and whether it is the only one; it waits for the second before it gives the first."""
     rest = iter(utterances)
     first, second = next(rest, None), next(rest, None)
     if first:
@@ -96,15 +96,16 @@ def ahead(utterances: Iterable["Utterance"]) -> "Iterator[tuple[Utterance, bool]
         yield from ((utterance, False) for utterance in chain([second], rest))
 
 
-def sources(asked: argparse.Namespace, predictor: "Predictor") -> "Iterator[tuple[str, Iterator[Utterance]]]":
+def sources(options: argparse.Namespace, predictor: "Predictor") -> "Iterator[tuple[str, Iterator[Utterance]]]":
     """The utterances of each file and text, by its name."""
-    for file in asked.files:
-        yield file, predictor.follow(file, whole=asked.whole)
-    for text in asked.text:
+    for file in options.files:
+        yield file, predictor.follow(file, whole=options.whole)
+    for text in options.text:
         yield text, map(predictor.predict_text, [text])
 
 
 def tree_of(utterance: "Utterance") -> dict:
+    """As the JSON document has it."""
     transcript = utterance.transcript
     return {
         "start": round(utterance.start, 3),

@@ -1,6 +1,6 @@
-"""A trained network at work on what it has never seen: films, sounds, texts, or rows of features.
+"""A trained network on new recordings: films, sounds, texts, or rows of features.
 
-Torch is imported when the network is first asked: until then a film's face may already have been found.
+Torch, which takes seconds to import, is imported when the network is first used: faces are found in the meantime.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from platformdirs import user_cache_path
 import params
 from contract import MODALITIES
 from lddu import predictor, quantiles
-from lddu.predictions import Decision
+from lddu.decisions import Decision
 from preprocess import recording
 from preprocess.media import arrays
 from preprocess.recording import RecordingError, Tools
@@ -36,10 +36,10 @@ BATCH = 64  # clips of features that the network reads at once
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one utterance, or of one clip of features."""
+    """The network's answer for one utterance, or for one clip of features."""
 
     labels: dict[str, Decision]
-    modalities: tuple[str, ...]  # those that were there; without any, probabilities are the labels' shares in training
+    modalities: tuple[str, ...]  # that are present; without any, probabilities are the labels' shares in training
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,26 @@ class Utterance(Prediction):
 
     start: float  # seconds into the recording
     end: float
-    transcript: Transcript | None  # None: nothing was said
-    refused: list[Refused]  # what could not be had of it, and why
+    transcript: Transcript | None  # None: there are no words
+    refused: list[Refused]  # what the stages could not do, and why
 
 
 class Predictor:
-    """A predictor's folder, loaded when it is first used. `load` makes one that is ready."""
+    """The network of a predictor's folder, loaded when it is first used; `lddu.load` gives one that is loaded."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.folder = folder
-        self._asked = device
+        self._device = device
         manual = predictor.read(folder)
-        self.thresholds, self.preparation, self.known = manual.thresholds, manual.preparation, manual.quantiles
+        self.thresholds, self.preparation, self.quantiles = manual.thresholds, manual.preparation, manual.quantiles
         self.labels = list(self.thresholds)
-        self.modalities = tuple(m for m in MODALITIES if m in self.known)  # that the network knows
+        self.modalities = tuple(m for m in MODALITIES if m in self.quantiles)  # that the network knows
 
     @cached_property
     def device(self) -> str:
         from preprocess.encoders.networks import device
 
-        return device(self._asked)
+        return device(self._device)
 
     @cached_property
     def network(self) -> "LDDU":
@@ -82,7 +82,7 @@ class Predictor:
         return network.to(self.device)
 
     def predict(self, source: str | Path, text: str = "", whole: bool = False) -> list[Utterance]:
-        """Every utterance of a file: a film, a sound, or a `.txt` with an utterance a line.
+        """Every utterance of a file: a film, a sound, or a `.txt` with an utterance on each line.
 
         `text` is what is said, where it is known; otherwise it is transcribed. A recording of more than 15 s is cut at
         pauses, unless its text is given or it is to be taken `whole`. RecordingError where it cannot be read.
@@ -109,25 +109,25 @@ class Predictor:
 
     def follow(self, source: str | Path, text: str = "", whole: bool = False) -> Iterator[Utterance]:
         """As `predict` of a file, an utterance at a time."""
-        return map(self._say, recording.of_file(Path(source), self._tools(), text, whole))
+        return map(self._predict, recording.of_file(Path(source), self._tools(), text, whole))
 
     def predict_text(self, text: str) -> Utterance:
         """Words alone."""
-        return self._say(recording.of_text(text, self._tools()))
+        return self._predict(recording.of_text(text, self._tools()))
 
     def predict_features(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray] | None = None) -> list[Prediction]:
-        """N clips as rows of features, (N, L, D) a modality, as align or a published file has them.
+        """N clips as rows of features, (N, L, D) by modality, as the stage align or a published file has them.
 
-        `masks` (N, L) say which rows were observed; without them, all were. A modality may be missing.
+        `masks` (N, L) are true where a row was observed; without masks all were. A modality may be missing.
         """
         masks = masks or {m: np.ones(x.shape[:2], bool) for m, x in features.items()}
         self._check(features, masks)
         count = len(next(iter(features.values())))
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         for begin in range(0, count, BATCH):
-            part = slice(begin, begin + BATCH)
-            found += self._decide({m: x[part] for m, x in features.items()}, {m: x[part] for m, x in masks.items()})
-        return found
+            batch = slice(begin, begin + BATCH)
+            predictions += self._decide({m: x[batch] for m, x in features.items()}, {m: x[batch] for m, x in masks.items()})
+        return predictions
 
     def _decide(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> list[Prediction]:
         import torch
@@ -139,9 +139,10 @@ class Predictor:
             output = self.network(moved({m: x.astype(np.float32) for m, x in features.items()}), moved(masks))
         probs = output.log_probs.double().exp().cpu().numpy()
         shares = {
-            m: quantiles.shares(values.double().cpu().numpy(), self.known[m]) for m, values in output.log_sigma_norm().items()
+            m: quantiles.shares(values.double().cpu().numpy(), self.quantiles[m])
+            for m, values in output.log_sigma_norm().items()
         }
-        present = {m: there.cpu().numpy() for m, there in output.present.items()}
+        present = {m: is_present.cpu().numpy() for m, is_present in output.present.items()}
         return [
             Prediction(
                 {
@@ -171,15 +172,17 @@ class Predictor:
         if len(set(counts.values())) != 1:
             raise ValueError(f"features have {counts} clips: one number of them, and at least one modality, is expected")
 
-    def _say(self, part: recording.Utterance) -> Utterance:
-        """Without any modality the network is asked all the same: it answers with the labels' shares in training."""
-        features = {m: found.states[None] for m, found in part.rows.items()}
-        masks = {m: found.mask[None] for m, found in part.rows.items()}
+    def _predict(self, utterance: recording.Utterance) -> Utterance:
+        """Without any modality the answer is the labels' shares in training."""
+        features = {m: rows.states[None] for m, rows in utterance.rows.items()}
+        masks = {m: rows.mask[None] for m, rows in utterance.rows.items()}
         if not features:
             first, width = next(iter(self.network.config.dims.items()))
             features, masks = {first: np.zeros((1, 1, width))}, {first: np.zeros((1, 1), bool)}
-        (said,) = self.predict_features(features, masks)
-        return Utterance(said.labels, said.modalities, part.start, part.end, part.transcript, part.refused)
+        (answer,) = self.predict_features(features, masks)
+        return Utterance(
+            answer.labels, answer.modalities, utterance.start, utterance.end, utterance.transcript, utterance.refused
+        )
 
     def _tools(self) -> Tools:
         if self.preparation is None:
@@ -190,25 +193,25 @@ class Predictor:
         return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device)
 
     def _pretrained(self, role: str) -> Path:
-        """The folder of a role's network: copied in beside the weights, or that of the project, or fetched and kept."""
+        """The folder of a role's network: beside the weights, in the project, or in the cache, where it is fetched to."""
         assert self.preparation is not None
-        wanted: params.Model = getattr(self.preparation.models, role)
-        kept = user_cache_path("lddu") / wanted.sha256[:16]
-        for folder in (self.folder / predictor.NETWORKS / role, self.folder.parent / "models" / role, kept / role):
-            if models.is_laid(folder, wanted):
+        model: params.Model = getattr(self.preparation.models, role)
+        cache = user_cache_path("lddu") / model.sha256[:16]
+        for folder in (self.folder / predictor.NETWORKS / role, self.folder.parent / "models" / role, cache / role):
+            if models.is_laid(folder, model):
                 return folder
-        print(f"fetching models.{role} into {kept}: {wanted.source} …", file=sys.stderr)
-        return models.lay(role, wanted, user_cache_path("lddu") / "downloads", kept)
+        print(f"fetching models.{role} into {cache}: {model.source} …", file=sys.stderr)
+        return models.lay(role, model, user_cache_path("lddu") / "downloads", cache)
 
 
 def export(source: Path, target: Path) -> list[str]:
-    """Copy a predictor's folder with the pretrained networks that it needs; the roles that were copied."""
-    found = Predictor(source, "cpu")
+    """Copy a predictor's folder with the pretrained networks that it needs; the roles of these networks."""
+    loaded = Predictor(source, "cpu")
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
         if path.is_file():
             shutil.copy(path, target / path.name)
-    roles = predictor.roles(found.preparation, list(found.modalities)) if found.preparation else []
+    roles = predictor.roles(loaded.preparation, list(loaded.modalities)) if loaded.preparation else []
     for role in roles:
-        shutil.copytree(found._pretrained(role), target / predictor.NETWORKS / role, dirs_exist_ok=True)
+        shutil.copytree(loaded._pretrained(role), target / predictor.NETWORKS / role, dirs_exist_ok=True)
     return roles

@@ -1,77 +1,162 @@
-"""What a person reads of a recording on the terminal."""
+"""What a person reads of a recording on the terminal, or in a file that the output goes to."""
 
+from rich.bar import Bar
+from rich.cells import cell_len
+from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lddu.decisions import Decision
 from lddu.prediction.inference import Utterance
 
-WIDTH, BAR = 100, 12  # characters of a line of words, and of the bar of a probability
+BAR = 12  # characters of the bar of a probability
+LABEL, TIME, SIGMA = 6, 8, 8  # characters of a column, at least
+WORDS = 24  # characters that the column of words needs; where fewer are left, each utterance gets a table of its own
+LINE = 100  # characters of a line of words with their times, at most
+UNLIMITED = 100_000  # characters of a line of a file
+
+
+def console_of_output() -> Console:
+    """As wide as the terminal; without colours, and with a line a row however long, where the output is no terminal."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    return console if console.is_terminal else Console(markup=False, emoji=False, highlight=False, width=UNLIMITED)
 
 
 class Terminal:
-    """A table of the labels of a recording, or of its several utterances a time line, a row each."""
+    """A table of the labels of a recording; of several utterances a time line with a row each, where it is wide enough."""
 
-    def __init__(self, name: str, modalities: tuple[str, ...], full: bool) -> None:
+    def __init__(self, name: str, modalities: tuple[str, ...], full: bool, console: Console | None = None) -> None:
         self.name, self.modalities, self.full = name, modalities, full
+        self.console = console or console_of_output()
         self.shown = 0
 
     def show(self, utterance: Utterance, alone: bool) -> None:
-        lines = [] if self.shown else ["", self.name]
-        if alone or self.full:
-            lines += self.table(utterance)
+        if not self.shown:
+            self.console.print(Text(f"\n{printable(self.name)}", style="bold"))
+        if alone or self.full or not self.has_room(utterance):
+            self.show_table(utterance)
         else:
-            lines += [*([] if self.shown else [self.head(utterance)]), self.row(utterance)]
-        print("\n".join(lines), flush=True)
+            self.print(self.row(utterance, head=not self.shown), 1)
         self.shown += 1
 
-    def table(self, utterance: Utterance) -> list[str]:
+    def show_table(self, utterance: Utterance) -> None:
         when = f"{utterance.start:.2f} to {utterance.end:.2f} s, " if utterance.end > utterance.start else ""
-        lines = [f"  {when}from {', '.join(utterance.modalities) or 'nothing that could be judged'}", *words(utterance)]
-        lines += [f"    missing: {row.stage}: {row.detail}" for row in utterance.refused]
-        if not utterance.modalities:
-            return lines
-        width = max(len("label"), *map(len, utterance.labels))
-        lines.append(f"    {'label':{width}}  probability        decision" + "".join(f"  σ {m:>6}" for m in self.modalities))
+        self.console.print(Text(f"  {when}from {', '.join(utterance.modalities) or 'nothing that could be judged'}"))
+        for line in words(utterance, min(LINE, self.console.width - 4)):
+            self.print(Text(line), 4)
+        for refused in utterance.refused:
+            self.print(Text(printable(f"missing: {refused.stage}: {refused.detail}"), style="yellow"), 4)
+        if utterance.modalities:
+            table = self.table(utterance)
+            needed = Measurement.get(self.console, self.console.options.update(width=UNLIMITED), table).maximum
+            fits = 3 + needed <= self.console.width
+            for content in [table] if fits else self.lines(utterance):
+                self.print(content, 3 if fits else 4)
+
+    def print(self, content: Table | Text, indent: int) -> None:
+        self.console.print(Padding(content, (0, 0, 0, indent), expand=False))
+
+    def table(self, utterance: Utterance) -> Table:
+        """A row a label: probability as number and bar, decision, σ of each modality."""
+        table = Table(box=None, padding=(0, 0, 0, 1), header_style="dim")
+        table.add_column("label", min_width=self.longest(utterance))
+        table.add_column("probability")
+        table.add_column("", width=BAR)
+        table.add_column("decision", justify="right")
+        for m in self.modalities:
+            table.add_column(f"σ {m}", justify="right", min_width=sigma_width(m))
         for label, decision in utterance.labels.items():
-            bar = "█" * round(decision.probability * BAR)
-            sigma = "".join(f"  {percent(decision.sigma.get(m)):>8}" for m in self.modalities)
-            said = "yes" if decision.predicted else "no"
-            lines.append(f"    {label:{width}}  {decision.probability:.2f}  {bar:{BAR}} {said:>8}{sigma}")
-        return lines
+            bar = Bar(1, 0, decision.probability, width=BAR)
+            sigma = [percent(decision.sigma.get(m)) for m in self.modalities]
+            style = "bold" if decision.predicted else ""
+            table.add_row(label, f"{decision.probability:.2f}", bar, yes_or_no(decision), *sigma, style=style)
+        return table
 
-    def head(self, utterance: Utterance) -> str:
-        sigma = "".join(f" {f'σ {m}':>8}" for m in self.modalities)
-        return f"  {'start':>8} {'end':>8} " + "".join(f" {column(label)}" for label in utterance.labels) + f"{sigma}  words"
+    def lines(self, utterance: Utterance) -> list[Text]:
+        """What the table says, a line a label, which breaks wherever the terminal ends."""
+        width = self.longest(utterance)
+        return [
+            Text(
+                f"{label:{width}} {decision.probability:.2f} {yes_or_no(decision):>3}, σ "
+                + ", ".join(f"{m} {percent(decision.sigma.get(m))}" for m in self.modalities),
+                style="bold" if decision.predicted else "",
+            )
+            for label, decision in utterance.labels.items()
+        ]
 
-    def row(self, utterance: Utterance) -> str:
+    def longest(self, utterance: Utterance) -> int:
+        """Characters of the longest label."""
+        return max(map(cell_len, ["label", *utterance.labels]))
+
+    def has_room(self, utterance: Utterance) -> bool:
+        labels = sum(1 + label_width(label) for label in utterance.labels)
+        sigma = sum(1 + sigma_width(m) for m in self.modalities)
+        return self.console.width >= 1 + 2 * (1 + TIME) + labels + sigma + WORDS
+
+    def row(self, utterance: Utterance, head: bool) -> Table:
+        """Start, end, probabilities (a star where the label is there), mean σ of each modality, words."""
+        table = Table(box=None, padding=(0, 0, 0, 1), show_header=head, header_style="dim")
+        for name in ("start", "end"):
+            table.add_column(name, justify="right", width=TIME)
+        for label in utterance.labels:
+            table.add_column(right(label, label_width(label)), width=label_width(label))
+        for m in self.modalities:
+            table.add_column(f"σ {m}", justify="right", width=sigma_width(m))
+        table.add_column(" words", overflow="fold")
         timed = utterance.end > utterance.start
-        start, end = (f"{seconds:.2f}" if timed else "" for seconds in (utterance.start, utterance.end))
-        cells = [f"{found.probability:.2f}{'*' if found.predicted else ' '}" for found in utterance.labels.values()]
-        cells = cells if utterance.modalities else ["– "] * len(cells)
-        labels = "".join(f" {cell:>{len(column(label))}}" for cell, label in zip(cells, utterance.labels, strict=True))
-        sigma = "".join(f" {percent(mean_sigma(utterance, m)):>8}" for m in self.modalities)
-        return f"  {start:>8} {end:>8} {labels}{sigma}  {utterance.transcript.text if utterance.transcript else ''}"
+        times = [f"{seconds:.2f}" if timed else "" for seconds in (utterance.start, utterance.end)]
+        decisions = [
+            right(f"{decision.probability:.2f}{'*' if decision.predicted else ' '}" if utterance.modalities else "– ", width)
+            for decision, width in zip(utterance.labels.values(), map(label_width, utterance.labels), strict=True)
+        ]
+        sigma = [percent(mean_sigma(utterance, m)) for m in self.modalities]
+        text = printable(utterance.transcript.text) if utterance.transcript else ""
+        table.add_row(*times, *decisions, *sigma, Text(f" {text}"))
+        return table
 
 
-def column(label: str) -> str:
-    return f"{label:>6}"
+def right(text: str, width: int) -> str:
+    """At the right of a column; rich would drop the blank that stands in the star's place."""
+    return " " * (width - cell_len(text)) + text
+
+
+def label_width(label: str) -> int:
+    return max(LABEL, cell_len(label))
+
+
+def sigma_width(modality: str) -> int:
+    return max(SIGMA, cell_len(f"σ {modality}"))
+
+
+def yes_or_no(decision: Decision) -> str:
+    return "yes" if decision.predicted else "no"
 
 
 def percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
 
 
+def printable(text: str) -> str:
+    """Without the control characters that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def mean_sigma(utterance: Utterance, modality: str) -> float | None:
     """Over the labels; None where the modality is absent."""
-    found = [decision.sigma[modality] for decision in utterance.labels.values() if modality in decision.sigma]
-    return sum(found) / len(found) if found else None
+    shares = [decision.sigma[modality] for decision in utterance.labels.values() if modality in decision.sigma]
+    return sum(shares) / len(shares) if shares else None
 
 
-def words(utterance: Utterance) -> list[str]:
-    """The words, each behind the second at which it begins."""
+def words(utterance: Utterance, width: int) -> list[str]:
+    """The words in lines of up to `width` characters, each after the second at which it begins."""
     if utterance.transcript is None:
         return []
     lines = [""]
     for word in utterance.transcript.words:
-        shown = word.word if word.start is None else f"{word.start:.2f} {word.word}"
-        if lines[-1] and len(lines[-1]) + len(shown) > WIDTH:
+        shown = printable(word.word if word.start is None else f"{word.start:.2f} {word.word}")
+        if lines[-1] and cell_len(lines[-1]) + 2 + cell_len(shown) > width:
             lines.append("")
         lines[-1] += ("  " if lines[-1] else "") + shown
-    return [f"    {line}" for line in lines]
+    return lines

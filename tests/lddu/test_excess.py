@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import Ridge as Reference
 
-from lddu.excess import FEWEST, excess_errors, left_out
+from lddu.excess import MIN_CLIPS, excess_errors, left_out_excess
 from lddu.tensors import Split, pooled, read_noise, read_splits
 from tests.lddu.small_corpus import DIMS, LABELS, write
 
@@ -26,23 +26,23 @@ def splits(folder: Path) -> dict[str, Split]:
 
 
 @pytest.mark.parametrize("width", [3, 40])
-def test_the_closed_form_is_a_regression_without_each_clip(width: int) -> None:
+def test_excess_errors_are_those_of_a_regression_without_each_clip(width: int) -> None:
     """With more features than clips, too. The reference sees the standardised features, whose scale is that of all clips."""
     random = np.random.default_rng(width)
     features = random.normal(size=(20, width)) * random.uniform(0.1, 10, width)
     present = (random.random((20, 2)) < 0.4).astype(float)
     standard = (features - features.mean(axis=0)) / features.std(axis=0)
-    tried = []
+    candidates = []
     for penalty in 10 ** (np.arange(13) / 2):
         residuals = np.empty_like(present)
         for i in range(20):
             rest = np.delete(np.arange(20), i)
             model = Reference(alpha=penalty).fit(standard[rest], present[rest])
             residuals[i] = present[i] - model.predict(standard[i : i + 1])[0]
-        tried.append(residuals)
-    best = min(tried, key=lambda residuals: (residuals**2).mean())
+        candidates.append(residuals)
+    best = min(candidates, key=lambda residuals: (residuals**2).mean())
     alone = np.array([present[i] - np.delete(present, i, axis=0).mean(axis=0) for i in range(20)])
-    np.testing.assert_allclose(left_out(standard, present), best**2 - alone**2, atol=1e-8)
+    np.testing.assert_allclose(left_out_excess(standard, present), best**2 - alone**2, atol=1e-8)
 
 
 def test_what_is_expected_is_one_component_of_partial_least_squares(splits: dict[str, Split]) -> None:
@@ -52,7 +52,7 @@ def test_what_is_expected_is_one_component_of_partial_least_squares(splits: dict
         there = mask.any(dim=1).numpy()
         features = [pooled(split, [m]) for split in (train, valid)]
         known = features[0][there]
-        errors = left_out((known - known.mean(axis=0)) / known.std(axis=0), (train.labels > 0).double().numpy()[there])
+        errors = left_out_excess((known - known.mean(axis=0)) / known.std(axis=0), (train.labels > 0).double().numpy()[there])
         for c in range(len(LABELS)):
             reference = PLSRegression(n_components=1).fit(known, errors[:, c])
             scores = reference.predict(known)
@@ -90,7 +90,7 @@ def test_a_clip_with_an_unknown_label_teaches_nothing_and_is_told_what_to_expect
 
 def test_too_few_clips_have_none_and_constant_features_do_no_harm(splits: dict[str, Split]) -> None:
     train, valid = splits.values()
-    few = train.select(torch.arange(len(train)) < FEWEST - 1)
+    few = train.select(torch.arange(len(train)) < MIN_CLIPS - 1)
     assert all(excess.isnan().all() for excess in excess_errors(few, valid))
     constant = replace(train, features={m: torch.ones_like(x) for m, x in train.features.items()})
     for excess in excess_errors(constant, valid):

@@ -1,4 +1,4 @@
-"""What evaluate said of each clip, read back from its tables."""
+"""The decisions of evaluate on each clip, read back from its tables of predictions."""
 
 import csv
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lddu.probability import LEAST
+
 FOLDER = Path("data/predictions")
-# A probability is written with six digits: what reads as 0 or 1 is at most this far from it.
-LEAST_PROBABILITY = 1e-6
 
 
-class PredictionsError(ValueError):
+class DecisionsError(ValueError):
     """A table of predictions cannot be read; the message names the file and what is missing."""
 
 
@@ -33,13 +33,13 @@ class Decision:
         """In nats; how surprised the probability is by the truth. 0 where that is unknown."""
         if self.true is None:
             return 0.0
-        said = self.probability if self.true else 1 - self.probability
-        return -float(np.log(max(said, LEAST_PROBABILITY)))
+        of_truth = self.probability if self.true else 1 - self.probability
+        return -float(np.log(max(of_truth, LEAST)))
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One clip: the modalities that it has, and a decision a label."""
+class ClipDecisions:
+    """One clip: the modalities that it has, and a decision for each label."""
 
     clip_id: str
     modalities: tuple[str, ...]
@@ -68,17 +68,17 @@ class Prediction:
         return float(np.mean(shares)) if shares else 0.0
 
 
-def read(path: Path, labels: list[str]) -> list[Prediction]:
-    """Every clip of a table, in its order; PredictionsError where a label has no columns."""
+def read(path: Path, labels: list[str]) -> list[ClipDecisions]:
+    """Every clip of a table, in its order; DecisionsError where a label has no columns."""
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         columns = list(table.fieldnames or ())
         wanted = ["clip_id", "modalities", *(f"{label}_{what}" for label in labels for what in ("probability", "predicted"))]
         missing = [column for column in wanted if column not in columns]
         if missing:
-            raise PredictionsError(f"{path} has no column {', '.join(missing)}: run evaluate again")
+            raise DecisionsError(f"{path} has no column {', '.join(missing)}: run evaluate again")
         return [
-            Prediction(row["clip_id"], tuple(row["modalities"].split()), {label: _decision(row, label) for label in labels})
+            ClipDecisions(row["clip_id"], tuple(row["modalities"].split()), {label: _decision(row, label) for label in labels})
             for row in table
         ]
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
+    Batch,
     Count,
     Device,
     FolderName,
@@ -28,6 +29,7 @@ from parameter import (
     Seed,
     Sha256,
     Source,
+    Threads,
     problem,
 )
 
@@ -44,8 +46,8 @@ class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
     max_refused: Fraction
-    folds: NotNegativeCount
-    fold: NotNegativeCount
+    folds: int = Field(ge=0, le=10_000)
+    fold: int = Field(ge=0, le=10_000)
 
     @model_validator(mode="after")
     def fold_is_one_of_the_folds(self) -> "Corpus":
@@ -72,7 +74,7 @@ class Features(Section):
 
 
 class Run(Section):
-    workers: NotNegativeCount
+    workers: int = Field(ge=0, le=1024)
     device: Device
     store: str = Field(min_length=1)
 
@@ -87,7 +89,7 @@ class Run(Section):
 
 class Sample(Section):
     seed: Seed
-    clips: Count
+    clips: int = Field(ge=12, le=1_000_000)
     speakers: int = Field(ge=12, le=64)
     frame_rate: int = Field(ge=15, le=30)
     blank_text: Fraction
@@ -115,13 +117,13 @@ class Models(Section):
 
 class Decoder(Section):
     ffmpeg: str = Field(min_length=1)
-    max_seconds: Count
-    max_output: Count
-    max_memory: int = Field(ge=1000)
+    max_seconds: int = Field(ge=1, le=1_000_000)
+    max_output: int = Field(ge=1, le=10_000_000)
+    max_memory: int = Field(ge=1000, le=1_000_000)
 
 
 class Frames(Section):
-    rate: Annotated[float, Field(gt=0, le=120)]
+    rate: Annotated[float, Field(ge=0.1, le=120)]
     max_side: int = Field(ge=64, le=4096)
 
 
@@ -134,16 +136,16 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
-    silence: Annotated[float, Field(ge=0, le=30)]
+    silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
 class TuneText(Section):
-    epochs: NotNegativeCount
-    lr: Positive
-    batch_size: Count
+    epochs: int = Field(ge=0, le=10_000)
+    lr: Annotated[float, Field(gt=0, le=1)]
+    batch_size: Batch
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    threads: Count
+    threads: Threads
     seed: Seed
 
 
@@ -155,7 +157,7 @@ class EncodeText(Section):
     layer: int
     pooling: Literal["mean", "first", "last"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeAudio(Section):
@@ -163,7 +165,7 @@ class EncodeAudio(Section):
     layer: int
     padded: bool
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class EncodeVision(Section):
@@ -171,7 +173,7 @@ class EncodeVision(Section):
     layer: int
     pooling: Literal["first", "mean"]
     precision: Precision
-    batch_size: Count
+    batch_size: Batch
 
 
 class Encode(Section):
@@ -183,7 +185,7 @@ class Encode(Section):
 class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
-    hop: Positive
+    hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max"]
 
 
@@ -265,7 +267,7 @@ class Evaluate(Section):
 
 
 class Report(Section):
-    clips: NotNegativeCount
+    clips: int = Field(ge=0, le=10_000)
     seed: Seed
 
 

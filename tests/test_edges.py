@@ -140,9 +140,10 @@ def test_the_sample_is_planned_at_both_ends(key: str, value: float) -> None:
     assert len(plan(sample)) == sample.clips
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("lr", 1.0), ("lr", lowest("tune.text.lr")), ("batch_size", 65536), ("batch_size", 1)]
-)
+TUNED = ("tune.text.lr", "tune.text.batch_size", "tune.text.dropout", "tune.text.seed")
+
+
+@pytest.mark.parametrize(("key", "value"), [item for item in ENDS if item[0] in TUNED])
 def test_the_text_encoder_is_tuned_at_both_ends(key: str, value: float) -> None:
     encoder, ids, targets = example()
     settings = changed({"tune.text.epochs": 1, key: value}).tune.text

@@ -21,7 +21,6 @@ from parameter import (
     Label,
     Language,
     Noise,
-    NotNegative,
     NotNegativeCount,
     Positive,
     Precision,
@@ -144,7 +143,7 @@ class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: Annotated[float, Field(ge=0, le=0.99)]
     threads: Threads
     seed: Seed
 
@@ -192,14 +191,14 @@ class Align(Section):
 class Network(Section):
     """LDDU's network; the features' widths and the labels come from the tensors."""
 
-    width: Count
-    latent: Count
-    layers: NotNegativeCount
+    width: int = Field(ge=2, le=8192)
+    latent: int = Field(ge=1, le=8192)
+    layers: int = Field(ge=0, le=64)
     heads: Count
-    feedforward: Count
-    positions: Count
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    feedforward: int = Field(ge=1, le=65536)
+    positions: int = Field(ge=1, le=65536)
+    dropout: Annotated[float, Field(ge=0, le=0.99)]
+    head_dropout: Annotated[float, Field(ge=0, le=0.99)]
     input: Literal["standardise", "layernorm"]
     rows: Literal["all", "mean"]
     projections: Literal[1, 2]
@@ -216,18 +215,21 @@ class Network(Section):
         return self
 
 
+LossWeight = Annotated[float, Field(ge=0, le=1000)]
+
+
 class Loss(Section):
-    info: NotNegative
-    contrast: NotNegative
-    calibration: NotNegative
-    ordinality: NotNegative
+    info: LossWeight
+    contrast: LossWeight
+    calibration: LossWeight
+    ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
-    temperature: Positive
-    queue: NotNegativeCount
+    temperature: Annotated[float, Field(ge=0.001, le=1000)]
+    queue: int = Field(ge=0, le=2**20)
     calibration_form: Literal["excess", "unimodal", "released"]
-    sharpness: Positive
+    sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count
 
@@ -242,16 +244,16 @@ class Train(Section):
     seed: Seed
     repeats: Count
     baseline: bool
-    threads: Count
-    processes: Count
+    threads: int = Field(ge=1, le=1024)
+    processes: int = Field(ge=1, le=64)
     precision: Literal["float32", "bfloat16"]
     epochs: Count
     patience: NotNegativeCount
     keep_epochs: bool
     batch_size: Count
     accumulate: Count
-    lr: Positive
-    weight_decay: NotNegative
+    lr: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Fraction
     warmup: Fraction
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
@@ -259,10 +261,16 @@ class Train(Section):
     model: Network
     loss: Loss
 
+    @model_validator(mode="after")
+    def every_part_has_a_clip(self) -> "Train":
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate ({self.accumulate}) must be at most batch_size ({self.batch_size})")
+        return self
+
 
 class Evaluate(Section):
     threshold: Literal["one", "per_label"]
-    threshold_step: Annotated[float, Field(gt=0, le=0.5)]
+    threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
 
 

@@ -35,9 +35,11 @@ def is_worker() -> bool:
     return WORKER in os.environ
 
 
-def wait_passively() -> None:
-    """Let OpenMP's threads sleep while they wait for each other; must be called before torch is imported.
+def configure_libraries() -> None:
+    """Set what native libraries read from the environment when they are loaded; must be called before torch is imported.
 
-    Threads that wait in a busy loop make training six times slower while any other program is busy.
+    OpenMP's threads sleep while they wait for each other: threads that wait in a busy loop make training and tuning six times
+    slower while any other program is busy. cuBLAS gets a workspace of fixed size, without which its sums do not repeat.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -93,13 +93,13 @@ def transcripts(medium: Medium, settings: Params) -> Work:
 
     wave = sound.wave(Shards(DATA / "audio"), medium.clip_id)
     blank = not clips.read_texts()[medium.clip_id]
-    spoken = [word.word for word in words.read(Shards(DATA / "transcripts"), medium.clip_id).words]
+    text = words.read(Shards(DATA / "transcripts"), medium.clip_id).text
     aligner = stage.ALIGNER if (stage.ALIGNER / "config.json").is_file() else None
 
     def work() -> None:
         if blank:
             list(transcription.transcribe(stage.MODEL, [wave], "cpu", settings.transcripts))
-        stage.align(wave, spoken, aligner, "cpu")
+        stage.align(wave, text, aligner, "cpu")
 
     return work
 

@@ -5,11 +5,11 @@ file exists, each number is compared with the earlier one. Times are medians. Me
 before its first step.
 """
 
+import process
+
+process.configure_libraries()  # before torch is imported, as the commands do
+
 import argparse
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import resource
 import statistics
 import time

@@ -13,7 +13,7 @@ STAGES = ("train", "evaluate", "predictor", "report")
 
 
 def main() -> None:
-    process.wait_passively()
+    process.configure_libraries()
     if sys.argv[1:2] == ["predict"]:  # its options are its own
         from lddu.prediction import command
 
@@ -41,14 +41,17 @@ def parser() -> argparse.ArgumentParser:
 
 def run(stage: str) -> None:
     try:
-        settings = params.load()  # before torch is imported, which takes seconds: a wrong parameter is reported at once
-        process.end_with_parent()
+        settings = params.load()
+    except params.ParameterError as error:  # reported before torch is imported, which takes seconds
+        sys.exit(f"{stage}: {error}")
+    process.end_with_parent()
+    try:
         getattr(importlib.import_module(f"lddu.{stage}"), stage)(settings)
         pipeline.require_unchanged(settings, stage)
     except KeyboardInterrupt:
         print(f"{stage}: stopped; run again to go on from where it was", file=sys.stderr)
         sys.exit(130)
-    except refusals() as error:  # imported here: an expression after `except` is only evaluated when something is raised
+    except refusals() as error:  # called, and its modules imported, only when something is raised
         sys.exit(f"{stage}: {error}")
 
 

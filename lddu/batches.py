@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,11 +84,16 @@ class Shuffled:
         return -(-len(self.clips) // self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Share]:
-        generator = torch.Generator().manual_seed(self.seed + epoch)
+        generator = torch.Generator().manual_seed(seed_of(self.seed, epoch))
         for chosen in torch.randperm(len(self.clips), generator=generator).split(self.batch_size):
             shares = [share.tensor_split(self.parts) for share in chosen.tensor_split(self.processes)]
             parts = [part for part in shares[self.rank] if len(part)] or [chosen[:0]]
             yield Share([self.clips.batch(part) for part in parts], [sum(map(len, share)) for share in shares])
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed that depends on all of these numbers, so that seed 42's second epoch is not seed 43's first."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def in_order(clips: Clips, batch_size: int) -> Iterator[Batch]:

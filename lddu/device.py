@@ -29,7 +29,6 @@ def accelerator(device: str, threads: int, precision: str = "float32") -> Accele
     if chosen.index is not None:
         torch.cuda.set_device(chosen)
         os.environ["ACCELERATE_TORCH_DEVICE"] = device
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS sums repeat only with a fixed workspace
     os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate would set 1 where there are several processes
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)  # with warn_only=True, attention on a GPU would not repeat

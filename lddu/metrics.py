@@ -63,12 +63,15 @@ def clipped_cross_entropy(true: np.ndarray, probs: np.ndarray) -> float:
 def best_threshold(true: np.ndarray, probs: np.ndarray, step: float) -> float:
     """The threshold of the grid step, 2 step, ... below 1 with the highest micro F1; of several, the middle one.
 
-    The middle of equals rather than the first: with few clips a whole stretch of thresholds scores the same, and its edge
-    would be where the next clips fall on the other side.
+    The middle, not the first: with few clips many neighbouring thresholds score the same, and at the edge of these a new
+    clip would easily be decided wrongly.
     """
-    grid = np.round(np.arange(1, round(1 / step)) * step, 6)
-    found = [float(f1_score(true.ravel(), (probs >= threshold).ravel(), zero_division=0)) for threshold in grid]
-    best = np.flatnonzero(np.array(found) == max(found))
+    multiples = np.round(np.arange(1, round(1 / step) + 1) * step, 6)
+    grid = multiples[multiples < 1]
+    positives = np.sort(probs[true])
+    hits, predicted = (len(x) - np.searchsorted(x, grid) for x in (positives, np.sort(probs, axis=None)))
+    scores = 2 * hits / np.maximum(len(positives) + predicted, 1)
+    best = np.flatnonzero(scores == scores.max())
     return float(grid[best[len(best) // 2]])
 
 

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
 from lddu import metrics
+from lddu.lettering import DEFAULT, file_name, lettering, title
 from lddu.titles import title_of
 
 # The font comes with matplotlib, so the pictures need nothing of the machine.
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": DEFAULT,
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -66,33 +67,38 @@ def draw_curves(curves: list[dict[str, float]], chosen: int, path: Path) -> None
 def precision_recall(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, scores: dict, folder: Path) -> None:
     """precision_recall/<label>.csv, and precision_recall.png with the threshold marked on each curve."""
     predicted = probs >= thresholds
-    with mpl.rc_context(STYLE):
+    letters = lettering(tuple(scores["per_label"]))
+    with mpl.rc_context({**STYLE, "font.family": letters.families}):
         figure, panels = _grid(true.shape[1], width=3.4, height=3.0)
         for c, (panel, (label, of_label)) in enumerate(zip(panels, scores["per_label"].items(), strict=True)):
             precision, recall, points = _precision_recall(true[:, c], probs[:, c])
             rows = [{"recall": r, "precision": p, "threshold": t} for p, r, t in zip(precision, recall, points, strict=True)]
-            _write(folder / "precision_recall" / f"{label}.csv", rows)
+            _write(folder / "precision_recall" / f"{file_name(label)}.csv", rows)
             hits, positives = (true[:, c] & predicted[:, c]).sum(), true[:, c].sum()
             at_threshold = hits / max(positives, 1), hits / max(predicted[:, c].sum(), 1)
             panel.plot(recall, precision, color=STRONG, drawstyle="steps-post")
             panel.axhline(true[:, c].mean(), color=LINE, linestyle="--", label="share of clips with it")
             panel.plot(*at_threshold, "o", color="black", label=_threshold(thresholds))
-            panel.set(title=f"{label}: AP {of_label['ap']:.2f}, {positives} of {len(true)} clips", xlabel="recall")
-            panel.set(ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+            panel.set_title(title(letters.names[label], f"AP {of_label['ap']:.2f}, {positives} of {len(true)} clips"))
+            panel.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
+        handles, named = panels[0].get_legend_handles_labels()
+        figure.legend(handles, named, loc="outside lower center", ncols=2, title=letters.note or None)
         save(figure, folder / "precision_recall.png")
 
 
 def confusion(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, scores: dict, folder: Path) -> None:
     """confusion/<label>.csv with a row for each clip, and confusion.png: clips, and their share of those of one truth."""
     predicted = probs >= thresholds
-    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
+    letters = lettering(tuple(scores["per_label"]))
+    plain: dict[Any, Any] = {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}
+    with mpl.rc_context({**STYLE, **plain, "font.family": letters.families}):
         figure, panels = _grid(true.shape[1], width=2.8, height=2.7)
         for c, (panel, label) in enumerate(zip(panels, scores["per_label"], strict=True)):
             names = np.array([f"not {label}", label])
             pairs = zip(names[true[:, c].astype(int)], names[predicted[:, c].astype(int)], strict=True)
-            _write(folder / "confusion" / f"{label}.csv", [{"actual": a, "predicted": b} for a, b in pairs])
-            _draw_confusion(panel, label, true[:, c], predicted[:, c])
+            _write(folder / "confusion" / f"{file_name(label)}.csv", [{"actual": a, "predicted": b} for a, b in pairs])
+            _draw_confusion(panel, letters.names[label], true[:, c], predicted[:, c])
+        figure.supxlabel(letters.note, fontsize="medium")
         save(figure, folder / "confusion.png")
 
 
@@ -157,7 +163,7 @@ def _threshold(thresholds: np.ndarray) -> str:
     return f"threshold {thresholds[0]:.2f}" if np.ptp(thresholds) == 0 else "the label's threshold"
 
 
-def _draw_confusion(panel: Axes, label: str, true: np.ndarray, predicted: np.ndarray) -> None:
+def _draw_confusion(panel: Axes, name: str, true: np.ndarray, predicted: np.ndarray) -> None:
     clips = np.array([[(true == a).astype(int) @ (predicted == b) for b in (False, True)] for a in (False, True)])
     share = clips / np.maximum(clips.sum(axis=1, keepdims=True), 1)
     panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -165,7 +171,7 @@ def _draw_confusion(panel: Axes, label: str, true: np.ndarray, predicted: np.nda
         colour = "white" if share[row, column] > 0.5 else "black"
         text = f"{clips[row, column]}\n{share[row, column]:.0%}"
         panel.text(column, row, text, ha="center", va="center", color=colour)
-    panel.set(title=label, xlabel="predicted", ylabel="true")
+    panel.set(title=name, xlabel="predicted", ylabel="true")
     panel.set_xticks([0, 1], ["absent", "present"])
     panel.set_yticks([0, 1], ["absent", "present"], rotation=90, va="center")
     panel.tick_params(length=0)

@@ -5,6 +5,7 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -57,7 +58,8 @@ def load(folder: Path) -> tuple[LDDU, Card]:
     options = {field.name for field in fields(LDDUConfig)}
     if set(network) != options or set(tree) != {field.name for field in fields(Card)}:
         raise WeightsError(f"{folder / 'config.json'} is of another version of this program: run train again")
-    model = LDDU(LDDUConfig(**network))
+    with torch.random.fork_rng(devices=[]):  # the first weights, soon replaced, draw no numbers from the caller's generator
+        model = LDDU(LDDUConfig(**network))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

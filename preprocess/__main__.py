@@ -38,6 +38,7 @@ FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError
 
 
 def main() -> None:
+    process.configure_libraries()
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
     for name in STAGES:

@@ -1,7 +1,8 @@
 """The clip list that the stage manifest writes: one table for each thing that later stages need."""
 
 import csv
-from dataclasses import dataclass, fields
+import json
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,17 @@ class Medium:
     frame_rate: float
     sample_rate: int  # hertz
     channels: int
+    reading: dict[str, Any] = field(default_factory=dict)  # media.probe.Reading's fields, where they are not the usual ones
 
     @property
     def duration(self) -> float:
-        return self.end - self.start
+        """Seconds of the clip: of its part of the file, less what is skipped there."""
+        gaps = self.reading.get("gaps", [])
+        return self.end - self.start - sum(max(0.0, min(b, self.end) - max(a, self.start)) for a, b in gaps)
 
     def decoding(self, root: Path) -> Task:
         """The task for a stage that decodes; the file may be renamed, its bytes count."""
-        content = {"digest": self.digest, "start": self.start, "end": self.end}
+        content = {"digest": self.digest, "start": self.start, "end": self.end, "reading": self.reading}
         return Task(self.clip_id, content, self.duration, str(root / self.media))
 
 
@@ -58,11 +62,12 @@ class Label:
 def read_media() -> list[Medium]:
     """Every clip with a medium, sorted by id."""
     with (FOLDER / "media.csv").open(encoding="utf-8", newline="") as file:
-        return [Medium(**{f.name: _parse(f.type, row[f.name]) for f in fields(Medium)}) for row in csv.DictReader(file)]
+        rows = csv.DictReader(file)
+        return [Medium(**{item.name: _parse(item.type, row[item.name]) for item in fields(Medium)}) for row in rows]
 
 
 def _parse(kind: Any, cell: str) -> Any:
-    return cell == "1" if kind is bool else kind(cell)
+    return json.loads(cell or "{}") if kind == dict[str, Any] else cell == "1" if kind is bool else kind(cell)
 
 
 def durations() -> dict[str, float]:

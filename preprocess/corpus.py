@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from contract import COLUMNS, NOISE_COLUMNS, SPLITS
+from preprocess import header
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-SOURCES = ("speaker", "media")  # columns whose values must not occur in two splits: that is leakage
 
 
 class CorpusError(ValueError):
@@ -56,11 +56,44 @@ class _Row:
             value = float(self.text(column))
         except ValueError:
             value = math.nan
-        if math.isfinite(value) and low <= value <= high:
+        if math.isfinite(value) and "_" not in self.text(column) and low <= value <= high:
             return value
         limits = "" if low == -math.inf else f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
         self.problem(column, f"a number{limits}, or blank")
         return None
+
+
+@dataclass
+class _Files:
+    """The files of the corpus folder, found by the names that a table gives them."""
+
+    root: Path
+    _names: dict[Path, dict[str, list[str]]] = field(default_factory=dict)  # of each folder, by `key`
+
+    def spelt(self, written: str) -> list[str]:
+        """The paths that are meant: as written if that exists, or if nothing like it does.
+
+        Otherwise in the other Unicode form (é of one character or of two), with the spaces at the ends of names that a table
+        loses, and with / for the \\ of Windows.
+        """
+        if (self.root / written).exists():
+            return [written]
+        paths = [""]
+        for part in written.replace("\\", "/").split("/"):
+            paths = [f"{path}{name}/" for path in paths for name in self._in(self.root / path).get(self.key(part), [])]
+        return [path.removesuffix("/") for path in paths] or [written]
+
+    def _in(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._names:
+            names: dict[str, list[str]] = {}
+            for name in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []:
+                names.setdefault(self.key(name), []).append(name)
+            self._names[folder] = names
+        return self._names[folder]
+
+    @staticmethod
+    def key(name: str) -> str:
+        return header.nfc(name).strip()
 
 
 def read(root: Path, labels: list[str]) -> list[Clip]:
@@ -74,37 +107,44 @@ def read(root: Path, labels: list[str]) -> list[Clip]:
 def check(path: Path, root: Path, labels: list[str]) -> list[Clip]:
     """The clips of a table whose media lie under `root`, sorted by id; CorpusError as in `read`."""
     problems: list[str] = []
-    clips = []
+    columns = [*COLUMNS, *NOISE_COLUMNS, *labels]
     try:
-        for row in _rows(path, labels, problems):
-            clips.append(_clip(row, root, labels))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path} is no CSV table in UTF-8: {error}") from None
-    problems += _whole_table(clips)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = header.rows(file)
+            _, names = next(table, (1, []))
+            names = header.spelt_as(names, columns)
+            if separator := header.separator(names, columns):
+                raise CorpusError(f"{path}: {separator}")
+            problems += [f"row 1: {problem}" for problem in _header(names, columns, ["clip_id", *labels])]
+            readable = not problems
+            rows = list(_rows(table, names, problems))
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path} is no CSV table in UTF-8 ({error}){header.kind_of(path)}: save it as CSV UTF-8") from None
+    except csv.Error as error:
+        raise CorpusError(f"{path} is no CSV table: {error}") from None
+    files = _Files(root)
+    clips = [_clip(row, files, labels) for row in rows] if readable else []
+    problems += ["there is no row"] if not rows else _repeated(clips)
     if problems:
         raise CorpusError("\n".join([f"{path} has {len(problems)} problem(s):", *(f"  {problem}" for problem in problems)]))
     return sorted(clips, key=lambda clip: clip.clip_id)
 
 
-def _rows(path: Path, labels: list[str], problems: list[str]) -> Iterator[_Row]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        columns = table.fieldnames or []
-        problems += [f"row 1: there is no column {name!r}" for name in ["clip_id", *labels] if name not in columns]
-        columns_read = {*COLUMNS, *NOISE_COLUMNS, *labels}
-        problems += [
-            f"row 1: column {name!r} is there {n} times"
-            for name, n in Counter(columns).items()
-            if n > 1 and name in columns_read
-        ]
-        for cells in table:
-            if None in cells or None in cells.values():
-                cell_count = sum(len(value) if key is None else value is not None for key, value in cells.items())
-                problems.append(f"row {table.line_num} has {cell_count} cells: expected {len(columns)}, as in row 1")
-            yield _Row(table.line_num, cells, problems)
+def _header(names: list[str], columns: list[str], required: list[str]) -> list[str]:
+    """What is wrong with the header; the cells of rows are checked only if nothing is."""
+    misspelt = header.misspelt(names, columns)
+    absent = [name for name in required if name not in misspelt]
+    return [*header.missing(names, absent), *misspelt.values(), *header.doubled(names, columns)]
 
 
-def _clip(row: _Row, root: Path, labels: list[str]) -> Clip:
+def _rows(table: Iterator[tuple[int, list[str]]], names: list[str], problems: list[str]) -> Iterator[_Row]:
+    for number, cells in table:
+        if len(cells) != len(names):
+            problems.append(f"row {number} has {len(cells)} cells: expected {len(names)}, as in row 1")
+        yield _Row(number, dict(zip(names, cells, strict=False)), problems)
+
+
+def _clip(row: _Row, files: _Files, labels: list[str]) -> Clip:
     clip_id = row.text("clip_id")
     if not CLIP_ID.fullmatch(clip_id):
         row.problem("clip_id", "letters, digits, '_', '-' and, after the first, '.'")
@@ -112,30 +152,41 @@ def _clip(row: _Row, root: Path, labels: list[str]) -> Clip:
         row.problem("split", "train, valid, test, or blank")
     if not row.text("media") and not row.text("text"):
         row.problem("media", "a file, since the row has no text either")
+    for column in ("clip_id", "media", "text", "split", "speaker"):
+        if row.text(column) in header.FORMULA_ERRORS:
+            row.problem(column, "what was there before a spreadsheet program took it for a formula")
     start, end = row.number_in("start") or 0.0, row.number_in("end", 0)
     return Clip(
         clip_id=clip_id,
-        media=_media(row, root),
+        media=_media(row, files),
         start=max(start, 0.0),
         end=end,
-        text=row.text("text"),
+        text=header.nfc(row.text("text")),
         split=row.text("split"),
-        speaker=row.text("speaker"),
+        speaker=header.nfc(row.text("speaker")),
         noise={column: value for column in NOISE_COLUMNS if (value := row.number_in(column, 0, 1)) is not None},
         labels=_labels(row, labels),
         note=f"start {start:g} s is before the medium: taken as 0" if start < 0 else "",
     )
 
 
-def _media(row: _Row, root: Path) -> str:
-    """The path as written; a problem if it leads out of the corpus folder, also through a link."""
-    media = row.text("media")
-    if not media:
+def _media(row: _Row, files: _Files) -> str:
+    """The path as the disk spells it; a problem if it leads out of the corpus folder, also through a link."""
+    written = row.text("media")
+    if not written:
         return ""
-    if "\0" in media or Path(media).is_absolute() or not _is_inside(root / media, root):
+    if "\0" in written or Path(written).is_absolute() or not _is_inside(files.root / written, files.root):
         row.problem("media", "a path inside the corpus folder, relative to it")
         return ""
-    return media
+    paths = files.spelt(written)
+    if len(paths) > 1:
+        row.problem(
+            "media", f"the name of one file: {' and '.join(map(ascii, paths))} differ only in their Unicode form or spaces"
+        )
+    if not _is_inside(files.root / paths[0], files.root):
+        row.problem("media", "a path inside the corpus folder, relative to it")
+        return ""
+    return paths[0]
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
@@ -155,11 +206,10 @@ def _labels(row: _Row, labels: list[str]) -> dict[str, float]:
     return {} if blank else {label: value for label, value in values.items() if value is not None}
 
 
-def _whole_table(clips: list[Clip]) -> list[str]:
-    if not clips:
-        return ["there is no row"]
-    twice = sorted(clip_id for clip_id, count in Counter(clip.clip_id for clip in clips).items() if count > 1 and clip_id)
-    return [f"clip_id {clip_id!r} is in more than one row: expected once" for clip_id in twice]
+def _repeated(clips: list[Clip]) -> list[str]:
+    counts = Counter(clip.clip_id for clip in clips)
+    repeated = sorted(clip_id for clip_id, count in counts.items() if count > 1 and clip_id)
+    return [f"clip_id {clip_id!r} is in more than one row: expected once" for clip_id in repeated]
 
 
 def folded(clips: list[Clip], folds: int, fold: int) -> list[Clip]:
@@ -170,7 +220,8 @@ def folded(clips: list[Clip], folds: int, fold: int) -> list[Clip]:
     leave a split empty.
     """
     without_speaker = [clip.clip_id for clip in clips if clip.labels and not clip.speaker]
-    speakers = sorted({clip.speaker for clip in clips if clip.labels} - {""})
+    names = {_source(clip, "speaker"): clip.speaker for clip in sorted(clips, key=lambda clip: clip.speaker) if clip.labels}
+    speakers = sorted(filter(None, names), key=lambda speaker: names[speaker])
     folds = min(folds, len(speakers))
     if without_speaker:
         more = f" and {len(without_speaker) - 5} more" if len(without_speaker) > 5 else ""
@@ -182,13 +233,29 @@ def folded(clips: list[Clip], folds: int, fold: int) -> list[Clip]:
         raise CorpusError(f"corpus.fold is {fold}: {len(speakers)} speakers make {folds} folds, of which at least 3 are needed")
     group = {speaker: i % folds for i, speaker in enumerate(speakers)}
     splits = {fold: "test", (fold + 1) % folds: "valid"}
-    return [replace(clip, split=splits.get(group[clip.speaker], "train") if clip.labels else "") for clip in clips]
+    return [replace(clip, split=splits.get(group[_source(clip, "speaker")], "train") if clip.labels else "") for clip in clips]
+
+
+def _source(clip: Clip, column: str) -> str:
+    """What clips of one speaker, or of one file, have in common; Ann, ann and the two Unicode forms of Zoé are one speaker."""
+    return clip.media if column == "media" else header.nfc(clip.speaker).casefold()
 
 
 def leakage(clips: list[Clip], column: str) -> dict[str, list[str]]:
     """Speakers, or media files, that occur in more than one split, with those splits."""
     splits: dict[str, set[str]] = {}
+    names: dict[str, str] = {}
     for clip in clips:
-        if clip.split and (source := getattr(clip, column)):
+        if clip.split and (source := _source(clip, column)):
             splits.setdefault(source, set()).add(clip.split)
-    return {source: sorted(names) for source, names in sorted(splits.items()) if len(names) > 1}
+            names.setdefault(source, getattr(clip, column))
+    return {names[source]: sorted(shared) for source, shared in sorted(splits.items()) if len(shared) > 1}
+
+
+def leaking_media(clips: list[Clip], digests: dict[str, str]) -> dict[str, list[str]]:
+    """As `leakage` of media, where files with the same digest of their content are one, called "a.mp4 = b/a.mp4"."""
+    names: dict[str, list[str]] = {}
+    for name in sorted({clip.media for clip in clips if clip.split and clip.media}):
+        names.setdefault(digests.get(name) or name, []).append(name)
+    shared = {name: " = ".join(same) for same in names.values() for name in same}
+    return leakage([replace(clip, media=shared.get(clip.media, "")) for clip in clips], "media")

@@ -25,8 +25,7 @@ from preprocess.encoders import states
 from preprocess.media import header
 from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.speech import pauses as speech
-from preprocess.speech import words
+from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
 from preprocess.stages.align import Rows
@@ -212,13 +211,13 @@ def load_encoders(streams: Streams, tools: Tools) -> None:
 def spans(path: Path, streams: Streams, tools: Tools, whole: bool) -> list[tuple[float, float]]:
     """Start and end of each utterance in seconds; the whole recording if it is short, has no sound, or nobody speaks."""
     everything = [(0.0, round(streams.duration, 6))]
-    if whole or streams.duration <= speech.LONGEST or not streams.sample_rate:
+    if whole or streams.duration <= pauses.LONGEST or not streams.sample_rate:
         return everything
     try:
-        levels = speech.levels(path, streams.duration, tools.settings.decoder)
+        activity = pauses.activity_of(path, streams.duration, tools.settings.decoder)
     except MediaError:
         return everything
-    return speech.utterances(levels) or everything
+    return pauses.utterances(activity) or everything
 
 
 def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
@@ -234,6 +233,7 @@ def decode(clip: Clip, path: Path, streams: Streams, tools: Tools) -> Clip:
         end=clip.end,
         picture=bool(streams.width),
         sound=has_sound,
+        reading=streams.reading.to_json(),
         **{name: getattr(streams, name) for name in ("width", "height", "frame_rate", "sample_rate", "channels")},
     )
     task = medium.decoding(path.parent)
@@ -290,6 +290,9 @@ def transcribe(clip: Clip, tools: Tools) -> None:
     )
     content = {"text": clip.text, "sound": CLIP if clip.has("audio") else ""}
     clip.run("transcripts", work, content, clip.folder / "audio")
+    if clip.has("transcripts"):
+        note = transcripts.incomplete(clip.name, words.read(clip.shards("transcripts"), CLIP))
+        clip.refused += [note] if note else []
 
 
 def encode_text(clip: Clip, tools: Tools) -> None:

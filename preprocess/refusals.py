@@ -32,7 +32,10 @@ class Code(StrEnum):
     )
     FAILED = "failed", "an error that nobody foresaw, which the stage's log in logs/ shows; the next run tries again"
     NO_FACE = "no_face", "no face in any frame"
-    NO_SPEECH = "no_speech", "nothing was heard where words had to be transcribed"
+    SILENT = "silent", "a sound stream of which every sample is zero"
+    NO_SPEECH = "no_speech", "nobody speaks where words had to be transcribed"
+    OTHER_LANGUAGE = "other_language", "somebody speaks another language than the speech recognition knows, or was asked for"
+    UNSURE_TEXT = "unsure_text", "speech that was not recognised with confidence: no text rather than a wrong one"
     TEXT_UNPLACED = "text_unplaced", "its text was not found in its sound: the words are kept, and share the time evenly"
     NOTHING_LEFT = "nothing_left", "no modality remains"
 

@@ -1,9 +1,10 @@
 """What the tests share: real networks, a small sample corpus, and workspaces in which stages run as users run them."""
 
+import process
+
+process.configure_libraries()  # before torch is imported, as the commands do
+
 import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in lddu/__main__.py, before torch is imported
-
 import shutil
 import subprocess
 import sys

@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(run(options))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
 
 
 def silence_libraries() -> None:
@@ -61,29 +64,40 @@ def run(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     from lddu.prediction.inference import Predictor
-    from lddu.prediction.terminal import Terminal
-    from preprocess.recording import RecordingError
 
     predictor = Predictor(Path(options.model), options.device)
-    recordings: list[dict] = []
-    for name, utterances in sources(options, predictor):
-        recording: dict = {"source": name, "utterances": []}
-        recordings.append(recording)
-        terminal = None if options.json else Terminal(name, predictor.modalities, options.full)
-        try:
-            for utterance, alone in ahead(utterances):
-                recording["utterances"].append(tree_of(utterance))
-                if terminal:
-                    terminal.show(utterance, alone)
-            if not any(utterance["modalities"] for utterance in recording["utterances"]):
-                raise RecordingError(f"{name}: there is no text, no sound and no face in it that could be judged")
-        except RecordingError as error:
-            recording["error"] = str(error)
-            print(f"lddu predict: {error}", file=sys.stderr)
+    recordings = [predict_one(options, predictor, name, utterances) for name, utterances in sources(options, predictor)]
     if options.json:
         tree = {"thresholds": predictor.thresholds, "recordings": recordings}
         print(json.dumps(tree, indent=2, ensure_ascii=False))
     return FAILED if any("error" in recording for recording in recordings) else 0
+
+
+def predict_one(options: argparse.Namespace, predictor: "Predictor", name: str, utterances: Iterable["Utterance"]) -> dict:
+    """A recording as the JSON document has it; shown on the way. An error, foreseen or not, costs this recording alone."""
+    from lddu.prediction.terminal import Terminal
+    from lddu.predictor import PredictorError
+    from preprocess.recording import SETUP_ERRORS, RecordingError
+
+    terminal = None if options.json else Terminal(name, predictor.modalities, options.full)
+    trees: list[dict] = []
+    recording = {"source": name, "utterances": trees}
+    try:
+        for utterance, alone in ahead(utterances):
+            trees.append(tree_of(utterance))
+            if terminal:
+                terminal.show(utterance, alone)
+        if not any(tree["modalities"] for tree in trees):
+            raise RecordingError(f"{name}: there is no text, no sound and no face in it that could be judged")
+        return recording
+    except RecordingError as error:
+        message = str(error)
+    except (*SETUP_ERRORS, PredictorError, BrokenPipeError):  # every other recording would meet them too
+        raise
+    except Exception as error:
+        message = f"{name}: an error that nobody foresaw: {type(error).__name__}: {error}"
+    print(f"lddu predict: {message}", file=sys.stderr)
+    return {**recording, "error": message}
 
 
 def ahead(utterances: Iterable["Utterance"]) -> "Iterator[tuple[Utterance, bool]]":

@@ -143,12 +143,13 @@ class Predictor:
             for m, values in output.log_sigma_norm().items()
         }
         present = {m: is_present.cpu().numpy() for m, is_present in output.present.items()}
+        judged = np.any(list(present.values()), axis=0)  # a clip without any modality has no label, only probabilities
         return [
             Prediction(
                 {
                     label: Decision(
                         probability=float(probs[i, c]),
-                        predicted=bool(probs[i, c] >= self.thresholds[label]),
+                        predicted=bool(judged[i] and probs[i, c] >= self.thresholds[label]),
                         true=None,
                         sigma={m: float(share[i, c]) for m, share in shares.items() if present[m][i]},
                     )

@@ -9,6 +9,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import params
 from preprocess.corpora import conversion
 from preprocess.corpora.conversion import Conversion, Missing
 from preprocess.corpus import CorpusError
@@ -61,7 +62,7 @@ def main() -> None:
         result = module.convert(args)
         leave_out(result, getattr(args, "missing", "text"))
         conversion.write(result, args.corpus, args.replace)
-    except (CorpusError, OSError) as error:
+    except (CorpusError, params.ParameterError, OSError) as error:
         sys.exit(f"{args.command}: {error}")
     print(conversion.summary(result, args.corpus / "clips.csv"))
     print(f"corpus.labels: [{', '.join(result.labels)}]")

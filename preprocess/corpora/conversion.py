@@ -69,13 +69,20 @@ def write(result: Conversion, folder: Path, replace: bool = False) -> None:
     )
     write_table(draft, [*COLUMNS, *result.labels, *more, "note"], rows)
     try:
-        corpus.check(draft, folder, result.labels)
+        _check(draft, folder, result.labels)
         if path.exists() and path.read_bytes() != draft.read_bytes() and not replace:
             raise CorpusError(f"{path} is there already and differs: give --replace to write it anew, or another folder")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
     write_missing(folder, result.missing)
+
+
+def _check(draft: Path, folder: Path, labels: list[str]) -> None:
+    try:
+        corpus.check(draft, folder, labels)
+    except CorpusError as error:
+        raise CorpusError(str(error).replace(str(draft), "clips.csv, which was not written,", 1)) from None
 
 
 def write_missing(folder: Path, missing: list[Missing]) -> None:
@@ -109,18 +116,19 @@ def summary(result: Conversion, where: Path) -> str:
         lines.append(f"with a medium {with_medium}, with a text {with_text}")
     lines += [f"missing: {line}" for line in _missing(result.missing)] or ["missing: nothing"]
     notes = Counter(note.partition(":")[0] for clip in clips for note in clip.notes)
-    lines += [f"corrected: {note} ({count} clips)" for note, count in sorted(notes.items())]
-    shared = leakage(clips)
+    lines += [f"noted: {note} ({count} clips)" for note, count in sorted(notes.items())]
+    shared = leakage(clips, "speaker") | leakage(clips, "media")
     lines.append(
         "in two splits: "
-        + (_some([f"{name} ({', '.join(splits)})" for name, splits in shared.items()]) or "no speaker or source video")
+        + (_some([f"{name} ({', '.join(splits)})" for name, splits in shared.items()]) or "no speaker, source video or file")
     )
     return "\n".join([*lines, *result.remarks])
 
 
-def leakage(clips: list[ClipRow]) -> dict[str, list[str]]:
-    """Speakers, or source videos, that occur in more than one split, with those splits."""
-    return corpus.leakage([corpus.Clip(clip.clip_id, split=clip.split, speaker=clip.speaker) for clip in clips], "speaker")
+def leakage(clips: list[ClipRow], column: str) -> dict[str, list[str]]:
+    """Speakers, or media, that occur in more than one split, with those splits; a source video is a speaker."""
+    rows = [corpus.Clip(clip.clip_id, clip.media, split=clip.split, speaker=clip.speaker) for clip in clips]
+    return corpus.leakage(rows, column)
 
 
 def _counts_by_split(result: Conversion) -> list[str]:

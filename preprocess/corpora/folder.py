@@ -13,21 +13,25 @@ without a speaker gets its film as speaker, so that a film in two splits is repo
 
 import argparse
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 import params
-from contract import COLUMNS
+from contract import COLUMNS, NOISE_COLUMNS
+from preprocess import header
 from preprocess.corpora import tables
 from preprocess.corpora.conversion import ClipRow, Conversion
-from preprocess.corpora.films import Films, place
+from preprocess.corpora.films import Films, place, table_name
 from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
 from preprocess.media import probe
 from preprocess.media.probe import MediaError
-from preprocess.speech import pauses as speech
+from preprocess.speech import pauses
 
 NAMES = ("media", "file", "filename", "path", "video")
 
@@ -66,18 +70,24 @@ def streams_in(path: Path) -> probe.Streams:
     return streams
 
 
-def rows_of(table: Path, column: str | None, encoding: str) -> tuple[list[Row], str]:
+def rows_of(table: Path, column: str | None, labels: list[str], encoding: str) -> tuple[list[Row], str]:
     """The rows of the user's table, and the name of its column with the files."""
     rows: list[Row] = []
-    tables.each(tables.read(table, (column,) if column else (), encoding), rows.append)
+    known = [name for name in (*COLUMNS, *NOISE_COLUMNS, *labels) if name != "media"]
+    tables.each(tables.read(table, (column,) if column else (), encoding, known), rows.append)
     if not rows:
         raise CorpusError(f"{table} has no row below its header")
     names = list(rows[0].cells)
     file_column = column or next((name for name in NAMES if name in names), "")
     if not file_column:
+        near = next((name for name in names if header.plain(name) in header.SYNONYMS["media"] + NAMES), "NAME")
         raise CorpusError(
-            f"{table} has no column {', '.join(NAMES)}: it has {', '.join(names)}; name the one with the files: --column"
+            f"{table} has no column {', '.join(NAMES)}: it has {', '.join(names)}; "
+            f"name the one with the files: --column {shlex.quote(near)}"
         )
+    absent = [label for label in labels if label not in names]
+    if absent and len(absent) < len(labels):
+        raise CorpusError(f"{table} has no column {', '.join(absent)}: it needs one for each of {', '.join(labels)}, or none")
     return rows, file_column
 
 
@@ -91,36 +101,45 @@ def clip_from(row: Row, labels: list[str], column: str) -> ClipRow:
         )
     clip = ClipRow(row["clip_id"], "", row.number_of("start"), row.number_of("end"), tables.clean(row["text"]))
     clip.split, clip.speaker, clip.labels = tables.split_of(row, "split"), row["speaker"], intensities
-    columns_read = {*COLUMNS, *labels, column, "note"}
-    clip.more = {name: cell for name, cell in row.cells.items() if name not in columns_read}
+    clip.notes = [row["note"]] if row["note"] else []
+    clip.more = {name: cell for name, cell in row.cells.items() if name not in {*COLUMNS, *labels, column, "note", ""}}
     return clip
 
 
 def from_table(rows: list[Row], column: str, films: Films, labels: list[str], result: Conversion) -> list[tuple[ClipRow, Path]]:
     """A clip and its film for every row whose film exists; a row without its film, and a film without a row, is missing."""
-    by_name = {path.relative_to(films.folder).as_posix(): path for path in films.paths}
-    by_name |= {path.name: path for path in films.paths if path.name not in by_name}
     pairs: list[tuple[ClipRow, Path]] = []
+    paths_written = {table_name(row[column]).removeprefix("./") for row in rows}
 
     def read_row(row: Row) -> None:
         clip = clip_from(row, labels, column)
-        name = row[column].replace("\\", "/").removeprefix("./")
-        film = by_name.get(name) or films.find(name)
-        if film is None and clip.text and not name:
-            result.clips.append(clip)
-        elif film is None:
-            result.miss(row[column] or f"row {row.number}", "film", f"{row.path.name} names it, the folder does not have it")
-        else:
+        film = film_of(row, column, films, paths_written)
+        if film is not None:
             pairs.append((clip, film))
+        elif clip.text and not row[column]:
+            result.clips.append(clip)
+        else:
+            result.miss(row[column] or f"row {row.number}", "film", f"{row.path.name} names it, the folder does not have it")
 
-    tables.each(iter(rows), read_row)
+    tables.each(rows, read_row)
     if not pairs and not result.clips:
         raise films.nothing_found(f"what column {column} of the table says", [row[column] for row in rows[:2]])
     used = {film for _, film in pairs}
     for film in films.paths:
         if film not in used:
             result.miss(film.relative_to(films.folder).as_posix(), "row", "the table has none for it: left out")
+    copied = sorted({name for clip, _ in pairs for name in clip.more})
+    if copied:
+        result.remarks.append(f"columns of the table that are copied, and not read: {', '.join(copied)}")
     return pairs
+
+
+def film_of(row: Row, column: str, films: Films, paths_written: set[str]) -> Path | None:
+    """The film that a row names; ValueError names the candidates where that is the name of several."""
+    try:
+        return films.of_table(row[column], paths_written) if row[column] else None
+    except ValueError as error:
+        raise ValueError(row.wrong(column, f"a path that says which file is meant: {error}")) from None
 
 
 def name_clips(pairs: list[tuple[ClipRow, Path]], films: Films) -> None:
@@ -136,9 +155,9 @@ def name_clips(pairs: list[tuple[ClipRow, Path]], films: Films) -> None:
 
 def cut(clip: ClipRow, film: Path, duration: float, decoder: params.Decoder) -> list[ClipRow]:
     """The utterances of a long film; a short film, or one without speech, stays one clip."""
-    if duration <= speech.LONGEST or clip.start is not None or clip.end is not None or clip.text:
+    if duration <= pauses.LONGEST or clip.start is not None or clip.end is not None or clip.text:
         return [clip]
-    spans = speech.utterances(speech.levels(film, duration, decoder))
+    spans = pauses.utterances(pauses.activity_of(film, duration, decoder))
     if not spans:
         clip.notes.append("no speech found: left whole")
         return [clip]
@@ -181,13 +200,26 @@ def add(
             )
 
 
+def label_names(written: str) -> list[str]:
+    """The labels of --labels; CorpusError where params.yaml could not have them in corpus.labels."""
+    labels = [name.strip() for name in written.split(",")]
+    try:
+        params.Corpus(root=".", labels=labels, max_refused=0, folds=0, fold=0)
+    except ValidationError:
+        raise CorpusError(
+            f"--labels {written!r}: each label is written once, of letters, digits, spaces, '_' and '-', and no other column "
+            f"of clips.csv ({', '.join((*COLUMNS, *NOISE_COLUMNS))})"
+        ) from None
+    return labels
+
+
 def convert(args: argparse.Namespace) -> Conversion:
     settings = params.load() if params.PATH.is_file() or args.segment or not args.labels else None
-    labels = [name.strip() for name in args.labels.split(",")] if args.labels else settings.corpus.labels if settings else []
-    films = Films(args.media or args.corpus)
+    labels = label_names(args.labels) if args.labels else settings.corpus.labels if settings else []
+    films = Films(args.media or args.corpus, args.corpus)
     result = Conversion(labels)
     if args.table:
-        rows, column = rows_of(args.table, args.column, args.encoding)
+        rows, column = rows_of(args.table, args.column, labels, args.encoding)
         pairs = from_table(rows, column, films, labels, result)
     else:
         pairs = [(ClipRow(""), path) for path in films.paths]

@@ -14,12 +14,13 @@ is noted.
 import argparse
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from preprocess.corpora import tables
 from preprocess.corpora.conversion import ClipRow, Conversion
-from preprocess.corpora.films import Films, place
+from preprocess.corpora.films import Films, note_length, place
 from preprocess.corpus import CorpusError
 
 LABELS = ("happy", "neutral", "sad", "disgust", "anger", "fear", "surprise")
@@ -61,11 +62,25 @@ def labels_of(emotions: dict[str, str]) -> dict[str, float]:
     return {label: float(label in named) for label in LABELS} if named else {}
 
 
+class RepeatedKeyError(ValueError):
+    """A name stands twice in one JSON object, of which json would keep the last value alone."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        names = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        raise RepeatedKeyError(f"{', '.join(map(repr, names))} stands more than once in one object: expected once")
+    return tree
+
+
 def read_json(path: Path, shape: str) -> dict[str, Any]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8-sig"))
+        tree = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_key_once)
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}; expected {shape}") from None
+    except RepeatedKeyError as error:
+        raise CorpusError(f"{path}: {error}") from None
     except ValueError as error:
         raise CorpusError(f"{path} is no JSON in UTF-8 ({error}); expected {shape}") from None
     if not isinstance(tree, dict) or not all(isinstance(value, dict) for value in tree.values()):
@@ -152,17 +167,21 @@ def add_episodes(path: Path, result: Conversion) -> None:
 
 def add_films(result: Conversion, films: Films, folder: Path, missing: str) -> None:
     """Give each clip a film: its own if there is one, else that of its episode, cut at the utterance's times."""
-    for clip in result.clips:
+
+    def add_film(clip: ClipRow) -> None:
         series, episode = clip.more["series"], clip.more["episode"]
         utterance_film = films.find(clip.clip_id)
         numbers = [f"{series}/{number}" for number in (episode, episode.zfill(2))] if episode else []
         film = utterance_film or films.find(*numbers)
         if film is None:
             result.miss(clip.clip_id, "film", "left out" if missing == "drop" else "text alone is kept")
-            continue
+            return
         clip.media = place(film, films.folder, folder)
         if film == utterance_film:
             clip.start = clip.end = None
+            note_length(clip, film)
+
+    tables.each(result.clips, add_film, "which film is meant is not clear")
     if not any(clip.media for clip in result.clips):
         raise films.nothing_found("<utterance>.* or <series>/<episode>.*", [result.clips[0].clip_id])
 
@@ -179,6 +198,6 @@ def convert(args: argparse.Namespace) -> Conversion:
     if args.episodes:
         add_episodes(args.episodes, result)
     if args.videos:
-        add_films(result, Films(args.videos), args.corpus, args.missing)
+        add_films(result, Films(args.videos, args.corpus), args.corpus, args.missing)
     result.remarks.append("a clip is an utterance: compare its scores with those of utterances, not of whole dialogues")
     return result

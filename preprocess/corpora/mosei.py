@@ -17,7 +17,7 @@ from pathlib import Path
 
 from preprocess.corpora import tables
 from preprocess.corpora.conversion import ClipRow, Conversion
-from preprocess.corpora.films import Films, place
+from preprocess.corpora.films import Films, note_length, place
 from preprocess.corpora.tables import Row
 from preprocess.corpus import CorpusError
 
@@ -145,9 +145,14 @@ def apply_split(path: Path, result: Conversion, encoding: str) -> None:
     published: dict[str, str] = {}
 
     def read_row(row: Row) -> None:
-        published[f"{row['video_id']}_{row['clip_id']}"] = tables.split_of(row, "mode")
+        clip_id, split = f"{row['video_id']}_{row['clip_id']}", tables.split_of(row, "mode")
+        if published.setdefault(clip_id, split) != split:
+            raise ValueError(row.wrong("mode", f"{published[clip_id] or 'blank'}, as for this clip above"))
 
     tables.each(tables.read(path, PUBLISHED, encoding), read_row)
+    if not any(clip.clip_id in published for clip in result.clips):
+        clip_ids = f"{next(iter(published), 'none')} instead of {result.clips[0].clip_id}" if result.clips else "none"
+        raise CorpusError(f"{path} has the split of none of the texts: its clips are called {clip_ids}")
     for clip in result.clips:
         split = published.pop(clip.clip_id, "")
         if split != clip.split:
@@ -172,20 +177,23 @@ def add_films(result: Conversion, films: Films, folder: Path, missing: str) -> N
     """Give each clip its film; a clip without a film keeps its text, or is left out."""
     names = {clip.clip_id: (clip.more["video_id"], clip.more["clip"] or "?") for clip in result.clips}
     placed: dict[Path, str] = {}
-    for clip in result.clips:
+
+    def add_film(clip: ClipRow) -> None:
         video, number = names[clip.clip_id]
         cut = films.find(f"{video}/{number}", f"{video}_{number}")
         film = films.find(video) or cut
         if film is None:
-            result.miss(
-                clip.clip_id, "film", f"no {video}.* nor {video}/{number}.*" if missing == "drop" else "text alone is kept"
-            )
-            continue
+            reason = f"no {video}.* nor {video}/{number}.*" if missing == "drop" else "text alone is kept"
+            result.miss(clip.clip_id, "film", reason)
+            return
         if film not in placed:
             placed[film] = place(film, films.folder, folder)
         clip.media = placed[film]
         if film == cut:
             clip.start = clip.end = None
+            note_length(clip, film)
+
+    tables.each(result.clips, add_film, "which film is meant is not clear")
     if not placed:
         first = result.clips[0]
         raise films.nothing_found("<video>.* or <video>/<clip>.*", ["/".join(names[first.clip_id]), names[first.clip_id][0]])
@@ -205,5 +213,5 @@ def convert(args: argparse.Namespace) -> Conversion:
     for clip in result.clips:
         correct_times(clip)
     if args.videos:
-        add_films(result, Films(args.videos), args.corpus, args.missing)
+        add_films(result, Films(args.videos, args.corpus), args.corpus, args.missing)
     return result

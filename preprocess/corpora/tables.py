@@ -4,12 +4,17 @@ import csv
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from preprocess import header
 from preprocess.corpus import CorpusError
 
+T = TypeVar("T")
+# Columns whose usual other names are pointed out; many tables have an id of their own, which is not meant for a clip id.
+RENAMED = ("start", "end", "text", "split", "speaker")
 # Byte order marks, by which a file's first bytes name its encoding.
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 BLANK = frozenset(["", "nan", "none", "null", "na", "n/a"])
@@ -40,8 +45,10 @@ class Row:
         try:
             value = float(self[column])
         except ValueError:
-            raise ValueError(self.wrong(column, "a number, or blank")) from None
-        return value if math.isfinite(value) else None
+            value = math.nan
+        if not math.isfinite(value) or "_" in self[column]:
+            raise ValueError(self.wrong(column, "a number with a decimal point, or blank"))
+        return value
 
 
 def clean(text: str) -> str:
@@ -55,30 +62,29 @@ def plain(text: str) -> str:
     return clean(text).translate(PLAIN)
 
 
-def read(path: Path, columns: tuple[str, ...], encoding: str = "") -> Iterator[Row]:
-    """The rows of a CSV table that must have these columns and may have others.
+def read(path: Path, columns: tuple[str, ...], encoding: str = "", known: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of a CSV table that must have these columns, may have the `known` ones, and may have others.
 
     It is read as `encoding`; if that is blank, as its byte order mark says, or else as UTF-8. CorpusError says what was
     expected, what the file is instead, and what would be accepted.
     """
     try:
         with path.open(encoding=_encoding(path, encoding), newline="") as file:
-            table = csv.DictReader(file)
-            names = [name.strip() for name in table.fieldnames or []]
-            table.fieldnames = names
-            missing = [name for name in columns if name not in names]
-            if missing:
-                raise CorpusError(_without(path, missing, names, columns))
-            yield from _rows(path, table)
+            table = header.rows(file)
+            _, cells = next(table, (1, []))
+            names = header.spelt_as([name.strip() for name in cells], [*columns, *known])
+            if problem := _problem(names, columns, known):
+                raise CorpusError(f"{path} {problem}")
+            yield from _rows(path, table, names, {*columns, *known})
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}; expected a CSV table with the columns {', '.join(columns)}") from None
     except (UnicodeError, LookupError) as error:
         raise CorpusError(
-            f"{path} is no text in {encoding or 'UTF-8'} ({error}): save it as UTF-8, or name its encoding, "
-            "such as --encoding cp1252"
+            f"{path} is no text in {encoding or 'UTF-8'} ({error}){header.kind_of(path)}: save it as CSV UTF-8, or name its "
+            "encoding, such as --encoding cp1252"
         ) from None
     except csv.Error as error:
-        raise CorpusError(f"{path} is no CSV table ({error}); expected the columns {', '.join(columns)}") from None
+        raise CorpusError(f"{path} is no CSV table: {error}; expected the columns {', '.join(columns)}") from None
 
 
 def _encoding(path: Path, named: str) -> str:
@@ -87,34 +93,45 @@ def _encoding(path: Path, named: str) -> str:
     return named or next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), "utf-8")
 
 
-def _without(path: Path, missing: list[str], names: list[str], columns: tuple[str, ...]) -> str:
-    text = f"{path} has no column {', '.join(missing)}: it has {', '.join(names) or 'none'}; expected {', '.join(columns)}"
-    other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), "")
-    return text + (f". Its cells are separated by {other!r}: save it with commas" if other else "")
+def _problem(names: list[str], columns: tuple[str, ...], known: Sequence[str]) -> str:
+    """What is wrong with a header, or ""."""
+    missing = [name for name in columns if name not in names]
+    separator = header.separator(names, [*columns, *known])
+    if separator or missing:
+        lacks = f"has no column {', '.join(missing)}: it " if missing else ""
+        problem = f"{lacks}has {', '.join(names) or 'none'}" + (f"; expected {', '.join(columns)}" if columns else "")
+        return f"{problem}; {separator}" if separator else problem
+    misspelt = header.misspelt(names, known, RENAMED)
+    problems = [*misspelt.values(), *header.doubled(names, [*columns, *known])]
+    return "has a header with mistakes:\n  " + "\n  ".join(problems) if problems else ""
 
 
-def _rows(path: Path, table: csv.DictReader) -> Iterator[Row]:
-    for cells in table:
-        if None in cells or None in cells.values():
+def _rows(path: Path, table: Iterator[tuple[int, list[str]]], names: list[str], read: set[str]) -> Iterator[Row]:
+    for number, cells in table:
+        if len(cells) != len(names):
             raise CorpusError(
-                f"{path}, row {table.line_num} has not as many cells as row 1 has columns ({len(table.fieldnames or [])}): "
+                f"{path}, row {number} has not as many cells ({len(cells)}) as row 1 has columns ({len(names)}): "
                 "a comma or line end inside a cell has to stand in quotes"
             )
-        yield Row(path, table.line_num, {name: cell.strip(" \t\r\n") for name, cell in cells.items()})
+        row = Row(path, number, {name: cell.strip(" \t\r\n") for name, cell in zip(names, cells, strict=True)})
+        broken = next((name for name, cell in row.cells.items() if name in read and cell in header.FORMULA_ERRORS), None)
+        if broken is not None:
+            raise CorpusError(row.wrong(broken, "what was there before a spreadsheet program took it for a formula"))
+        yield row
 
 
-def each(rows: Iterator[Row], read_row: Callable[[Row], None]) -> None:
-    """Call `read_row` with every row; the ValueErrors of all rows together become one CorpusError."""
-    problems = []
-    for row in rows:
+def each(items: Iterable[T], read: Callable[[T], None], title: str = "the table has mistakes") -> None:
+    """Call `read` with every row, or clip; the ValueErrors of all of them together become one CorpusError."""
+    problems: list[str] = []
+    for item in items:
         try:
-            read_row(row)
+            read(item)
         except ValueError as error:
             if isinstance(error, CorpusError):
                 raise
             problems.append(str(error))
     if problems:
-        raise CorpusError("the table has mistakes:\n  " + "\n  ".join(problems))
+        raise CorpusError(f"{title}:\n  " + "\n  ".join(dict.fromkeys(problems)))
 
 
 SPLIT_NAMES = {

@@ -19,7 +19,7 @@ from transformers import AutoModelForCTC, AutoTokenizer
 from preprocess.encoders import wav2vec
 from preprocess.encoders.networks import preparer
 from preprocess.media.sound import SAMPLE_RATE, WINDOW, windows
-from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Span, Word, interpolate, is_ideograph
+from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Span, Word, interpolate, is_unspaced
 
 LIKELY = 0.25  # mean probability of a word's tokens; below it the word may not be what is said
 LIMIT = 200_000_000  # tokens times frames; the search for the best path keeps two bytes for each
@@ -86,9 +86,9 @@ def forms(word: str) -> list[str]:
 
 
 def gaps(words: list[str], delimiter: int | None) -> list[int | None]:
-    """The token that stands before each word: the delimiter, but not at the beginning and not between ideographs."""
+    """The token that stands before each word: the delimiter, but none at the beginning and in scripts without spaces."""
     return [
-        None if i == 0 or (is_ideograph(word[0]) and is_ideograph(words[i - 1][0])) else delimiter
+        None if i == 0 or (is_unspaced(word[:1]) and is_unspaced(words[i - 1][:1])) else delimiter
         for i, word in enumerate(words)
     ]
 

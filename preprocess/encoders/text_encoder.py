@@ -18,10 +18,10 @@ from preprocess.speech import words
 
 
 def join(spoken: list[str]) -> tuple[str, list[int]]:
-    """Words as one text, and the word of each character (-1: of none). No space stands between two ideographs."""
+    """Words as one text, and the word of each character (-1: of none). Scripts without spaces get none."""
     pieces, owner = list[str](), list[int]()
     for i, word in enumerate(spoken):
-        if i and not (words.is_ideograph(spoken[i - 1][-1]) and words.is_ideograph(word[0])):
+        if i and not (words.is_unspaced(spoken[i - 1][-1]) and words.is_unspaced(word[0])):
             pieces.append(" ")
             owner.append(-1)
         pieces.append(word)

@@ -5,7 +5,6 @@ not kept; encode_text takes the states of the tuned encoder.
 """
 
 import math
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,9 +45,9 @@ def examples(labels: list[str], tokens: AutoTokenizer) -> tuple[list[list[int]],
     return ids, torch.tensor(targets, dtype=torch.float32)
 
 
-def batches(lengths: list[int], size: int, seed: int) -> Iterator[list[int]]:
-    """Every example in one batch, with others of similar length, in an order drawn from the seed."""
-    generator = random.Random(seed)  # noqa: S311 - no secret
+def batches(lengths: list[int], size: int, seed: int, epoch: int) -> Iterator[list[int]]:
+    """Every example in one batch, with others of similar length, in an order drawn from seed and epoch."""
+    generator = random.Random(f"{seed} {epoch}")  # noqa: S311 - no secret
     order = generator.sample(range(len(lengths)), len(lengths))
     pools = (sorted(order[i : i + POOL * size], key=lengths.__getitem__) for i in range(0, len(order), POOL * size))
     shuffled = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
@@ -74,7 +73,6 @@ class Classifier(nn.Module):
 def tune(encoder: PreTrainedModel, ids: list[list[int]], targets: Tensor, settings: params.TuneText, device: str) -> None:
     """Train the encoder in place."""
     if torch.device(device).type == "cuda":  # on the CPU they are deterministic anyway
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     model = Classifier(encoder, targets.shape[1], settings.dropout).to(device).train()
     groups = [{"params": encoder.parameters(), "lr": settings.lr}, {"params": model.head.parameters(), "lr": CLASSIFIER_LR}]
@@ -83,7 +81,7 @@ def tune(encoder: PreTrainedModel, ids: list[list[int]], targets: Tensor, settin
     schedule = get_cosine_schedule_with_warmup(optimizer, round(WARMUP * steps), steps)
     with tqdm(total=settings.epochs * len(ids), desc="tune_text", unit="clip") as bar:
         for epoch in range(settings.epochs):
-            for batch in batches([len(text) for text in ids], settings.batch_size, settings.seed + epoch):
+            for batch in batches([len(text) for text in ids], settings.batch_size, settings.seed, epoch):
                 padded = pad_sequence([torch.tensor(ids[i]) for i in batch], batch_first=True)
                 mask = pad_sequence([torch.ones(len(ids[i]), dtype=torch.long) for i in batch], batch_first=True)
                 logits = model(padded.to(device), mask.to(device))

@@ -7,41 +7,17 @@ import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-import av
 import ffmpeg
 import imageio_ffmpeg
 
 import params
 from preprocess.media import messages
-from preprocess.media.probe import (
-    LIMITS,
-    LOCAL,
-    PICTURES,
-    DecoderStoppedError,
-    MediaError,
-    MediumGoneError,
-    kind_of,
-    opened,
-    picture_of,
-    url,
-)
-from preprocess.refusals import Code, Refusal
-
-# Containers whose index leads to the key frame before the frame that is asked for. In the others a seek may land before or
-# behind it, so it aims LEAD seconds earlier, or LEAD_GROWTH times that while no key frame lies between; frames that come too
-# early are decoded and thrown away.
-INDEXED = {"mov", "matroska"}
-LEAD, LEAD_GROWTH = 10.0, 4
-
-# Transfer characteristics of high dynamic range by their numbers in ITU-T H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
-HDR = {16: "smpte2084", 18: "arib-std-b67"}
+from preprocess.media.probe import DecoderStoppedError, MediaError
 
 # Signals that ask a process to end. At certain moments ffmpeg then ends with status 0 though its output is incomplete.
 END_REQUESTS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -70,82 +46,14 @@ def ffmpeg_version(chosen: str) -> str:
     return text.splitlines()[0]
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of a medium as the input of an ffmpeg graph; time stamps count from the medium's beginning."""
-
-    source: Any  # the graph's input; its first packets may lie somewhat before or behind `begin`
-    begin: float  # seconds into the medium: where reading begins
-    start: float  # where the part begins
-    end: float
-    hdr: str = ""  # the picture's transfer characteristic where it is one of HDR
-
-    def cut(self, stream: Any, kind: str) -> Any:
-        """The stream from `start` to `end`, its time 0 at `start`. `kind` begins the filters' names: "", or "a" for sound."""
-        fine = stream.filter(f"{kind}settb", "AVTB")  # a film's own time unit may be as long as a frame; AVTB is a microsecond
-        part = fine.filter(f"{kind}trim", start=_as_text(self.start), end=_as_text(self.end))
-        return part.filter(f"{kind}setpts", f"PTS-{_as_text(self.start)}/TB")
-
-
-def part_of(path: Path, start: float, end: float) -> Part:
-    """The medium from `start` to `end` (seconds), found by seeking; MediaError where no demuxer takes it.
-
-    MediumGoneError where the file has vanished.
-    """
-    if not path.is_file():
-        raise MediumGoneError(
-            f"{path} was a file when the run began, and is none now; bring it back, or run from the manifest on"
-        )
-    with opened(path) as container:
-        picture = picture_of(container)
-        hdr = HDR.get(picture.codec_context.color_trc, "") if picture else ""
-        begin = max(0.0, round(start - _lead(container, picture, start), 6))
-    seek = {"ss": _as_text(begin)} if begin else {}  # a seek to 0 may land behind the first frame
-    stream = ffmpeg.input(url(path), **seek, t=_as_text(end - begin), threads=1, **LOCAL, **LIMITS)
-    return Part(stream, begin, start, end, hdr)
-
-
-def _lead(container: Any, picture: Any, start: float) -> float:
-    """How many seconds before `start` to seek to, so that the frame at `start` can be decoded."""
-    if kind_of(container) in INDEXED:
-        return 0.0
-    if kind_of(container) in PICTURES:
-        return start
-    lead = LEAD
-    while picture and lead < start and not _is_ready(container, picture, start - lead, start):
-        lead *= LEAD_GROWTH
-    return lead
-
-
-def _is_ready(container: Any, picture: Any, begin: float, start: float) -> bool:
-    """Whether a seek to `begin` finds a key frame that lies before `start` (seconds)."""
-    zero = container.start_time or 0
-    try:
-        container.seek(zero + round(begin * av.time_base))
-        for packet in container.demux(picture):
-            at = packet.dts if packet.pts is None else packet.pts
-            if at is None or float(at * packet.time_base) > zero / av.time_base + start:
-                return False
-            if packet.is_keyframe:
-                return True
-    except av.FFmpegError:
-        pass  # the file is broken there
-    return False
-
-
-def _as_text(seconds: float) -> str:
-    """Seconds as text that ffmpeg can read: microseconds, no exponent."""
-    return f"{seconds:.6f}"
-
-
-def run_ffmpeg(graph: Any, decoder: params.Decoder) -> None:
-    """Run an ffmpeg graph to its end, within the limits; if something outside kills it, once more.
+def run_ffmpeg(graph: Any, decoder: params.Decoder, target: Path) -> None:
+    """Run an ffmpeg graph that writes a target, within the limits; if something outside kills it, once more.
 
     MediaError with ffmpeg's message where it fails. DecoderStoppedError where it reaches a limit; also where it ran out of
     memory and went on to the end without some frames. DecoderKilledError where it is killed from outside twice. OSError where
     the disk is full, which is not the medium's fault.
     """
-    options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1", "-copyts", "-start_at_zero"]
+    options = ["-nostdin", "-loglevel", "error", "-filter_complex_threads", "1"]
     command = ffmpeg.compile(graph.global_args(*options), cmd=ffmpeg_path(decoder.ffmpeg), overwrite_output=True)
     ended = _run(command, decoder)
     if ended.killed(decoder):
@@ -159,7 +67,7 @@ def run_ffmpeg(graph: Any, decoder: params.Decoder) -> None:
     if ended.status == -signal.SIGXFSZ:
         raise DecoderStoppedError(f"it wrote more than decoder.max_output ({decoder.max_output} MB)")
     if ended.disk_is_full:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), graph.node.kwargs["filename"])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
     if ended.lacked_memory:
         raise DecoderStoppedError(f"it needs more than decoder.max_memory ({decoder.max_memory} MB)")
     if ended.status < 0:
@@ -226,19 +134,6 @@ def _started(command: list[str], errors: IO) -> subprocess.Popen:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def errors_as_refusals(unreadable: Code) -> Iterator[None]:
-    """Refuse the clip where its medium cannot be decoded; `unreadable` is the code of a medium that is broken."""
-    try:
-        yield
-    except DecoderStoppedError as error:
-        raise Refusal(Code.DECODER_STOPPED, str(error)) from None
-    except DecoderKilledError as error:
-        raise Refusal(Code.WORKER_DIED, str(error)) from None
-    except MediaError as error:
-        raise Refusal(unreadable, str(error)) from None
 
 
 def limits_of(decoder: params.Decoder) -> dict[str, int]:

@@ -3,32 +3,28 @@
 import resource
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 
 import process
+from preprocess.media import channels, kinds, timeline
+from preprocess.media.kinds import CONTAINERS, PICTURES, SOUNDS, kind_of
+from preprocess.media.notes import About
+from preprocess.media.timeline import Timeline
 
-# Containers that hold one recording. Playlists are left out, since they name other files.
-CONTAINERS = (
-    "aac,aiff,asf,avi,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
-    "mpeg,mpegts,mpegvideo,h264,hevc,m4v,mxf,nut,ogg,w64,wav"
-)
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_PIXELS = 1 << 26  # of one picture, twice 8K; a header that says more is refused
 LIMITS = {"max_pixels": MAX_PIXELS}
 MAX_RATE = 1 << 20  # hertz, more than any recording has; a resampler's memory grows with the rate
-LEAST_BYTES = 250  # a second of a medium; where the header's duration leaves fewer, the duration is measured instead
+CLOSE, DIFFERENT = 0.1, 1.0  # seconds between the header's duration and the measured one: the header counts; a note says it
 HEADER_SECONDS = 600.0  # in which a header has to be read
 HEADER_MEMORY = 1000  # megabytes that this process may take to read one; 8K takes 130, an hour of pictures 10
 
-# Not containers but bare streams of one codec. Bare pictures have no times, so they are decoded from the first one on; FFmpeg
-# guesses the duration of a bare stream from its beginning.
-PICTURES = {"h264", "hevc", "m4v", "mpegvideo"}
-SOUNDS = {"aac", "mp3"}
+
+Remark = tuple[str, str]  # code (notes.About) and detail of a note
 
 
 class MediaError(Exception):
@@ -44,8 +40,26 @@ class DecoderStoppedError(MediaError):
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a medium has to be read, where it is not read like every other."""
+
+    track: int = -1  # index of the sound's stream in the file; -1: the default track
+    channel: int = -1  # of the sound; -1: a mix of all channels
+    joined: bool = False  # whether the clock is set anew on the way, so that the medium can only be read from its beginning
+    gaps: tuple[tuple[float, float], ...] = ()  # begin and end (seconds) of what is skipped, for it holds nothing
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that differ from ORDINARY's, for a table or a key; `Reading(**fields)` makes them a Reading again."""
+        values = asdict(self) | {"gaps": [list(gap) for gap in self.gaps]}
+        return {name: value for name, value in values.items() if value not in (getattr(ORDINARY, name), [])}
+
+
+ORDINARY = Reading()
+
+
+@dataclass(frozen=True)
 class Streams:
-    """What the header of a medium says; zeros where there is no picture or no sound."""
+    """What a medium holds; zeros where there is no picture or no sound."""
 
     duration: float  # seconds
     width: int  # pixels, as stored
@@ -53,6 +67,8 @@ class Streams:
     frame_rate: float  # pictures a second, on average
     sample_rate: int  # hertz
     channels: int
+    reading: Reading = ORDINARY
+    notes: tuple[Remark, ...] = ()
 
 
 def url(path: Path) -> str:
@@ -60,37 +76,61 @@ def url(path: Path) -> str:
     return f"file:{path.resolve()}"
 
 
-def streams_of(path: Path) -> Streams:
-    """Read the header of a medium; MediaError where no demuxer takes it."""
+def is_empty(path: Path) -> bool:
+    """Whether a file that a stage has written holds no packet."""
     with opened(path) as container:
-        picture = picture_of(container)
-        sound = next((s for s in container.streams.audio if s.codec_context is not None), None)
+        return not any(packet.size for packet in container.demux())
+
+
+def streams_of(path: Path) -> Streams:
+    """Read the header and the packets of a medium, and listen to its channels; MediaError where no demuxer takes it."""
+    with opened(path) as container:
+        picture, sound = picture_of(container), sound_of(container)
         if sound and (sound.rate or 0) > MAX_RATE:
             raise MediaError(f"its header says {sound.rate} Hz, which no sound has")
+        track, notes = _track(path, container, sound)
+        streams = [stream for stream in (picture, track) if stream]
+        clock, header = timeline.read(container, streams), _duration(container, streams)
+        # Where no packet can be read, the decoder will say why.
+        duration = clock.seconds if clock.seconds and abs(header - clock.seconds) > CLOSE else header
+        notes += _clock_notes(header, clock)
+        channel = _channel(path, track, duration)
+        if channel >= 0:
+            notes.append((About.SOUND_CHANNEL, f"of its {track.channels} channels, number {channel + 1} is heard"))
         return Streams(
-            duration=_duration(container, [stream for stream in (picture, sound) if stream]),
+            duration=duration,
             width=picture.width if picture else 0,
             height=picture.height if picture else 0,
             frame_rate=float(picture.average_rate or 0) if picture else 0.0,
-            sample_rate=sound.rate or 0 if sound else 0,
-            channels=sound.channels if sound else 0,
+            sample_rate=track.rate or 0 if track else 0,
+            channels=track.channels if track else 0,
+            reading=Reading(
+                track=track.index if track and track is not sound else -1,
+                channel=channel,
+                joined=bool(clock.jumps),
+                gaps=tuple(clock.gaps),
+            ),
+            notes=tuple(notes),
         )
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """The container; MediaError where it, or what is asked of it, cannot be read."""
+    # A header may name any size; LIMITS keep the codecs that decode the first pictures from allocating it.
+    options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
+    is_open = False
     try:
-        # A header may name any size; LIMITS keep the codecs that decode the first pictures from allocating it.
-        options = LOCAL | {name: str(value) for name, value in LIMITS.items()}
         with _worker_limits(), av.open(url(path), options=options, timeout=HEADER_SECONDS) as container:
+            is_open = True
             yield container
     except MemoryError:  # av.error.MemoryError is one too
         raise DecoderStoppedError(f"its header takes more than {HEADER_MEMORY} MB of memory") from None
     except av.error.ExitError:
         raise MediaError(f"its header could not be read in {HEADER_SECONDS:g} s") from None
     except av.FFmpegError as error:  # its text in full would have a path of this machine
-        raise MediaError(error.strerror or type(error).__name__) from None
+        kind = "" if is_open else kinds.refused_kind(url(path), options)
+        raise MediaError(kind or error.strerror or type(error).__name__) from None
     except ValueError as error:
         raise MediaError(str(error)) from None
 
@@ -124,35 +164,65 @@ def picture_of(container: Any) -> Any:
     return next((s for s in container.streams.video if s.codec_context is not None and not s.disposition & cover), None)
 
 
+def sound_of(container: Any) -> Any:
+    """The sound track that is marked as the default, else the first, of those that have a decoder; None where there is none."""
+    tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    default = av.stream.Disposition.default
+    return min(tracks, key=lambda stream: (not stream.disposition & default, stream.index), default=None)
+
+
+def _track(path: Path, container: Any, sound: Any) -> tuple[Any, list[Remark]]:
+    """The sound track that is heard, with a note where it is not `sound` because that cannot be decoded."""
+    others = [stream for stream in container.streams.audio if stream.codec_context is not None and stream is not sound]
+    if not others or _can_be_decoded(path, sound):
+        return sound, _note_of_lost_track(container, sound)
+    track = next((stream for stream in others if _can_be_decoded(path, stream)), sound)
+    if track is sound:
+        return sound, []
+    return track, [(About.SOUND_TRACK, f"stream {sound.index} ({sound.name}) cannot be decoded: stream {track.index} is heard")]
+
+
+def _note_of_lost_track(container: Any, sound: Any) -> list[Remark]:
+    """Whether a track of a codec without a decoder comes before the one that is heard."""
+    default = av.stream.Disposition.default
+    lost = [stream for stream in container.streams.audio if stream.codec_context is None]
+    if not sound or not any(stream.disposition & default or stream.index < sound.index for stream in lost):
+        return []
+    return [(About.SOUND_TRACK, f"stream {lost[0].index} has no decoder: stream {sound.index} ({sound.name}) is heard")]
+
+
+def _can_be_decoded(path: Path, stream: Any) -> bool:
+    with opened(path) as container:
+        return channels.can_be_decoded(container, stream.index)
+
+
+def _channel(path: Path, sound: Any, duration: float) -> int:
+    """The channel that is heard alone; -1 where all are mixed."""
+    if not sound or sound.channels < 2:
+        return -1
+    with opened(path) as container:
+        return channels.loudest(container, sound.index, duration)
+
+
+def _clock_notes(header: float, clock: Timeline) -> list[Remark]:
+    """What the packets say otherwise than the header."""
+    notes: list[Remark] = [(About.CLOCK_GAP, f"there is nothing from {a:.1f} s to {b:.1f} s") for a, b in clock.gaps]
+    if clock.jumps:
+        first, step = clock.jumps[0]
+        times = f"{len(clock.jumps)} times, first " if len(clock.jumps) > 1 else ""
+        notes.append((About.CLOCK_JUMP, f"{times}by {step:+g} s at {first:g} s; in all {clock.seconds:.1f} s are read"))
+    elif header and clock.seconds and abs(header - clock.seconds) > DIFFERENT:
+        notes.append((About.DURATION, f"its header says {header:.1f} s, {clock.seconds:.1f} s are there"))
+    return notes
+
+
 def _duration(container: Any, streams: list[Any]) -> float:
-    """Seconds, from the header of the container or of the longest stream; measured where those guess or cannot be true."""
+    """Seconds, from the header of the container or of the longest stream; 0 where FFmpeg only guesses."""
     if kind_of(container) in PICTURES | SOUNDS:
-        return _measured(container, streams)
-    seconds = max((float(s.duration * s.time_base) for s in streams if s.duration), default=0.0)
+        return 0.0
+    seconds = max((float(stream.duration * stream.time_base) for stream in streams if stream.duration), default=0.0)
     if container.duration:
         # Matroska's duration is the time of its end, though its first packet may be later than 0.
         before = (container.start_time or 0) if kind_of(container) == "matroska" else 0
         seconds = (container.duration - before) / av.time_base
-    return seconds if 0 < seconds * LEAST_BYTES <= container.size else _measured(container, streams)
-
-
-def _measured(container: Any, streams: list[Any]) -> float:
-    """Seconds to the end of the last packet that can be read; where packets have no times, the sum of their durations."""
-    end = begin = (container.start_time or 0) / av.time_base
-    untimed = Fraction(0)
-    try:
-        for packet in container.demux(streams):
-            if packet.pts is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            else:
-                untimed += (packet.duration or 0) * packet.time_base
-    except av.error.MemoryError:
-        raise
-    except av.FFmpegError:
-        pass  # the rest of the file is broken
-    return max(end - begin, float(untimed))
-
-
-def kind_of(container: Any) -> str:
-    """FFmpeg's short name of the container's format, as `mov` or `matroska`."""
-    return str(container.format.name).partition(",")[0]
+    return seconds

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -10,6 +11,7 @@ from preprocess.store.shards import Shards
 
 FILE = "flac"
 WINDOW = 30.0  # seconds of sound that a network reads at once, at most
+ROUNDING = 1 / 32768  # of samples with 16 bits
 SAMPLE_RATE = 16000  # hertz, which the networks and the acoustic model were trained with
 
 
@@ -22,6 +24,12 @@ def blocks(shards: Shards, clip_id: str, seconds: float) -> Iterator[np.ndarray]
     """A clip's samples, as in `wave`, in consecutive blocks of `seconds`; the last one may be shorter."""
     with shards.open(clip_id, FILE) as stream, soundfile.SoundFile(stream) as file:
         yield from file.blocks(round(seconds * SAMPLE_RATE), dtype="float32")
+
+
+def is_silent(path: Path) -> bool:
+    """Whether no sample of a sound file is above what rounding makes of zero: a microphone that is on hears more."""
+    with soundfile.SoundFile(path) as file:
+        return all(np.abs(block).max(initial=0.0) <= ROUNDING for block in file.blocks(SAMPLE_RATE, dtype="float32"))
 
 
 def level(shards: Shards, clip_id: str, times: np.ndarray, window: float = 0.1) -> np.ndarray:

@@ -51,9 +51,10 @@ def pronouncer() -> G2P:
 
 def pronunciation(word: str) -> str:
     """Phones of a word as written, digits and symbols read aloud; "" where the G2P has no pronunciation for it."""
+    g2p = pronouncer()  # an installation that lacks its files must not look like words without a pronunciation
     try:
-        phonemes = pronouncer()(word) or ""
-    except Exception:  # of numbers beyond its names for them, raised digits, and more
+        phonemes = g2p(word) or ""
+    except (ValueError, IndexError):  # from raised and circled digits, and numbers of more than 36 digits
         return ""
     return " ".join(PHONES[symbol] for symbol in PHONE.findall(phonemes))
 

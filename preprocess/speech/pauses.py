@@ -1,84 +1,88 @@
-"""Voice activity: where somebody speaks in a long film, cut into utterances of 1 to 15 seconds at the pauses.
+"""Where somebody speaks in a long film, cut into utterances of 1 to 15 seconds at the pauses.
 
-Levels are those of the band of speech, 10 ms each. A stretch is speech if it somewhere rises a third of the way from the film's
-background (10th percentile) to its speech (95th), or to 35 dB below the latter; it begins and ends half as high above the
-background, so that quiet first and last sounds stay. A noisy film thus needs no other threshold than a quiet one.
+Speech is what the voice activity detector hears (activity.py): music, noise and silence are none, however loud. An utterance
+begins with a frame that is surely speech and ends before a pause; it keeps a little of the pause on either side.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+import soundfile
 
 import params
-from preprocess.media.decoder import BITEXACT, part_of, run_ffmpeg
+from preprocess.media.part import part_of
+from preprocess.media.sound import SAMPLE_RATE
+from preprocess.speech.activity import BLOCK, FRAME, HOP, LEAST, SPEECH, probabilities
 
-RATE = 8000  # hertz
-HOP = 0.01  # seconds a level
-SMOOTH = 5  # levels that one is averaged with
-SILENT = -60.0  # dB of full scale; a film that is nowhere louder says nothing
-RANGE = 6.0  # dB between background and speech, below which there are no pauses to be told
-BELOW = 35.0  # dB below the speech, at most
-ABOVE = 4.0  # dB above the background, at least
-PAUSE = 0.3  # seconds of less than speech that part two utterances
+SILENCE = 0.35  # probability of speech below which a pause begins
+PAUSE = 0.3  # seconds below it that separate two utterances
 MARGIN = 0.1  # seconds of the pause that are kept on either side
 SHORTEST, LONGEST = 1.0, 15.0  # seconds of an utterance
-EARLIEST = 5.0  # seconds of a long utterance that go before its cut
+EARLIEST = 5.0  # seconds of a long utterance before its first possible cut
+
+Frames = tuple[int, int]  # the first frame of a stretch of sound, and the one after its last
 
 
-def levels(path: Path, duration: float, decoder: params.Decoder) -> np.ndarray:
-    """Loudness (n,) of the speech band in dB of full scale, on the picture's clock. MediaError where there is no sound."""
-    span = part_of(path, 0.0, duration)
-    sound = span.cut(span.source["a:0"], "a").filter("aresample", RATE, **{"async": 1, "first_pts": 0})
-    sound = sound.filter("highpass", f=200).filter("lowpass", f=3500)
-    with NamedTemporaryFile(suffix=".raw") as file:
-        run_ffmpeg(sound.output(file.name, format="s16le", ac=1, ar=RATE, **BITEXACT), decoder)
-        wave = np.memmap(file.name, np.int16, "r") if Path(file.name).stat().st_size else np.zeros(0, np.int16)
-        size = int(RATE * HOP)
-        parts = wave[: len(wave) // size * size].reshape(-1, size)
-        power = np.concatenate([np.square(part / 32768.0).mean(1) for part in np.array_split(parts, len(parts) // 10**5 + 1)])
-    padded = np.pad(power, SMOOTH // 2, mode="edge") if len(power) else np.zeros(SMOOTH)
-    return 10 * np.log10(np.maximum(sliding_window_view(padded, SMOOTH).mean(1), 1e-9))
+@dataclass(frozen=True)
+class Activity:
+    """How likely it is that somebody speaks in each frame of 32 ms of a film, on the picture's clock, and how loud it is."""
+
+    speech: np.ndarray  # (T,) probability
+    power: np.ndarray  # (T,) mean square of the samples
+    seconds: float  # how long the sound is
 
 
-def utterances(loud: np.ndarray) -> list[tuple[float, float]]:
-    """Start and end (seconds) of every utterance of a film with these levels (n,), in order, none over another.
+def activity_of(path: Path, duration: float, decoder: params.Decoder) -> Activity:
+    """The voice activity of a film that lasts so many seconds. MediaError where its sound cannot be decoded."""
+    part = part_of(path, 0.0, duration)
+    with NamedTemporaryFile(suffix=".wav") as file:
+        samples = part.samples(SAMPLE_RATE)
+        part.write(samples, Path(file.name), decoder, format="wav", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE)
+        powers = [np.zeros(0), *map(_power, _blocks(file.name))]
+        return Activity(probabilities(_blocks(file.name)), np.concatenate(powers), soundfile.info(file.name).duration)
 
-    Each lasts SHORTEST to LONGEST seconds, but for a film that is shorter itself. Short ones join their nearest neighbour, long
-    ones are cut where it is quietest.
+
+def _blocks(name: str) -> Iterator[np.ndarray]:
+    with soundfile.SoundFile(name) as file:
+        yield from file.blocks(BLOCK * FRAME, dtype="float32")
+
+
+def _power(wave: np.ndarray) -> np.ndarray:
+    return np.square(np.pad(wave, (0, -len(wave) % FRAME)).reshape(-1, FRAME)).mean(1, dtype=np.float64)
+
+
+def utterances(activity: Activity) -> list[tuple[float, float]]:
+    """Start and end (seconds) of every utterance, in order, none over another.
+
+    Each lasts SHORTEST to LONGEST seconds, unless the film is shorter. Short ones are joined with their nearest neighbour;
+    long ones are cut where it is least likely that somebody speaks, and quietest.
     """
-    runs = _joined(_spoken(loud), len(loud))
-    return [(round(a * HOP, 2), round(b * HOP, 2)) for run in runs for a, b in _cut(run, loud)]
+    runs = _joined(_spoken(activity.speech), len(activity.speech))
+    return [(round(a * HOP, 3), min(round(b * HOP, 3), activity.seconds)) for run in runs for a, b in _cut(run, activity)]
 
 
-def _spoken(loud: np.ndarray) -> list[tuple[int, int]]:
+def _spoken(speech: np.ndarray) -> list[Frames]:
     """Runs of speech with their margins, pauses between them."""
-    if not len(loud):
-        return []
-    background, speech = np.percentile(loud, [10, 95])
-    if speech < SILENT:
-        return []
-    if speech - background < RANGE:
-        return [(0, len(loud))]
-    high = max(background + (speech - background) / 3, speech - BELOW)
-    low = max((background + high) / 2, min(background + ABOVE, high))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (loud > low).astype(np.int8), [0]])))
-    stretches = [(begin, end) for begin, end in edges.reshape(-1, 2).tolist() if loud[begin:end].max() > high]
-    runs: list[tuple[int, int]] = []
-    for begin, end in stretches:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (speech >= SILENCE).astype(np.int8), [0]])))
+    runs: list[Frames] = []
+    for begin, end in edges.reshape(-1, 2).tolist():
         if runs and begin - runs[-1][1] < PAUSE / HOP:
             runs[-1] = (runs[-1][0], end)
         else:
             runs.append((begin, end))
+    spoken = [(begin, end) for begin, end in runs if (speech[begin:end] >= SPEECH).sum() * HOP >= LEAST]
     margin = round(MARGIN / HOP)
-    return [(max(begin - margin, 0), min(end + margin, len(loud))) for begin, end in runs]
+    return [(max(begin - margin, 0), min(end + margin, len(speech))) for begin, end in spoken]
 
 
-def _joined(runs: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+def _joined(runs: list[Frames], length: int) -> list[Frames]:
     """Runs of which none is too short: widened where there is room, else joined with the neighbour that is nearer."""
-    shortest = round(SHORTEST / HOP)
+    shortest = ceil(SHORTEST / HOP)
     runs = list(runs)
     i = 0
     while i < len(runs):
@@ -102,11 +106,16 @@ def _joined(runs: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
     return runs
 
 
-def _cut(run: tuple[int, int], loud: np.ndarray) -> list[tuple[int, int]]:
-    """A run in parts of at most LONGEST, each cut at the quietest level at which both sides stay long enough."""
-    longest, shortest, earliest = round(LONGEST / HOP), round(SHORTEST / HOP), round(EARLIEST / HOP)
+def _cut(run: Frames, activity: Activity) -> list[Frames]:
+    """A run in pieces of at most LONGEST, each cut where both sides stay long enough, and speech is least likely.
+
+    Where it is equally likely, to a tenth, the quietest frame is taken.
+    """
+    longest, shortest, earliest = int(LONGEST / HOP), ceil(SHORTEST / HOP), round(EARLIEST / HOP)
     cuts = [run[0]]
     while run[1] - cuts[-1] > longest:
         low, high = cuts[-1] + earliest, min(cuts[-1] + longest, run[1] - shortest)
-        cuts.append(low + int(loud[low : high + 1].argmin()))
+        candidates = slice(low, high + 1)
+        order = np.lexsort([activity.power[candidates], np.round(activity.speech[candidates], 1)])
+        cuts.append(low + int(order[0]))
     return list(pairwise([*cuts, run[1]]))

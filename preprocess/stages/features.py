@@ -38,6 +38,12 @@ def labels_of(settings: params.Features, names: list[str], splits: dict[str, Pac
     path = Path(settings.labels)
     if path.suffix.lower() == ".csv":
         clips = {clip.clip_id: clip.labels for clip in corpus.check(path, path.parent, names)}
+        clip_ids = [clip_id for pack in splits.values() for clip_id in pack.clip_ids]
+        if not clips.keys() & set(clip_ids):
+            raise PackError(
+                f"{path} has no clip of the features: its clips are called {', '.join(list(clips)[:3])}, theirs "
+                f"{', '.join(clip_ids[:3])}"
+            )
         return {split: _from_table(pack, clips, names, path) for split, pack in splits.items()}
     unknown = [name for name in names if name not in settings.tokens]
     if unknown:
@@ -64,6 +70,7 @@ def _targets(path: Path) -> dict[str, list | None]:
 
 
 def _from_table(pack: Pack, clips: dict[str, dict[str, float]], names: list[str], path: Path) -> np.ndarray:
+    """Labels (N, C) by clip id; NaN, and reported as missing, where the table has none."""
     rows = []
     for clip_id in pack.clip_ids:
         if not clips.get(clip_id):

@@ -10,9 +10,10 @@ from typing import Any
 
 import params
 from preprocess.clips import Task
-from preprocess.media import probe
-from preprocess.media.decoder import BITEXACT, errors_as_refusals, part_of, run_ffmpeg
+from preprocess.media import failure, probe
 from preprocess.media.film import FILE
+from preprocess.media.part import part_of
+from preprocess.media.probe import ORDINARY, Reading
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
 
@@ -32,7 +33,8 @@ def graph(picture: Any, settings: params.Frames, matrix: str = "bt601") -> Any:
     """
     # The number of a frame's interval; 0.001 so that a frame at a boundary, its time rounded down, counts to the next one.
     interval = f"floor({{}}*{settings.rate}+0.001)"
-    first = f"isnan(prev_selected_t)+gt({interval.format('t')},{interval.format('prev_selected_t')})"
+    later = "gt(round(t*1000),round(prev_selected_t*1000))"  # the film keeps milliseconds; two pictures cannot share one
+    first = f"isnan(prev_selected_t)+gt({interval.format('t')},{interval.format('prev_selected_t')})*{later}"
     side = settings.max_side
     square = "iw*if(sar,sar,1)"  # width in square pixels
     shrink = f"min(1,{side}/max({square},ih))"
@@ -63,29 +65,29 @@ def hdr_graph(picture: Any, settings: params.Frames, transfer: str) -> Any:
     return mapped.filter("zscale", t="709", m="470bg", r="full").filter("format", "yuv420p")
 
 
-def write(source: Path, start: float, end: float, settings: params.Frames, decoder: params.Decoder, target: Path) -> None:
+def write(
+    source: Path,
+    start: float,
+    end: float,
+    settings: params.Frames,
+    decoder: params.Decoder,
+    target: Path,
+    reading: Reading = ORDINARY,
+) -> None:
     """Write the pictures of a medium from start to end (seconds); MediaError where it cannot be decoded."""
-    part = part_of(source, start, end)
-    picture = part.cut(part.source["V:0"], "")
-    frames = hdr_graph(picture, settings, part.hdr) if part.hdr else graph(picture, settings)
-    output = frames.filter("format", "yuvj420p").output(
-        str(target),
-        format="matroska",
-        vcodec="mjpeg",
-        fps_mode="passthrough",
-        enc_time_base="1:1000",
-        **{"q:v": JPEG_QUALITY},
-        **BITEXACT,
-    )
-    run_ffmpeg(output, decoder)
+    part = part_of(source, start, end, reading)
+    frames = hdr_graph(part.pictures(), settings, part.hdr) if part.hdr else graph(part.pictures(), settings)
+    encoding = {"vcodec": "mjpeg", "q:v": JPEG_QUALITY, "fps_mode": "passthrough", "enc_time_base": "1:1000"}
+    part.write(frames.filter("format", "yuvj420p"), target, decoder, format="matroska", **encoding)
 
 
 def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params.Decoder) -> None:
     """Write one clip's film into a folder; Refusal where it has no frame."""
     target = folder / FILE
-    with errors_as_refusals(Code.NO_FRAMES):
-        write(Path(task.source), task.content["start"], task.content["end"], settings, decoder, target)
-        if probe.streams_of(target).width == 0:
+    with failure.refused(Code.NO_FRAMES):
+        start, end = task.content["start"], task.content["end"]
+        write(Path(task.source), start, end, settings, decoder, target, Reading(**task.content["reading"]))
+        if probe.is_empty(target):
             raise Refusal(Code.NO_FRAMES, "no frame between start and end")
 
 

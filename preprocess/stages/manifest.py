@@ -18,8 +18,9 @@ from contract import NOISE_COLUMNS, SPLITS
 from preprocess import corpus, refusals
 from preprocess.clips import FOLDER, Medium
 from preprocess.corpus import Clip
-from preprocess.media import probe
-from preprocess.media.probe import MediaError, Streams
+from preprocess.media import notes, probe
+from preprocess.media.notes import About, Note
+from preprocess.media.probe import MediaError, Reading, Streams
 from preprocess.refusals import Code, Refused
 from preprocess.run import sources, work
 from preprocess.run.progress import track
@@ -104,7 +105,9 @@ class Seen:
 
 
 def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:
-    return Probed(streams=Streams(**streams) if streams else None, **texts)
+    if not streams:
+        return Probed(streams=None, **texts)
+    return Probed(streams=Streams(**streams | {"reading": Reading(**streams["reading"])}), **texts)
 
 
 def medium(clip: Clip, probed: Probed) -> Medium | Refused:
@@ -129,11 +132,23 @@ def medium(clip: Clip, probed: Probed) -> Medium | Refused:
         frame_rate=round(streams.frame_rate, 6),
         sample_rate=streams.sample_rate,
         channels=streams.channels,
+        reading=streams.reading.to_json(),
     )
 
 
-def summary(clips: list[Clip], media: list[Medium], refused: list[Refused]) -> dict[str, Any]:
-    """Counts of the corpus for `dvc metrics`: clips, hours, streams, splits, labels, and refusals by code."""
+def notes_on(clip: Clip, medium: Medium | None, probed: Probed | None) -> list[Note]:
+    """What was corrected in a clip's row, and what is worth knowing of its medium, where it has one that can be read."""
+    corrected = [Note(clip.clip_id, About.TABLE, clip.note)] if clip.note else []
+    if not medium or not probed or not probed.streams:
+        return corrected
+    remarks = list(probed.streams.notes)
+    if clip.end is not None and clip.end - medium.end > probe.DIFFERENT:
+        remarks.append((About.CUT_SHORT, f"the clip's end is {clip.end:g} s, the file's {medium.end:g} s"))
+    return corrected + [Note(clip.clip_id, code, f"{probed.media}: {detail}") for code, detail in remarks]
+
+
+def summary(clips: list[Clip], media: list[Medium], refused: list[Refused], noted: list[Note]) -> dict[str, Any]:
+    """Counts of the corpus for `dvc metrics`: clips, hours, streams, splits, labels, and notes and refusals by code."""
     labelled = [clip for clip in clips if clip.labels]
     names = sorted({label for clip in labelled for label in clip.labels})
     return {
@@ -146,28 +161,33 @@ def summary(clips: list[Clip], media: list[Medium], refused: list[Refused]) -> d
         "without_split": sum(not clip.split for clip in clips),
         "labelled": len(labelled),
         "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
-        "notes": sum(bool(clip.note) for clip in clips),
+        "notes": notes.counts(noted),
         "speakers_in_two_splits": len(corpus.leakage(clips, "speaker")),
-        "media_in_two_splits": len(corpus.leakage(clips, "media")),
+        "media_in_two_splits": len(corpus.leaking_media(clips, {item.media: item.digest for item in media})),
         "refused": dict(sorted(Counter(row.code for row in refused).items())),
     }
 
 
-def write(clips: list[Clip], labels: list[str], media: list[Medium], refused: list[Refused]) -> None:
+def write(clips: list[Clip], labels: list[str], media: list[Medium], refused: list[Refused], noted: list[Note]) -> None:
     """One table for each thing that later stages need, so that a new label or text does not decode anything again."""
     shutil.rmtree(FOLDER, ignore_errors=True)  # never written through: its files may be links into DVC's cache
     FOLDER.mkdir(parents=True)
-    media_rows = [[int(v) if isinstance(v, bool) else v for v in asdict(medium).values()] for medium in media]
+    media_rows = [[_cell(value) for value in asdict(medium).values()] for medium in media]
     _table("media.csv", [f.name for f in fields(Medium)], media_rows)
     _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
     label_rows = ([clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in labels)] for clip in clips)
     _table("labels.csv", ["clip_id", "split", "speaker", *labels], label_rows)
     noise_rows = ([clip.clip_id, *(clip.noise.get(name, "") for name in NOISE_COLUMNS)] for clip in clips if clip.noise)
     _table("noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
-    _table("notes.csv", ["clip_id", "note"], ([clip.clip_id, clip.note] for clip in clips if clip.note))
+    notes.write(FOLDER / "notes.csv", noted)
     refusals.write(FOLDER / "refused.csv", refused)
-    text = json.dumps(summary(clips, media, refused), indent=2)
+    text = json.dumps(summary(clips, media, refused, noted), indent=2)
     (FOLDER / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _cell(value: Any) -> Any:
+    """A field of Medium as `clips.read_media` reads it."""
+    return (json.dumps(value) if value else "") if isinstance(value, dict) else int(value) if isinstance(value, bool) else value
 
 
 def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
@@ -197,17 +217,24 @@ def main() -> None:
     clips = corpus.read(root, settings.corpus.labels)
     if settings.corpus.folds:
         clips = corpus.folded(clips, settings.corpus.folds, settings.corpus.fold)
-    for column in corpus.SOURCES:
-        for name, splits in corpus.leakage(clips, column).items():
-            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     names = sorted({clip.media for clip in clips if clip.media})
     probed, cached = probe_all(names, root, settings.run)
+    digests = {name: item.digest for name, item in probed.items()}
+    leaks = {"speaker": corpus.leakage(clips, "speaker"), "media": corpus.leaking_media(clips, digests)}
+    for column, shared in leaks.items():
+        for name, splits in shared.items():
+            print(f"leakage: {column} {name} is in the splits {', '.join(splits)}", file=sys.stderr)
     items = [medium(clip, probed[clip.media]) for clip in clips if clip.media]
     refused = [item for item in items if isinstance(item, Refused)]
+    media = {item.clip_id: item for item in items if isinstance(item, Medium)}
+    noted = [note for clip in clips for note in notes_on(clip, media.get(clip.clip_id), probed.get(clip.media))]
     with work.alone("manifest"):
-        write(clips, settings.corpus.labels, [item for item in items if isinstance(item, Medium)], refused)
+        write(clips, settings.corpus.labels, list(media.values()), refused, noted)
     print(f"manifest: {len(clips)} clips, {len(names) - cached} media read, {cached} known, {len(refused)} refused")
     refusals.announce(refused)
+    if noted:
+        print(f"{len(noted)} notes on clips from which nothing is missing, in {FOLDER}/notes.csv:")
+        print(*notes.in_words(noted), sep="\n")
     with_text = {clip.clip_id for clip in clips if clip.text}
     lost = sum(row.clip_id not in with_text for row in refused)
     refusals.require_few(refused, lost, len(clips), settings.corpus.max_refused)

@@ -17,7 +17,8 @@ from preprocess.encoders.networks import device as resolve
 from preprocess.media import sound
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.run.stage import Stage, fill
-from preprocess.speech.words import FILE, INTERPOLATED, Transcript, Word, read, split
+from preprocess.speech import activity, words
+from preprocess.speech.words import FILE, INTERPOLATED, OPEN, Span, Transcript, Word, read, split
 from preprocess.store.shards import Shards
 
 MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
@@ -26,33 +27,74 @@ MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
 def hear(
     shards: Shards, clip_id: str, settings: params.Transcripts, model: Path, aligner: Path | None, device: str
 ) -> Transcript:
-    """Transcribe a clip; Refusal where no word is heard.
+    """Transcribe a clip; Refusal where nothing is said, or nothing that is recognised with confidence.
 
     The words of a window are aligned with the sound of that window, so that the cost grows linearly with the length.
     """
     from preprocess.encoders import transcription  # imports torch, which a corpus with texts does without
 
     blocks = sound.blocks(shards, clip_id, sound.WINDOW)
-    texts, timed, begin = [], list[Word](), 0.0
-    for wave, text in transcription.transcribe(model, blocks, device, settings):
-        if words := split(text):
-            texts.append(text)
-            timed += [later(word, begin) for word in align(wave, words, aligner, device)]
-        begin += len(wave) / sound.SAMPLE_RATE
+    texts, timed, doubts, left_out, begin = [], list[Word](), list[Refusal](), list[Span](), 0.0
+    for heard in transcription.transcribe(model, blocks, device, settings):
+        end = begin + len(heard.wave) / sound.SAMPLE_RATE
+        if heard.text:
+            texts.append(heard.text)
+            of_window = align(heard.wave, heard.text, aligner, device)
+            timed += [later(doubted(word, score), begin) for word, score in zip(of_window, heard.scores, strict=True)]
+        elif heard.doubt:
+            doubts.append(heard.doubt)
+            left_out += [(round(begin, 3), round(end, 3))] if heard.doubt.code != Code.NO_SPEECH else []
+        begin = end
     if not timed:
-        raise Refusal(Code.NO_SPEECH, "no word was heard")
-    return Transcript(" ".join(texts), True, timed)
+        raise most_telling(doubts)
+    return Transcript(" ".join(texts), True, timed, left_out)
 
 
-def align(wave: np.ndarray, words: list[str], aligner: Path | None, device: str) -> list[Word]:
-    """Times of the words in a wave (n,) at 16 kHz. `aligner` is the folder of a network; None: pocketsphinx."""
+def most_telling(doubts: list[Refusal]) -> Refusal:
+    """Of the reasons why the windows of a clip have no text, the first that is not silence."""
+    spoken = [doubt for doubt in doubts if doubt.code != Code.NO_SPEECH]
+    return (spoken or doubts or [Refusal(Code.NO_SPEECH, "nobody speaks")])[0]
+
+
+def doubted(word: Word, score: float) -> Word:
+    """A transcribed word, with less confidence where its tokens have a low mean log-probability."""
+    from preprocess.encoders.transcription import UNSURE_WORD
+
+    return word if score >= UNSURE_WORD else replace(word, confidence=min(word.confidence, OPEN))
+
+
+def align(wave: np.ndarray, text: str, aligner: Path | None, device: str) -> list[Word]:
+    """Times of the words of a text in a wave (n,) at 16 kHz. `aligner` is the folder of a network; None: pocketsphinx.
+
+    What is written and not said, as [laughter], is not searched for and gets the time between its neighbours. Where nobody
+    speaks at all, no word is searched for: they share the time evenly.
+    """
+    speech = activity.of_wave(wave)
+    said = words.said(text) if activity.is_spoken(speech) else [""] * len(split(text))
     if aligner:
         from preprocess.encoders import ctc
 
-        return ctc.align(wave, words, aligner, device)
-    from preprocess.speech import alignment
+        times = ctc.align(wave, said, aligner, device)
+    else:
+        from preprocess.speech import alignment
 
-    return alignment.align(wave, words)
+        times = alignment.align(wave, said)
+    return [
+        replace(placed(time, speech), word=written.word, spoken=written.spoken)
+        for time, written in zip(times, without_sound(text), strict=True)
+    ]
+
+
+def placed(word: Word, speech: np.ndarray) -> Word:
+    """A word, with less confidence where nobody speaks at its time; `speech` (T,) is the voice activity."""
+    if word.start is None or word.end is None or activity.is_spoken_from(speech, word.start, word.end):
+        return word
+    return replace(word, confidence=min(word.confidence, OPEN))
+
+
+def without_sound(text: str) -> list[Word]:
+    """The words of a text, without times."""
+    return [Word(word, None, None, INTERPOLATED, bool(said)) for word, said in zip(split(text), words.said(text), strict=True)]
 
 
 def later(word: Word, seconds: float) -> Word:
@@ -67,34 +109,45 @@ def transcript_of(
 ) -> None:
     """One clip's words."""
     shards, text = Shards(Path(task.source)), task.content["text"]
-    words = split(text)
-    if not words:
+    if not split(text):
         transcript = hear(shards, task.clip_id, settings, model, aligner, device)
     elif task.content["sound"]:
-        transcript = Transcript(text, False, align(sound.wave(shards, task.clip_id), words, aligner, device))
+        transcript = Transcript(text, False, align(sound.wave(shards, task.clip_id), text, aligner, device))
     else:
-        transcript = Transcript(text, False, [Word(word, None, None, INTERPOLATED) for word in words])
+        transcript = Transcript(text, False, without_sound(text))
     (folder / FILE).write_text(transcript.to_json(), encoding="utf-8")
 
 
 def unplaced(clip_id: str, seconds: float, transcript: Transcript) -> Refused | None:
     """A note where the alignment found no word of a text of clips.csv in its sound, which lasts so many seconds."""
-    if transcript.transcribed or any(word.confidence > INTERPOLATED or word.start is None for word in transcript.words):
+    spoken = [word for word in transcript.words if word.spoken]
+    if transcript.transcribed or not spoken or any(word.confidence > INTERPOLATED or word.start is None for word in spoken):
         return None
     detail = (
-        f"{len(transcript.words)} words in {seconds:.1f} s of sound: "
-        "too many, other ones, or in a language unknown to the aligner"
+        f"{len(spoken)} words in {seconds:.1f} s of sound: "
+        "nobody speaks, or there are too many, other ones, or words of a language unknown to the aligner"
     )
     return Refused(clip_id, "transcripts", Code.TEXT_UNPLACED, detail)
 
 
-def note_unplaced(shards: Shards, clips: list[str], seconds: dict[str, float]) -> None:
-    """Add a row to the stage's table of refusals for each of these clips whose text was not found in its sound."""
-    notes = [unplaced(clip_id, seconds[clip_id], read(shards, clip_id)) for clip_id in clips if clip_id in shards.digests]
-    rows = [note for note in notes if note]
+def incomplete(clip_id: str, transcript: Transcript) -> Refused | None:
+    """A note where parts of a long clip were spoken, but not recognised with confidence."""
+    if not transcript.left_out:
+        return None
+    spans = ", ".join(f"{start:.1f} to {end:.1f} s" for start, end in transcript.left_out)
+    return Refused(clip_id, "transcripts", Code.UNSURE_TEXT, f"no words are kept of {spans}, of the rest they are")
+
+
+def note_doubts(shards: Shards, seconds: dict[str, float]) -> None:
+    """Add rows to the stage's table of refusals: texts that were not found in their sound, or are not whole."""
+    rows = []
+    for clip_id in shards.digests:
+        transcript = read(shards, clip_id)
+        notes = unplaced(clip_id, seconds.get(clip_id, 0.0), transcript), incomplete(clip_id, transcript)
+        rows += [note for note in notes if note]
     refusals.write(shards.folder / "refused.csv", [*shards.refused, *rows])
     if rows:
-        print(f"transcripts: {len(rows)} texts were not found in their sound")
+        print(f"transcripts: {len(rows)} texts were not found in their sound, or are not whole")
         refusals.announce(rows)
 
 
@@ -103,6 +156,7 @@ def main() -> None:
     device = resolve(settings.run.device)
     aligner = ALIGNER if (ALIGNER / "config.json").is_file() else None
     texts = read_texts()
+    aligning = "preprocess.encoders.ctc" if aligner else "preprocess.speech.alignment"
     hearing = [] if all(texts.values()) else ["preprocess.encoders.transcription"]
     sounds = Shards(Path("data/audio"))
     seconds = durations()
@@ -113,7 +167,7 @@ def main() -> None:
         parameters=settings.transcripts.model_dump(),
         models=[MODEL, aligner] if aligner else [MODEL],
         environment=device,
-        preload=["preprocess.encoders.ctc" if aligner else "preprocess.speech.alignment", *hearing],
+        preload=["onnxruntime", "scipy.signal", aligning, *hearing],
     )
     todo = [
         Task(clip_id, {"text": text, "sound": sounds.digests.get(clip_id, "")}, seconds.get(clip_id, 0.0), str(sounds.folder))
@@ -121,5 +175,4 @@ def main() -> None:
         if text or clip_id in sounds.digests
     ]
     fill(stage, todo, settings.run)
-    aligned = [task.clip_id for task in todo if task.content["text"] and task.content["sound"]]
-    note_unplaced(Shards(stage.folder), aligned, seconds)
+    note_doubts(Shards(stage.folder), seconds)

@@ -99,6 +99,12 @@ def learner(dropout: float = 0.1, form: str = "unimodal") -> tuple[LDDU, LDDULos
     return network, loss, torch.optim.AdamW(decay_groups(torch.nn.ModuleList([network, loss]), 0.01), lr=0.003)
 
 
+def test_no_seed_repeats_the_order_of_another_ones_later_epoch(train: Split) -> None:
+    clips = Clips(train, CPU)
+    firsts = [next(Shuffled(clips, 96, seed).epoch(epoch)).parts[0]["features"] for seed in range(5) for epoch in range(1, 6)]
+    assert len({x["text"].numpy().tobytes() for x in firsts}) == len(firsts)
+
+
 def test_an_epoch_learns(train: Split) -> None:
     network, loss, optimizer = learner()
     order = Shuffled(Clips(train, CPU), 32, seed=1)

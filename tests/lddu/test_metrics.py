@@ -88,15 +88,25 @@ def test_nothing_is_ever_nan() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(clips=st.integers(1, 20), seed=st.integers(0, 10**6), step=st.sampled_from([0.01, 0.05, 0.1]))
+@given(clips=st.integers(1, 20), seed=st.integers(0, 10**6), step=st.sampled_from([0.0001, 0.01, 0.05, 0.3, 0.4, 0.5]))
 def test_no_threshold_of_the_grid_beats_the_chosen_one(clips: int, seed: int, step: float) -> None:
     true, probs = random_case(clips, seed)
-    grid = [round(i * step, 6) for i in range(1, round(1 / step))]
+    grid = [round(i * step, 6) for i in range(1, 10001) if round(i * step, 6) < 1]
+    grid = grid if len(grid) < 200 else [*grid[::97], grid[-1]]
     of_grid = [f1_score(true.ravel(), (probs >= threshold).ravel(), zero_division=0) for threshold in grid]
     chosen = metrics.best_threshold(true, probs, step)
-    assert chosen in grid
-    assert of_grid[grid.index(chosen)] == pytest.approx(max(of_grid))
+    assert round(chosen / step) * step == pytest.approx(chosen)
+    assert 0 < chosen < 1
+    assert f1_score(true.ravel(), (probs >= chosen).ravel(), zero_division=0) >= max(of_grid) - 1e-12
     assert metrics.best_micro_f1(true, probs) >= max(of_grid) - 1e-12
+
+
+@pytest.mark.parametrize("step", [0.3, 0.35, 0.4, 0.45])
+def test_the_last_step_below_one_is_tried_too(step: float) -> None:
+    """Where 1 is no multiple of the step."""
+    last = int(1 / step) * step
+    true, probs = np.array([[True], [False]]), np.array([[last + 0.01], [last - 0.01]])
+    assert metrics.best_threshold(true, probs, step) == pytest.approx(last)
 
 
 def test_of_equal_thresholds_the_middle_one_is_chosen() -> None:

@@ -1,3 +1,5 @@
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,77 @@ def test_a_speaker_in_two_splits_is_leakage(tmp_path: Path) -> None:
 def test_a_medium_in_two_splits_is_leakage(tmp_path: Path) -> None:
     rows = ["a,film.mp4,0,1,,train,,,,,,", "b,film.mp4,1,2,,test,,,,,,", "c,other.mp4,,,,test,,,,,,"]
     assert corpus.leakage(corpus.read(table(tmp_path, *rows), LABELS), "media") == {"film.mp4": ["test", "train"]}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_medium_is_found_in_either_unicode_form_of_its_name(tmp_path: Path, form: str) -> None:
+    name = unicodedata.normalize(form, "café/übung.mp4")
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    for written in ("NFC", "NFD"):
+        (clip,) = corpus.read(table(tmp_path, f"a,{unicodedata.normalize(written, name)},,,,,,,,,,"), LABELS)
+        assert clip.media == name
+
+
+@pytest.mark.parametrize(("name", "written"), [("a.mp4 ", "a.mp4 "), ("b /a.mp4", "b /a.mp4"), ("b/a.mp4", r"b\a.mp4")])
+def test_a_medium_is_found_whatever_spaces_and_slashes_its_name_has(tmp_path: Path, name: str, written: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    (clip,) = corpus.read(table(tmp_path, f"a,{written},,,,,,,,,,"), LABELS)
+    assert clip.media == name
+
+
+def test_a_text_is_read_in_composed_unicode(tmp_path: Path) -> None:
+    rows = [f"{form},,,,{unicodedata.normalize(form, 'é 한국어')},,,,,,," for form in ("NFC", "NFD")]
+    assert {clip.text for clip in corpus.read(table(tmp_path, *rows), LABELS)} == {"é 한국어"}
+
+
+def test_two_files_that_differ_only_in_unicode_form_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "ồ.mp4") for form in ("NFC", "NFD")]
+    mixed = "o\u0302\u0300.mp4".replace("o\u0302", "ô")
+    for name in names:
+        (tmp_path / name).touch()
+    assert [corpus.read(table(tmp_path, f"a,{name},,,,,,,,,,"), LABELS)[0].media for name in names] == names
+    assert "expected the name of one file" in problems(tmp_path, f"a,{mixed},,,,,,,,,,")
+
+
+def test_a_path_that_leaves_the_corpus_in_another_spelling_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "x.mp4").touch()
+    (tmp_path / "corpus/ü").symlink_to(tmp_path)
+    for written in (unicodedata.normalize("NFD", "ü/x.mp4"), r"ü\x.mp4", r"..\x.mp4"):
+        (tmp_path / "corpus/clips.csv").write_text(f"clip_id,media,happy,sad\na,{written},1,0\n", encoding="utf-8")
+        try:
+            (clip,) = corpus.read(tmp_path / "corpus", LABELS)
+        except CorpusError as error:
+            assert "expected a path inside" in str(error)  # noqa: PT017 – either is safe
+        else:
+            assert not (tmp_path / "corpus" / clip.media).exists()
+
+
+def test_a_speaker_is_the_same_in_capitals_and_in_either_unicode_form(tmp_path: Path) -> None:
+    forms = [unicodedata.normalize(form, "Zoé") for form in ("NFC", "NFD")]
+    rows = [f"a,,,,hi,train,{forms[0]},,,,,", f"b,,,,hi,valid,{forms[1]},,,,,", f"c,,,,hi,test,{forms[0].lower()} ,,,,,"]
+    assert leakage(corpus.read(table(tmp_path, *rows), LABELS), "speaker") == {"Zoé": ["test", "train", "valid"]}
+
+
+def test_speakers_that_differ_only_in_capitals_are_in_one_fold() -> None:
+    clips = spoken(4) + [replace(clip, clip_id=f"{clip.clip_id}x", speaker=clip.speaker.upper()) for clip in spoken(4)]
+    for fold in range(4):
+        assert not leakage(folded(clips, 4, fold), "speaker")
+
+
+def test_files_of_the_same_content_in_two_splits_are_leakage() -> None:
+    clips = [Clip("a", "x.mp4", split="train"), Clip("b", "copy/y.mp4", split="test"), Clip("c", "z.mp4", split="test")]
+    digests = {"x.mp4": "1", "copy/y.mp4": "1", "z.mp4": "2"}
+    assert corpus.leaking_media(clips, digests) == {"copy/y.mp4 = x.mp4": ["test", "train"]}
+    assert corpus.leaking_media([replace(clip, split="train") for clip in clips], digests) == {}
+
+
+def test_files_that_cannot_be_read_are_not_taken_for_the_same() -> None:
+    clips = [Clip("a", "x.mp4", split="train"), Clip("b", "y.mp4", split="test")]
+    assert corpus.leaking_media(clips, {"x.mp4": "", "y.mp4": ""}) == {}
+    assert corpus.leaking_media([*clips, Clip("c", "x.mp4", split="valid")], {}) == {"x.mp4": ["train", "valid"]}
 
 
 def test_every_problem_of_a_long_table_is_listed(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_without_the_face_model_it_says_what_to_do(make_workspace: Callable[...,
 def test_the_table_keeps_the_contract_of_a_corpus(corpus: SampleCorpus) -> None:
     clips = clips_table.read(corpus.folder, list(LABELS))
     assert len(clips) == len(corpus.rows())
-    assert not any(clips_table.leakage(clips, column) for column in clips_table.SOURCES)
+    assert not any(clips_table.leakage(clips, column) for column in ("speaker", "media"))
     assert {clip.split for clip in clips} == {"train", "valid", "test"}
     assert not [clip.note for clip in clips if clip.note]
     assert all((corpus.folder / clip.media).is_file() for clip in clips)

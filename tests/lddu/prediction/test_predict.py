@@ -22,6 +22,7 @@ from lddu.prediction.inference import Predictor, export
 from preprocess.media import decoder, sound
 from preprocess.recording import RecordingError
 from tests.conftest import ROOT, Workspace
+from tests.preprocess import voice
 
 MODALITIES = ["text", "audio", "vision"]
 SECTIONS = ("models", "decoder", "frames", "faces", "transcripts", "encode", "align")
@@ -171,11 +172,19 @@ def test_arrays_of_another_kind_are_refused_with_what_is_taken(trained: Predicto
         trained.predict_arrays(**arrays)
 
 
-def test_silence_has_no_words_and_is_still_sound(trained: Predictor) -> None:
-    (found,) = trained.predict_arrays(np.zeros(16000, np.float32))
+def test_noise_has_no_words_and_is_still_sound(trained: Predictor) -> None:
+    (found,) = trained.predict_arrays(voice.hum(3))
     assert found.modalities == ("audio",)
     assert found.transcript is None
     assert [(row.stage, row.code) for row in found.refused] == [("transcripts", "no_speech")]
+
+
+def test_digital_silence_is_no_sound_and_no_label_is_predicted_from_nothing(trained: Predictor) -> None:
+    (found,) = trained.predict_arrays(np.zeros(16000, np.float32))
+    assert found.modalities == ()
+    assert [(row.stage, row.code) for row in found.refused] == [("audio", "silent"), ("align", "nothing_left")]
+    assert [said.probability for said in found.labels.values()] == pytest.approx(trained.network.prior.tolist())
+    assert not any(said.predicted for said in found.labels.values())
 
 
 def test_a_recording_of_which_nothing_is_left_has_the_labels_shares_in_training(trained: Predictor, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from preprocess.encoders import ctc
 from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, split
 from preprocess.stages import transcripts
-from tests.preprocess import networks
+from tests.preprocess import networks, voice
 
 BLANK, H, E, Y, BAR = 0, 1, 2, 3, 4
 
@@ -73,8 +73,9 @@ def test_a_word_is_spelled_in_the_case_and_with_the_letters_that_the_network_has
     assert [tokenizer.convert_ids_to_tokens(tokens) for tokens in spelled] == [list("CAFE"), list("DON'T"), [], [], ["高"], []]
 
 
-def test_no_delimiter_stands_between_ideographs() -> None:
+def test_no_delimiter_stands_between_characters_of_scripts_without_spaces() -> None:
     assert ctc.gaps(["我", "很", "OK", "吗"], BAR) == [None, None, BAR, BAR]
+    assert ctc.gaps(["เขา", "ที่", "", "OK"], BAR) == [None, None, BAR, BAR]
 
 
 def test_a_word_without_a_place_keeps_the_pause_that_it_has_to_be_in() -> None:
@@ -122,9 +123,17 @@ def test_digits_and_symbols_are_marked_as_interpolated_and_chinese_is_not(folder
 
 
 def test_a_transcript_is_timed_by_the_network_where_there_is_one(folder: Path) -> None:
-    wave = np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)
-    found = transcripts.align(wave, split("我很高兴"), folder, "cpu")
+    wave = voice.say("We were walking home when it started to rain.")
+    found = transcripts.align(wave, "我很高兴", folder, "cpu")
     assert [word.word for word in found] == list("我很高兴")
     assert {word.confidence for word in found} <= {STRICT, OPEN}
-    by_hand = transcripts.align(wave, split("我很高兴"), None, "cpu")
+    by_hand = transcripts.align(wave, "我很高兴", None, "cpu")
     assert {word.confidence for word in by_hand} == {INTERPOLATED}  # pocketsphinx knows English alone
+
+
+def test_what_is_not_said_is_not_spelled_and_stands_between_its_neighbours(folder: Path) -> None:
+    found = transcripts.align(voice.say("We were walking home."), "<i>我</i> [laughter] 很", folder, "cpu")
+    assert [word.word for word in found] == ["<i>", "我</", "i>", "[laughter]", "很"]
+    assert [word.spoken for word in found] == [False, True, False, False, True]
+    assert [word.confidence > INTERPOLATED for word in found] == [False, True, False, False, True]
+    assert all(before.end <= after.start + 1e-3 for before, after in pairwise(found))

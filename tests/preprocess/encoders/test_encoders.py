@@ -15,7 +15,7 @@ import params
 from params import ParameterError
 from preprocess.clips import Task
 from preprocess.encoders import image_encoder as crops
-from preprocess.encoders import prosody, sound_encoder, text_encoder, transcription
+from preprocess.encoders import prosody, sound_encoder, text_encoder, transcription, whisper
 from preprocess.encoders.networks import device, require_layer
 from preprocess.encoders.states import FILE, TimedStates, WordStates
 from preprocess.face.track import FaceTrack
@@ -207,15 +207,29 @@ def test_a_network_of_another_kind_is_refused_by_its_role(network: Network, tmp_
         ctc.align(waves(16000)[0], ["hi"], folder, "cpu")
 
 
+def decoded(folder: Path, language: str) -> str:
+    """What a network with random weights makes of noise: some letters, of which it is never sure."""
+    (states,) = whisper.encode(folder, [whisper.mel(folder, waves(16000)[0], "cpu")], "cpu")
+    text, scores = transcription._decode(folder, states, "cpu", language, max_new_tokens=20)
+    assert len(scores) == len(text)
+    assert max(scores) < 0
+    return text
+
+
 def test_a_multilingual_whisper_is_told_its_language_or_finds_it_out(network: Network) -> None:
-    heard = {
-        language: " ".join(
-            text for _, text in transcription.transcribe(network("multilingual"), waves(16000), "cpu", transcripts(language))
-        )
-        for language in ("auto", "zh", "en")
-    }
-    assert all(set(text) <= set("abcdefgh ") and text for text in heard.values())
-    assert heard["auto"] in (heard["zh"], heard["en"])
+    texts = {language: decoded(network("multilingual"), language) for language in ("auto", "zh", "en")}
+    assert all(set(text) <= set("abcdefgh ") and text for text in texts.values())
+    assert texts["auto"] in (texts["zh"], texts["en"])
+
+
+def test_a_multilingual_whisper_says_when_another_language_is_spoken(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = network("multilingual")
+    (states,) = whisper.encode(folder, [whisper.mel(folder, waves(16000)[0], "cpu")], "cpu")
+    monkeypatch.setattr(transcription, "SURE_OF_LANGUAGE", 0.5)  # one of two languages is always that likely
+    others = {language: transcription.other_language(folder, states, "cpu", language) for language in ("auto", "zh", "en")}
+    assert not others["auto"]
+    assert sorted(map(bool, (others["zh"], others["en"]))) == [False, True]
+    assert "is spoken, with probability" in others["zh"] + others["en"]
 
 
 @pytest.mark.parametrize(("kind", "known"), [("multilingual", "en, zh"), ("whisper", "en alone")])

@@ -18,10 +18,15 @@ from tests.conftest import DEVICES, Workspace
 
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=300), size=st.integers(1, 9), seed=st.integers(0, 99))
 def test_every_text_is_in_one_batch_among_its_like(lengths: list[int], size: int, seed: int) -> None:
-    found = list(tuning.batches(lengths, size, seed))
+    found = list(tuning.batches(lengths, size, seed, 0))
     assert sorted(itertools.chain(*found)) == list(range(len(lengths)))
     assert max(map(len, found)) <= size
-    assert found == list(tuning.batches(lengths, size, seed))
+    assert found == list(tuning.batches(lengths, size, seed, 0))
+
+
+def test_no_seed_repeats_the_order_of_another_ones_later_epoch() -> None:
+    orders = [tuple(map(tuple, tuning.batches([9] * 50, 8, seed, epoch))) for seed in range(6) for epoch in range(6)]
+    assert len(set(orders)) == len(orders)
 
 
 def example() -> tuple[BertModel, list[list[int]], torch.Tensor]:

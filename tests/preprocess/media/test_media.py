@@ -74,6 +74,19 @@ def test_an_uneven_frame_rate_keeps_true_times(tmp_path: Path) -> None:
     assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 1.55, 1.6, 1.7, 1.8, 1.9], abs=0.002)
 
 
+def test_two_pictures_on_the_same_millisecond_do_not_cost_the_film(tmp_path: Path) -> None:
+    """One late in a tenth of a second, one early in the next; also far into the film, where a part begins."""
+    uneven = tmp_path / "uneven.mp4"
+    times = "N/10+if(eq(mod(N,3),1),0.0996,if(eq(mod(N,3),2),0.0004,0))"
+    timed = ["-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-video_track_timescale", "90000"]
+    source = f"testsrc=s=320x240:r=10:d=3,settb=1/90000,setpts='({times})/TB'"
+    ffmpeg("-f", "lavfi", "-i", source, *timed, "-c:v", "libx264", uneven)
+    for start, end in ((0.0, 3.0), (1.0, 2.5)):
+        kept = [seconds for seconds, _ in pictures(uneven, start, end, tmp_path / "a.mkv")]
+        assert len(kept) > 6 * (end - start)
+        assert kept == sorted(set(kept))
+
+
 @pytest.mark.parametrize(
     ("size", "sar", "expected"), [("1920x1080", "1", (360, 640)), ("300x1000", "1", (640, 192)), ("360x240", "2", (213, 640))]
 )

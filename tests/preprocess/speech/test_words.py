@@ -11,6 +11,10 @@ from preprocess.refusals import Code
 from preprocess.speech import alignment, words
 from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Transcript, Word
 from preprocess.stages import transcripts
+from preprocess.store import shards
+from preprocess.store.entries import Store
+from preprocess.store.shards import Shards
+from tests.preprocess import voice
 
 RATE = 16000
 TEXT = "I paid $5.50 for seventeen Zxorblat pencils 🙂 yesterday."
@@ -136,8 +140,71 @@ def test_a_text_that_is_found_nowhere_in_its_sound_is_noted_and_nothing_of_it_mi
 
 
 def test_a_transcript_reads_back_as_written(tmp_path: Path) -> None:
-    import json
+    unsaid = Word("[笑]", None, None, INTERPOLATED, spoken=False)
+    transcript = Transcript("Né 我[笑]", True, [Word("Né", 0.5, 1.0, STRICT), unsaid], [(0.0, 2.5)])
+    (tmp_path / "entry").mkdir()
+    (tmp_path / "entry" / words.FILE).write_text(transcript.to_json(), encoding="utf-8")
+    store = Store(tmp_path / "store")
+    store.add("clip", tmp_path / "entry")
+    shards.write(tmp_path / "transcripts", {"clip": store.path("clip")})
+    assert words.read(Shards(tmp_path / "transcripts"), "clip") == transcript
 
-    transcript = Transcript("Né 我", True, [Word("Né", 0.5, 1.0, STRICT), Word("我", None, None, INTERPOLATED)])
-    tree = json.loads(transcript.to_json())
-    assert Transcript(tree["text"], tree["transcribed"], [Word(**word) for word in tree["words"]]) == transcript
+
+def test_what_is_written_and_not_said_takes_no_time_from_the_words(spoken: tuple[np.ndarray, list]) -> None:
+    plain = transcripts.align(spoken[0], "We were walking home when it started to rain", None, "cpu")
+    marked = transcripts.align(
+        spoken[0], "Mary: <i>We were</i> walking home [a door slams] when it started (laughs) to rain ♪", None, "cpu"
+    )
+    said = [word for word in marked if word.spoken]
+    assert [(word.start, word.end, word.confidence) for word in said] == [
+        (word.start, word.end, word.confidence) for word in plain
+    ]
+    assert [word.word for word in marked if not word.spoken] == ["Mary:", "[a", "door", "slams]", "(laughs)", "♪"]
+    assert {word.confidence for word in marked if not word.spoken} == {INTERPOLATED}
+    assert all(before.end <= after.start + 1e-6 for before, after in pairwise(marked))
+    door = next(word for word in marked if word.word == "door")
+    assert plain[3].end <= door.start < door.end <= plain[4].start
+
+
+def test_a_word_without_sound_is_marked_in_a_text_without_sound_too() -> None:
+    found = transcripts.without_sound("Mary: no [sighs]")
+    assert [(word.word, word.spoken, word.start) for word in found] == [
+        ("Mary:", False, None),
+        ("no", True, None),
+        ("[sighs]", False, None),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["digital silence", "hum", "music"])
+def test_a_text_of_a_sound_in_which_nobody_speaks_is_not_found_in_it(kind: str) -> None:
+    wave = voice.SILENT[kind]()
+    found = transcripts.align(wave, "We were walking home", None, "cpu")
+    assert {word.confidence for word in found} == {INTERPOLATED}
+    assert [word.start for word in found] == pytest.approx([len(wave) / RATE * i / 4 for i in range(4)], abs=0.01)
+    assert transcripts.unplaced("clip", 1.0, Transcript("We were walking home", False, found))
+
+
+def test_a_word_at_a_time_at_which_nobody_speaks_is_less_sure() -> None:
+    speech = np.array([0.0] * 30 + [1.0] * 30)
+    silent, loud = Word("silent", 0.1, 0.5, STRICT), Word("loud", 0.9, 1.5, STRICT)
+    assert transcripts.placed(silent, speech).confidence == OPEN
+    assert transcripts.placed(loud, speech) == loud
+
+
+def test_parts_that_were_not_recognised_are_noted() -> None:
+    noted = transcripts.incomplete("clip", Transcript("hi", True, [Word("hi", 0.0, 0.5, STRICT)], [(20.0, 38.5)]))
+    assert noted
+    assert noted.code == Code.UNSURE_TEXT
+    assert "20.0 to 38.5 s" in noted.detail
+    assert transcripts.incomplete("clip", Transcript("hi", True, [])) is None
+
+
+def test_a_broken_installation_of_the_g2p_is_no_missing_pronunciation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise FileNotFoundError("lexicon.json")
+
+    monkeypatch.setattr(alignment, "G2P", broken)
+    alignment.pronouncer.cache_clear()
+    with pytest.raises(FileNotFoundError, match=r"lexicon\.json"):
+        alignment.pronunciation("Zxorblat")
+    alignment.pronouncer.cache_clear()

@@ -134,6 +134,22 @@ def test_without_alignment_each_modality_keeps_its_own_pace() -> None:
     assert rows["audio"].states[:, 0] == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=1e-4)
 
 
+@given(
+    some.floats(0.001, 1e300),
+    some.one_of(some.integers(1, 100), some.just(10**30)),
+    some.floats(0.01, 100),
+    some.sampled_from(["words", "none"]),
+)
+def test_hops_and_rows_of_any_size_cover_the_clip_in_order(hop: float, most: int, duration: float, mode: str) -> None:
+    settings = Align(mode=mode, max_rows=most, hop=hop, pooling="mean")
+    found = align.rows(clip([], duration, audio=grid(duration, duration / 7)), settings)["audio"]
+    assert len(found.mask) <= most
+    assert found.times[0, 0] == 0
+    assert found.times[-1, 1] == pytest.approx(duration)
+    assert (found.times[1:, 0] == found.times[:-1, 1]).all()
+    assert found.mask.all()
+
+
 def test_a_row_may_take_the_highest_state_of_its_time_instead_of_their_mean() -> None:
     found = clip(said((0.2, 0.6), (1.0, 1.4)), audio=grid(2, 0.02), vision=grid(2, 0.1, lambda t: t < 0.5))
     rows = align.rows(found, WORDS.model_copy(update={"pooling": "max"}))

@@ -147,6 +147,13 @@ def test_labels_come_from_a_table_in_the_order_of_the_parameters(convert: Callab
     assert sum(row.what == "labels" for row in result.missing) == 24 + 9 + 8 - 1
 
 
+def test_a_table_with_labels_of_other_clips_is_refused(convert: Callable[..., Any], tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_text("clip_id,text,sad,happy\ntrain0-0,a,0.5,2\n", encoding="utf-8")
+    with pytest.raises(PackError, match="has no clip of the features: its clips are called train0-0, theirs train0_0"):
+        convert(pack(), str(table), ["happy", "sad"])
+
+
 def test_labels_come_from_another_file_row_for_row(convert: Callable[..., Any], tmp_path: Path) -> None:
     tree, other = pack(), tmp_path / "labels.pkl"
     other.write_bytes(pickle.dumps({name: {"tgt": own.pop("tgt")} for name, own in pack().items()}))

@@ -201,6 +201,7 @@ def troubled(sample_run: Workspace, make_workspace: Callable[..., Workspace]) ->
         "-i", films / "good.mp4", "-f", "lavfi", "-i", "testsrc=s=320x240:d=3", "-map", "1:v", "-map", "0:a", films / "wall.mp4"
     )
     ffmpeg("-f", "lavfi", "-i", "anullsrc=d=2", films / "nothing.wav")
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=2:c=pink:a=0.1:seed=1", films / "noise.wav")
     still = "[0:v]scale=320:-2,fps=20,setpts=N/20/TB,split[a][b];[b]hflip,trim=end_frame=1,loop=99:1,setpts=N/20/TB[c]"
     pair = ["-filter_complex", f"{still};[c][a]hstack=shortest=1", "-map", "0:a", films / "two.mp4"]
     ffmpeg("-i", films / "good.mp4", *pair)
@@ -217,7 +218,9 @@ def troubled(sample_run: Workspace, make_workspace: Callable[..., Workspace]) ->
         "silent_without_text,silent.mp4,,,,train,0",
         f'wall,wall.mp4,,,"{text}",valid,1',
         f'text_alone,,,,"{text}",test,0',
-        "nothing_said,nothing.wav,,,,test,0",
+        "nothing_said,noise.wav,,,,test,0",
+        "digital_silence,nothing.wav,,,,test,0",
+        f'silence_with_text,nothing.wav,,,"{text}",test,0',
         f'broken,broken.mp4,,,"{text}",test,0',
         "broken_without_text,broken.mp4,,,,test,0",
         "text_file,text.mp4,,,,test,0",
@@ -255,6 +258,7 @@ def test_what_a_clip_has_is_kept_and_what_it_lacks_is_masked(troubled: Workspace
         "backwards": {"text"},
         "broken": {"text"},
         "nothing_said": {"audio"},
+        "silence_with_text": {"text"},
         "text_alone": {"text"},
     }
     assert present(troubled, "other") == {
@@ -271,9 +275,12 @@ def test_every_refusal_is_listed_with_its_stage_and_reason(troubled: Workspace) 
         ("broken_without_text", "manifest"): "media_unreadable",
         ("missing", "align"): "nothing_left",
         ("missing", "manifest"): "media_missing",
+        ("digital_silence", "align"): "nothing_left",
+        ("digital_silence", "audio"): "silent",
         ("nothing_said", "transcripts"): "no_speech",
         ("past_the_end", "align"): "nothing_left",
         ("past_the_end", "manifest"): "empty_span",
+        ("silence_with_text", "audio"): "silent",
         ("text_file", "align"): "nothing_left",
         ("text_file", "manifest"): "media_unreadable",
         ("wall", "faces"): "no_face",

@@ -28,6 +28,7 @@ from parameter import (
     Seed,
     Sha256,
     Source,
+    Threads,
     problem,
 )
 
@@ -44,8 +45,8 @@ class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
     max_refused: Fraction
-    folds: NotNegativeCount
-    fold: NotNegativeCount
+    folds: int = Field(ge=0, le=10_000)
+    fold: int = Field(ge=0, le=10_000)
 
     @model_validator(mode="after")
     def fold_is_one_of_the_folds(self) -> "Corpus":
@@ -72,7 +73,7 @@ class Features(Section):
 
 
 class Run(Section):
-    workers: NotNegativeCount
+    workers: int = Field(ge=0, le=1024)
     device: Device
     store: str = Field(min_length=1)
 
@@ -87,7 +88,7 @@ class Run(Section):
 
 class Sample(Section):
     seed: Seed
-    clips: Count
+    clips: int = Field(ge=12, le=1_000_000)
     speakers: int = Field(ge=12, le=64)
     frame_rate: int = Field(ge=15, le=30)
     blank_text: Fraction
@@ -115,13 +116,13 @@ class Models(Section):
 
 class Decoder(Section):
     ffmpeg: str = Field(min_length=1)
-    max_seconds: Count
-    max_output: Count
-    max_memory: int = Field(ge=1000)
+    max_seconds: int = Field(ge=1, le=1_000_000)
+    max_output: int = Field(ge=1, le=10_000_000)
+    max_memory: int = Field(ge=1000, le=1_000_000)
 
 
 class Frames(Section):
-    rate: Annotated[float, Field(gt=0, le=120)]
+    rate: Annotated[float, Field(ge=0.1, le=120)]
     max_side: int = Field(ge=64, le=4096)
 
 
@@ -139,11 +140,11 @@ class Transcripts(Section):
 
 
 class TuneText(Section):
-    epochs: NotNegativeCount
-    lr: Positive
-    batch_size: Count
+    epochs: int = Field(ge=0, le=10_000)
+    lr: Annotated[float, Field(gt=0, le=1)]
+    batch_size: Batch
     dropout: Annotated[float, Field(ge=0, le=0.99)]
-    threads: int = Field(ge=1, le=1024)
+    threads: Threads
     seed: Seed
 
 
@@ -274,7 +275,7 @@ class Evaluate(Section):
 
 
 class Report(Section):
-    clips: NotNegativeCount
+    clips: int = Field(ge=0, le=10_000)
     seed: Seed
 
 

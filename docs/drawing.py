@@ -55,8 +55,8 @@ def stages() -> dict[str, dict[str, list[str]]]:
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     found = {}
     for name in PIPELINES:
-        for stage, content in yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["stages"].items():
-            content = content.get("do", content)  # `do`: of a stage that is written once for several items
+        for stage, written in yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["stages"].items():
+            content = written.get("do", written)  # `do`: a stage for each item of params.yaml
             outs = content["outs"] + [path for item in content.get("metrics", []) for path in item]
             paths = {"deps": content["deps"], "outs": outs}
             found[stage] = {kind: [filled(path, settings) for path in listed] for kind, listed in paths.items()}

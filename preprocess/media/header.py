@@ -29,7 +29,7 @@ def streams_of(path: Path) -> Streams:
         raise DecoderStoppedError(answer["stopped"])
     if "unreadable" in answer:
         raise MediaError(answer["unreadable"])
-    return Streams(**answer["streams"])
+    return Streams.from_json(answer["streams"])
 
 
 def main(path: Path) -> None:

@@ -71,6 +71,13 @@ class Streams:
     reading: Reading = ORDINARY
     notes: tuple[Remark, ...] = ()
 
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> "Streams":
+        """The inverse of `dataclasses.asdict` after a way through JSON, which knows no tuples."""
+        gaps = tuple((begin, end) for begin, end in tree["reading"]["gaps"])
+        notes = tuple((code, detail) for code, detail in tree["notes"])
+        return cls(**tree | {"reading": Reading(**tree["reading"] | {"gaps": gaps}), "notes": notes})
+
 
 def url(path: Path) -> str:
     """A `file:` URL, so that FFmpeg cannot read the name as a protocol, an option or a pattern."""

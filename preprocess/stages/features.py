@@ -10,6 +10,7 @@ preprocess/packs/pack.py has the rules for values that are not finite, padding, 
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,6 +170,7 @@ def main(name: str) -> None:
     if name not in settings.features:
         raise ParameterError(f"features has no {name}; it has {', '.join(settings.features) or 'none'}")
     folder = FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)  # its files may be hard links to those in DVC's cache
     try:
         result = convert(settings.features[name], settings.corpus.labels, folder)
     except (PackError, PickleError, OSError) as error:

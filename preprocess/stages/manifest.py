@@ -20,7 +20,7 @@ from preprocess.clips import FOLDER, Medium
 from preprocess.corpus import Clip
 from preprocess.media import notes, probe
 from preprocess.media.notes import About, Note
-from preprocess.media.probe import MediaError, Reading, Streams
+from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refused
 from preprocess.run import sources, work
 from preprocess.run.progress import track
@@ -105,9 +105,7 @@ class Seen:
 
 
 def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:
-    if not streams:
-        return Probed(streams=None, **texts)
-    return Probed(streams=Streams(**streams | {"reading": Reading(**streams["reading"])}), **texts)
+    return Probed(streams=Streams.from_json(streams) if streams else None, **texts)
 
 
 def medium(clip: Clip, probed: Probed) -> Medium | Refused:

@@ -1,5 +1,6 @@
 """A recording costs nothing but itself: no open file stays behind, no setting of the caller's process changes."""
 
+import json
 import os
 import resource
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,8 @@ import params
 from contract import MODALITIES
 from preprocess import recording
 from preprocess.clips import Task
-from preprocess.media import decoder
+from preprocess.media import decoder, header, probe
+from preprocess.media.probe import Reading, Streams
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Code
 from preprocess.stages.models import ModelError
@@ -114,6 +116,12 @@ def test_a_recording_changes_nothing_of_the_process_that_asks_for_it(tools: Tool
     finally:
         torch.set_num_threads(threads[0])
         cv2.setNumThreads(threads[1])
+
+
+def test_a_header_is_the_same_in_a_process_of_its_own(film: Path) -> None:
+    streams = replace(probe.streams_of(film), reading=Reading(track=1, gaps=((0.5, 2.0),)), notes=(("clock_gap", "a gap"),))
+    assert header.streams_of(film) == probe.streams_of(film)
+    assert Streams.from_json(json.loads(json.dumps(asdict(streams)))) == streams
 
 
 def test_an_error_that_nobody_foresaw_costs_the_stage_alone(tmp_path: Path) -> None:

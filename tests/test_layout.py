@@ -1,5 +1,6 @@
 """A floor of preprocess/ imports only what lies below it, in no circle; preprocess/ never imports lddu/."""
 
+import ast
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -85,6 +86,23 @@ def test_preprocess_never_imports_lddu() -> None:
 def test_in_lddu_only_the_page_and_the_prediction_know_preprocess() -> None:
     knowing = {module for module in modules_in("lddu") if any(other.startswith("preprocess") for other in imported_by(module))}
     assert {module.rpartition(".")[0] for module in knowing} == set(KNOW_PREPROCESS)
+
+
+LONGEST_FILE, LONGEST_FUNCTION = 350, 48  # lines
+IN_ONE_SITTING = {"lddu/model.py"}  # the whole network in reading order
+
+
+def test_files_and_functions_are_short() -> None:
+    files = [path for package in sources.PACKAGES for path in [*(ROOT / package).rglob("*.py"), *ROOT.glob(f"{package}.py")]]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {name for name, lines in lengths.items() if lines > LONGEST_FILE} <= IN_ONE_SITTING
+    functions = [
+        (path.name, node.name, (node.end_lineno or 0) - node.lineno + 1)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert [function for function in functions if function[2] > LONGEST_FUNCTION] == []
 
 
 def test_packages_hold_nothing_in_their_init_files() -> None:

@@ -14,6 +14,8 @@ from preprocess.corpora import conversion
 from preprocess.corpora.conversion import Conversion, Missing
 from preprocess.corpus import CorpusError
 
+# To add a corpus, write a module beside this one with a docstring of its rules (the text of --help), `add_arguments` and
+# `convert`, and put its name here.
 PUBLISHED = ("mosei", "m3ed", "meld")
 ADAPTERS = (*PUBLISHED, "folder")
 

@@ -1,4 +1,9 @@
-"""What every stage over clips does: fill its output from the store, computing only what is missing."""
+"""What every stage over clips does: fill its output from the store, computing only what is missing.
+
+A clip is computed again when the store has no entry under its key. The key is a digest of everything that can change the
+result: the clip's content, the stage's parameters, the networks, the source files and libraries (`sources.py` beside this
+file), the decoder or device, and the processor's vector instructions.
+"""
 
 import json
 import shutil

@@ -32,7 +32,7 @@ def test_the_file_in_the_repository_is_valid() -> None:
         (r"^  epochs: \d+", "  epocs: 3", r"train\.epocs is no parameter"),
         (r"^  epochs: \d+", "  epocs: 3", r"train\.epochs is missing"),
         (r"^  epochs: \d+", "  epochs: 2.5", r"train\.epochs is 2\.5 \(float\).*integer"),
-        (r"^  rate: 10", "  rate: -1", r"frames\.rate is -1.*greater than 0"),
+        (r"^  rate: 10", "  rate: -1", r"frames\.rate is -1.*greater than or equal to 0\.1"),
         (r"^  rate: 10", "  rate: .nan", r"frames\.rate is nan.*finite"),
         (r"^  mode: words", "  mode: word", r"align\.mode is 'word'.*'words' or 'none'"),
         (r"^    padded: false", "    padded: 'false'", r"encode\.audio\.padded is 'false' \(str\).*boolean"),

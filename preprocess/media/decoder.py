@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -24,6 +25,9 @@ END_REQUESTS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 # The output holds nothing of the machine, of the date or of the number of threads.
 BITEXACT = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "threads": 1}
+
+LOOK = 0.02  # seconds between two looks at the memory of a decoder
+NEARLY_ALL = 0.85  # share of its memory from which on a decoder that failed may have had too little
 
 
 class DecoderKilledError(MediaError):
@@ -85,6 +89,7 @@ class _Ended:
     timed_out: bool  # whether it was killed here, after twice max_seconds by the wall clock
     signs: Counter[str]  # how often each of messages.SIGNS was written
     cause: str  # the line that says why it failed
+    memory_used: float = 0.0  # share of the memory allowed to it that it had reserved at most
 
     @property
     def disk_is_full(self) -> bool:
@@ -92,8 +97,12 @@ class _Ended:
 
     @property
     def lacked_memory(self) -> bool:
-        """Whether an allocation failed, even if only for one picture."""
-        return self.signs["no_memory"] > 0 or self.signs["no_buffer"] > self.signs["bad_header"]
+        """Whether an allocation failed, even if only for one picture.
+
+        A codec may not say so, and find no picture from then on: one that failed with its memory nearly used up had too little.
+        """
+        said = self.signs["no_memory"] > 0 or self.signs["no_buffer"] > self.signs["bad_header"]
+        return said or (self.status > 0 and self.memory_used > NEARLY_ALL)
 
     def killed(self, decoder: params.Decoder) -> bool:
         """Whether something other than its limits killed it, as Linux does when the machine is out of memory."""
@@ -112,9 +121,12 @@ def _run(command: list[str], decoder: params.Decoder) -> _Ended:
         # max_seconds counts processor time. One that waits for the disk may take twice as long by the wall clock.
         timer = threading.Timer(2 * decoder.max_seconds, stop, [process])
         timer.daemon = True
+        peaks, ended = [0], threading.Event()
+        watcher = threading.Thread(target=_watch_memory, args=(process.pid, peaks, ended), daemon=True)
         try:
-            _limit(process.pid, decoder)
+            memory = _limit(process.pid, decoder)
             timer.start()
+            watcher.start()
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
@@ -122,9 +134,19 @@ def _run(command: list[str], decoder: params.Decoder) -> _Ended:
             raise
         finally:
             timer.cancel()
+            ended.set()
         errors.seek(0)
         signs, cause = messages.read(line.decode(errors="replace") for line in errors)
-    return _Ended(process.returncode, used.ru_utime + used.ru_stime, timed_out.is_set(), signs, cause)
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime, timed_out.is_set(), signs, cause, max(peaks) / memory)
+
+
+def _watch_memory(process: int, peaks: list[int], ended: threading.Event) -> None:
+    """Add the address space in bytes that a process has reserved at most to `peaks`, again and again until it has ended."""
+    status = Path(f"/proc/{process}/status")
+    while not ended.wait(LOOK):
+        with suppress(OSError, StopIteration):  # it has ended meanwhile
+            line = next(line for line in status.read_text().splitlines() if line.startswith("VmPeak:"))
+            peaks.append(int(line.split()[1]) * 1024)
 
 
 def _started(command: list[str], errors: IO) -> subprocess.Popen:
@@ -141,8 +163,8 @@ def limits_of(decoder: params.Decoder) -> dict[str, int]:
     return decoder.model_dump(include={"max_seconds", "max_output", "max_memory"})
 
 
-def _limit(process: int, decoder: params.Decoder) -> None:
-    """Set the kernel's limits of a process; where this process has lower limits already, those hold."""
+def _limit(process: int, decoder: params.Decoder) -> int:
+    """Set the kernel's limits of a process; where this process has lower limits already, those hold. Its memory in bytes."""
     limits = {
         resource.RLIMIT_CPU: decoder.max_seconds,
         resource.RLIMIT_FSIZE: decoder.max_output * 1_000_000,
@@ -152,3 +174,4 @@ def _limit(process: int, decoder: params.Decoder) -> None:
         most = resource.prlimit(process, kind)[1]
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.prlimit(process, kind, (value, value))
+    return resource.prlimit(process, resource.RLIMIT_AS)[0]

@@ -409,6 +409,14 @@ def test_a_decoder_that_goes_without_memory_never_leaves_a_part_of_a_film(crowde
     assert memory > 300 or frames_kept == Code.DECODER_STOPPED
 
 
+@pytest.mark.parametrize(("status", "memory_used", "lacked"), [(69, 0.95, True), (69, 0.3, False), (0, 0.95, False)])
+def test_a_decoder_that_failed_with_its_memory_nearly_used_up_had_too_little(
+    status: int, memory_used: float, lacked: bool
+) -> None:
+    signs, cause = messages.read(["[h264 @ 0x5571] no frame!\n", "Decode error rate 0.9 exceeds maximum 0.666667\n"])
+    assert decoder._Ended(status, 0.0, False, signs, cause, memory_used).lacked_memory == lacked
+
+
 def test_memory_that_lacked_is_found_anywhere_in_what_the_decoder_wrote() -> None:
     def lacked_memory(written: str) -> bool:
         return decoder._Ended(0, 0.0, False, *messages.read(written.splitlines())).lacked_memory

@@ -86,7 +86,7 @@ def test_a_part_of_a_film_is_what_the_film_is_there(tmp_path: Path, name: str) -
 
 
 def delay_in_avi(path: Path, late: float) -> None:
-    """Write into a header when the sound begins (dwStart of its stream, in the stream's own unit of time), as ffmpeg does not."""
+    """Write into a header when the sound begins, as ffmpeg does not: dwStart of its stream, in the stream's unit of time."""
     data = bytearray(path.read_bytes())
     times = data.index(b"auds") + 20  # scale, rate, start
     scale, rate = struct.unpack_from("<II", data, times)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -32,6 +32,17 @@ Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 
 # No dot: DVC takes it for the border of two keys of params.yaml.
 FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
+
+
+def _layers(value: object) -> object:
+    numbers = value if isinstance(value, list) else [value]
+    if not numbers or any(type(number) is not int for number in numbers) or len(set(numbers)) < len(numbers):
+        raise ValueError(f"{value!r} is expected to be the number of a hidden layer, or a list of different ones, as [1, 2]")
+    return value
+
+
+# One hidden layer of a network, or several whose states are joined.
+Layers = Annotated[int | list[int], BeforeValidator(_layers)]
 
 # Kinds of noise in the features, of lddu/noise.py.
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]

@@ -20,6 +20,7 @@ from parameter import (
     Fraction,
     Label,
     Language,
+    Layers,
     Noise,
     NotNegativeCount,
     Positive,
@@ -153,7 +154,7 @@ class Tune(Section):
 
 
 class EncodeText(Section):
-    layer: int
+    layer: Layers
     pooling: Literal["mean", "first", "last"]
     precision: Precision
     batch_size: Batch
@@ -161,7 +162,7 @@ class EncodeText(Section):
 
 class EncodeAudio(Section):
     features: Literal["network", "prosody", "both"]
-    layer: int
+    layer: Layers
     padded: bool
     precision: Precision
     batch_size: Batch
@@ -169,7 +170,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
-    layer: int
+    layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
     batch_size: Batch
@@ -185,7 +186,7 @@ class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
-    pooling: Literal["mean", "max"]
+    pooling: Literal["mean", "max", "mean_deviation"]
 
 
 class Network(Section):

@@ -22,13 +22,13 @@ import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
 from preprocess.encoders import states
+from preprocess.encoders.pooling import Rows
 from preprocess.media import header
 from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
-from preprocess.stages.align import Rows
 from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store

@@ -201,7 +201,7 @@ class Network(Section):
     dropout: Annotated[float, Field(ge=0, le=0.99)]
     head_dropout: Annotated[float, Field(ge=0, le=0.99)]
     input: Literal["standardise", "layernorm"]
-    rows: Literal["all", "mean"]
+    rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]

@@ -1,4 +1,4 @@
-"""What the method is measured against: the label prior, and logistic regression on each modality's mean row."""
+"""What the method is measured against: the label prior, and logistic regression on each modality's rows, pooled."""
 
 from collections.abc import Iterator
 
@@ -14,16 +14,19 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 STEPS = 2000
 
 
-def probabilities(train: Split, splits: dict[str, Split], prior: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def probabilities(
+    train: Split, splits: dict[str, Split], prior: np.ndarray, deviation: bool = False
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Name and probabilities (N, C) of every baseline for every split: the prior, a probe on each modality, one on all joined.
 
+    A probe reads a clip's mean row, and with `deviation` the deviation of its rows too, as a network may.
     `train` and `splits["valid"]` must be labelled throughout.
     """
     yield "prior", {name: np.tile(prior, (len(split), 1)) for name, split in splits.items()}
     modalities = list(train.features)
     sets = {m: [m] for m in modalities} | ({"joined": modalities} if len(modalities) > 1 else {})
     for baseline, members in sets.items():
-        rows = {name: pooled(split, members) for name, split in {**splits, "learn": train}.items()}
+        rows = {name: pooled(split, members, deviation) for name, split in {**splits, "learn": train}.items()}
         mean, deviation = np.nanmean(rows["learn"], axis=0), np.nanstd(rows["learn"], axis=0)
         deviation[~(deviation > 0)] = 1.0
         features = {name: np.nan_to_num((x - mean) / deviation) for name, x in rows.items()}

@@ -125,13 +125,13 @@ def baseline_scores(scores: dict) -> dict:
 
 
 def scores_of_baselines(
-    parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser
+    parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser, deviation: bool
 ) -> dict[str, dict]:
     """For each split, the scores of each baseline at its own threshold from valid."""
     chosen = {name: splits[name].select(splits[name].complete) for name in parts}
     labels = list(splits["train"].label_names)
     scores: dict[str, dict] = {name: {} for name in parts}
-    for baseline, probs in baselines.probabilities(chosen["train"], chosen, prior):
+    for baseline, probs in baselines.probabilities(chosen["train"], chosen, prior, deviation):
         thresholds = choose(parts["valid"].true, probs["valid"])
         for name, part in parts.items():
             of_split = metrics.scores(part.true, probs[name], thresholds, labels)
@@ -316,7 +316,7 @@ def evaluate(parameters: params.Params) -> None:
         of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
-    of_baselines = scores_of_baselines(parts, splits, np.array(card.prior), choose)
+    of_baselines = scores_of_baselines(parts, splits, np.array(card.prior), choose, model.config.rows == "mean_deviation")
     scores: dict[str, dict] = {}
     for name, part in parts.items():
         scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}

@@ -107,14 +107,21 @@ def read_split(folder: Path, name: str, labels: list[str]) -> Split:
     return split
 
 
-def pooled(split: Split, modalities: list[str]) -> np.ndarray:
-    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent."""
-    means = []
+def pooled(split: Split, modalities: list[str], deviation: bool = False) -> np.ndarray:
+    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent.
+
+    With `deviation`, the mean of a modality is followed by the standard deviation of its rows.
+    """
+    columns = []
     for m in modalities:
         mask = split.masks[m][..., None]
-        rows = split.features[m].where(mask, 0).sum(dim=1, dtype=split.features[m].dtype) / mask.sum(dim=1)
-        means.append(rows.double().numpy())
-    return np.concatenate(means, axis=1)
+        rows, count = split.features[m].where(mask, 0), mask.sum(dim=1)
+        mean = rows.sum(dim=1, dtype=rows.dtype) / count
+        columns.append(mean)
+        if deviation:
+            squares = (rows - mean[:, None]).square().where(mask, 0)
+            columns.append((squares.sum(dim=1) / count).sqrt())
+    return np.concatenate([column.double().numpy() for column in columns], axis=1)
 
 
 def read_statistics(folder: Path, dims: dict[str, int]) -> dict[str, Statistics]:

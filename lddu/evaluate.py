@@ -31,7 +31,9 @@ PLOTS = Path("data/plots")
 SCORED = ("train", "valid", "test")
 BATCH = 64
 # Scores that are written for baselines and further networks.
-BASELINE_SCORES = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce")
+BASELINE_SCORES = (
+    "accuracy", "weighted_accuracy", "unweighted_accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce",
+)  # fmt: skip
 # Scores whose mean and deviation over the seeds are written.
 SEED_SCORES = (*BASELINE_SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
 # Splits that are also predicted with added noise, and from each subset of the modalities.
@@ -121,7 +123,7 @@ def sigma_scores(
 
 def baseline_scores(scores: dict) -> dict:
     """Those of all scores that are written for a baseline."""
-    return {key: scores[key] for key in BASELINE_SCORES}
+    return {key: scores[key] for key in BASELINE_SCORES if key in scores}
 
 
 def scores_of_baselines(

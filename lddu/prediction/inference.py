@@ -20,6 +20,7 @@ from contract import MODALITIES
 from lddu import predictor, quantiles
 from lddu.decisions import Decision
 from preprocess import recording
+from preprocess.encoders import speakers
 from preprocess.media import arrays
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Refused
@@ -191,7 +192,13 @@ class Predictor:
                 f"{self.folder} was trained on published features, which no recording can be turned into here: "
                 "give it rows of features (predict_features), or train on a corpus of your own"
             )
-        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device)
+        usual = None
+        if self.preparation.align.normalise == "speaker":
+            try:
+                usual = speakers.read_usual(self.folder)
+            except (OSError, KeyError) as error:
+                raise predictor.PredictorError(f"{self.folder / speakers.FILE} is missing or damaged ({error})") from None
+        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device, usual)
 
     def _pretrained(self, role: str) -> Path:
         """The folder of a role's network: beside the weights, in the project, or in the cache, where it is fetched to."""

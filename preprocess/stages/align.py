@@ -23,8 +23,9 @@ from contract import MODALITIES, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import refusals
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.clips import Label, read_labels, read_media
-from preprocess.encoders import ages, pooling, states
+from preprocess.encoders import ages, pooling, speakers, states
 from preprocess.encoders.pooling import Rows
+from preprocess.encoders.speakers import Speakers
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.refusals import Code, Refused
 from preprocess.run import work
@@ -165,6 +166,7 @@ class Spool:
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.shapes: dict[str, dict[str, tuple[int, int]]] = {}  # of the states (L, D) by clip and modality
+        self.speakers: Speakers | None = None  # sound is read relative to what is usual for its speaker
         self._places: dict[str, int] = {}  # in the file, by clip
 
     def add(self, clip_id: str, modalities: dict[str, Rows]) -> None:
@@ -180,7 +182,14 @@ class Spool:
         for name, (length, width) in self.shapes[clip_id].items():
             states, times = self._take(np.float32, length, width), self._take(np.float32, length, 2)
             modalities[name] = Rows(states, self._take(bool, length), times)
+        if self.speakers and speakers.MODALITY in modalities:
+            modalities[speakers.MODALITY] = self.speakers.apply(clip_id, modalities[speakers.MODALITY])
         return modalities
+
+    def sounds(self) -> Iterator[tuple[str, Rows]]:
+        """The clips that have sound, and its rows."""
+        having = (clip_id for clip_id, shapes in self.shapes.items() if speakers.MODALITY in shapes)
+        return ((clip_id, self.read(clip_id)[speakers.MODALITY]) for clip_id in having)
 
     def _take(self, kind: type, *shape: int) -> np.ndarray:
         return np.frombuffer(self.file.read(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(shape)
@@ -239,6 +248,8 @@ def main() -> None:
         empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
         refused += [Refused(clip_id, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for clip_id in empty]
         refusals.require_few(refused, len(empty), len(labels), settings.corpus.max_refused)
+        if settings.align.normalise == "speaker":
+            spool.speakers = Speakers(speakers.read_voices(MANIFEST / "labels.csv"), spool.sounds)
         with work.alone("align"):
             write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
             ages.write(FOLDER / "ages.csv", old)
@@ -256,7 +267,8 @@ def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
         write_split(split, spool, of_split, widths, settings)
         if split == "train":
             values = statistics(partial(_clips, spool, of_split), widths)
-            save_file(values, FOLDER / "statistics.safetensors")
+            values |= spool.speakers.tensors() if spool.speakers else {}
+            save_file(values, FOLDER / speakers.FILE)
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
 
 

@@ -15,15 +15,17 @@ from safetensors.numpy import load_file
 
 import params
 from preprocess.encoders import states
+from preprocess.encoders.networks import numbers
 from preprocess.face.track import read_track
 from preprocess.media import decoder, film, sound
 from preprocess.speech import words
 from sample import voice
 from sample.speaker import Voice
-from tests.conftest import DEVICES, STAGES, Workspace
+from tests.conftest import DEVICES, ROOT, STAGES, Workspace
 
 WALL = ["-f", "lavfi", "-i", "testsrc=s=320x240:d=3"]
-MODALITIES = {"text": 384, "audio": 384, "vision": 58}
+SOUND = params.load(ROOT / "params.yaml").encode.audio
+MODALITIES = {"text": 384, "audio": 384 * len(numbers(SOUND.layer)), "vision": 58}
 
 
 def rows(path: Path) -> list[dict[str, str]]:

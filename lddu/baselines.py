@@ -27,9 +27,9 @@ def probabilities(
     sets = {m: [m] for m in modalities} | ({"joined": modalities} if len(modalities) > 1 else {})
     for baseline, members in sets.items():
         rows = {name: pooled(split, members, deviation) for name, split in {**splits, "learn": train}.items()}
-        mean, deviation = np.nanmean(rows["learn"], axis=0), np.nanstd(rows["learn"], axis=0)
-        deviation[~(deviation > 0)] = 1.0
-        features = {name: np.nan_to_num((x - mean) / deviation) for name, x in rows.items()}
+        mean, scale = np.nanmean(rows["learn"], axis=0), np.nanstd(rows["learn"], axis=0)
+        scale[~(scale > 0)] = 1.0
+        features = {name: np.nan_to_num((x - mean) / scale) for name, x in rows.items()}
         yield baseline, probe(features, _present(train), _present(splits["valid"]))
 
 

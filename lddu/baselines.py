@@ -39,10 +39,10 @@ def scores(splits: dict[str, Split], prior: np.ndarray, mlps: list[MLP], choose:
 
 def of_all_splits(probs: dict[str, np.ndarray], splits: dict[str, Split], choose: Chooser) -> dict[str, dict]:
     """The scores of one baseline's probabilities (N, C) for each split."""
-    thresholds = choose(_present(splits["valid"]), probs["valid"])
+    thresholds = choose(splits["valid"].present.numpy(), probs["valid"])
     result = {}
     for name, split in splits.items():
-        true = _present(split)
+        true = split.present.numpy()
         of_split = metrics.scores(true, probs[name], thresholds, list(split.label_names))
         of_split["bce"] = clipped_cross_entropy(true, probs[name])
         result[name] = {"threshold": float(thresholds.mean())} | {key: of_split[key] for key in SCORES}
@@ -62,7 +62,7 @@ def probabilities(train: Split, splits: dict[str, Split], prior: np.ndarray) -> 
         mean, deviation = np.nanmean(rows["learn"], axis=0), np.nanstd(rows["learn"], axis=0)
         deviation[~(deviation > 0)] = 1.0
         features = {name: np.nan_to_num((x - mean) / deviation) for name, x in rows.items()}
-        yield baseline, probe(features, _present(train), _present(splits["valid"]))
+        yield baseline, probe(features, train.present.numpy(), splits["valid"].present.numpy())
 
 
 def probe(features: dict[str, np.ndarray], train: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
@@ -85,7 +85,3 @@ def fitted(learn: np.ndarray, train: np.ndarray, features: np.ndarray, strength:
         model = LogisticRegression(C=strength, max_iter=STEPS).fit(learn, label)
         columns.append(model.predict_proba(features)[:, 1] if len(features) else np.zeros(0))
     return np.stack(columns, axis=1)
-
-
-def _present(split: Split) -> np.ndarray:
-    return (split.labels > 0).numpy()

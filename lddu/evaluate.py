@@ -71,7 +71,7 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         {m: x[chosen] for m, x in predictions.log_sigma.items()},
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
-    return Scored((split.labels > 0).numpy()[chosen], of_chosen, ids)
+    return Scored(split.present.numpy()[chosen], of_chosen, ids)
 
 
 def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins: int) -> dict:
@@ -190,14 +190,15 @@ def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.
 
 def prediction_rows(split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
     """A row for each clip: its modalities, and for each label probability, decision, truth and σ as a quantile of train."""
-    sigma, probs, true = sigma_quantiles(predicted, train), predicted.probs, split.labels.numpy()
+    sigma, probs = sigma_quantiles(predicted, train), predicted.probs
+    known, true = ~split.labels.isnan().numpy(), split.present.numpy()
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
-            row[f"{label}_true"] = "" if np.isnan(true[i, c]) else str(int(true[i, c] > 0))
+            row[f"{label}_true"] = str(int(true[i, c])) if known[i, c] else ""
             for m, quantile in sigma.items():
                 row[f"{label}_sigma_{m}"] = "" if np.isnan(quantile[i, c]) else f"{quantile[i, c]:.4f}"
         rows.append(row)
@@ -247,7 +248,7 @@ def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split
     """The trained network and all splits, which must fit each other."""
     folder = Path(parameters.tensors)
     model, card = weights.load(MODEL)
-    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels)
+    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels, parameters.corpus.present_above)
     for name in ("train", "valid"):
         require_labels(splits[name], folder)
     if card.labels != parameters.corpus.labels or model.config.dims != splits["train"].dims:

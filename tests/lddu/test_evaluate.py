@@ -182,6 +182,25 @@ def test_the_predictions_are_those_that_were_scored(trained: Parameters) -> None
             assert all((row[f"{label}_sigma_{m}"] != "") == there for label in LABELS)
 
 
+def test_a_label_is_present_above_the_value_that_params_name(trained: Parameters) -> None:
+    """Intensities of 0 and 2 are 0.2 and 0.7 here: learned, scored and written as the same presence."""
+    evaluate.evaluate(trained())
+    before = all_outputs()
+
+    def shared(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["labels"] = 0.2 + tensors["labels"] / 4
+
+    small_corpus.write(Path("data/tensors"), spoil=dict.fromkeys(CLIPS, shared))
+    tree = trained(epochs=6).model_dump()
+    tree["corpus"]["present_above"] = 0.2
+    changed = trained().model_validate(tree)
+    train(changed)
+    evaluate.evaluate(changed)
+    assert all_outputs() == before
+    evaluate.evaluate(trained())
+    assert scores("test")["micro_recall"] != json.loads(before["metrics/test.json"])["micro_recall"]
+
+
 def test_unlabelled_clips_are_predicted_and_never_scored(trained: Parameters) -> None:
     evaluate.evaluate(trained())
     rows = predictions("other")

@@ -45,6 +45,7 @@ class ParameterError(ValueError):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    present_above: Annotated[float, Field(ge=0, le=1000)]
     max_refused: Fraction
     folds: int = Field(ge=0, le=10_000)
     fold: int = Field(ge=0, le=10_000)
@@ -260,6 +261,7 @@ class Train(Section):
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
     choose: Literal["bce", "micro_ap", "micro_f1"]
+    targets: Literal["presence", "share"]
     model: Network
     loss: Loss
 

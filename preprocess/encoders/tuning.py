@@ -32,7 +32,7 @@ GRADIENT_NORM = 1.0
 POOL = 20
 
 
-def examples(labels: list[str], tokens: AutoTokenizer) -> tuple[list[list[int]], Tensor]:
+def examples(labels: list[str], present_above: float, tokens: AutoTokenizer) -> tuple[list[list[int]], Tensor]:
     """Token ids and presence (N, C) of the training split's clips that have words and all labels."""
     transcripts = Shards(Path("data/transcripts"))
     ids, targets = [], []
@@ -41,7 +41,7 @@ def examples(labels: list[str], tokens: AutoTokenizer) -> tuple[list[list[int]],
         text = [word.word for word in words.read(transcripts, label.clip_id).words] if usable else []
         if text:
             ids.append(tokens(join(text)[0], truncation=True, max_length=LONGEST)["input_ids"])
-            targets.append([value > 0 for value in label.values])
+            targets.append([value > present_above for value in label.values])
     return ids, torch.tensor(targets, dtype=torch.float32)
 
 
@@ -97,7 +97,9 @@ def tune(encoder: PreTrainedModel, ids: list[list[int]], targets: Tensor, settin
 def tuned(source: Path, parameters: params.Params, device: str) -> PreTrainedModel:
     """The encoder of a folder, trained; ParameterError where no clip can be used for training."""
     settings = parameters.tune.text
-    ids, targets = examples(parameters.corpus.labels, AutoTokenizer.from_pretrained(source, local_files_only=True))
+    ids, targets = examples(
+        parameters.corpus.labels, parameters.corpus.present_above, AutoTokenizer.from_pretrained(source, local_files_only=True)
+    )
     if not ids:
         raise params.ParameterError("tune.text.epochs is above 0, but no clip of train has words and all its labels")
     torch.manual_seed(settings.seed)

@@ -158,7 +158,9 @@ def write_summary(folder: Path, result: Conversion) -> None:
     conversion.write_missing(folder, result.missing)
     counts = {
         "clips": {split: sum(clip.split == split for clip in result.clips) for split in SPLITS},
-        "positives": {name: sum(clip.labels.get(name, 0) > 0 for clip in result.clips) for name in result.labels},
+        "positives": {
+            name: sum(clip.labels.get(name, 0) > result.present_above for clip in result.clips) for name in result.labels
+        },
         "unlabelled": sum(not clip.labels for clip in result.clips),
         "missing": len(result.missing),
     }
@@ -179,5 +181,6 @@ def main(name: str) -> None:
         result.remarks.append(
             f"params.yaml has tensors: {settings.tensors}; to train on these features, write tensors: {folder}"
         )
+    result.present_above = settings.corpus.present_above
     write_summary(folder, result)
     print(conversion.summary(result, folder))

@@ -141,6 +141,8 @@ class Transcripts(Section):
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
+    layers: Literal["all"] | Annotated[int, Field(ge=1, le=1000)]
+    precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch
     dropout: Annotated[float, Field(ge=0, le=0.99)]

@@ -21,6 +21,7 @@ from typing import Any
 import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
+from preprocess.downloads.problem import ModelError
 from preprocess.encoders import states
 from preprocess.media import header
 from preprocess.media.probe import MediaError, Streams
@@ -29,7 +30,6 @@ from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
 from preprocess.stages.align import Rows
-from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards

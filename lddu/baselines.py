@@ -1,4 +1,4 @@
-"""What the method is measured against: the prior, logistic regression on each modality's pooled rows, the MLP of lddu/mlp.py."""
+"""What the method is measured against: prior, logistic regression on each modality's pooled rows, the MLP of lddu/mlp.py."""
 
 from collections.abc import Callable, Iterator
 

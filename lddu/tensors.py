@@ -43,6 +43,7 @@ class Split:
     features: dict[str, Tensor]
     masks: dict[str, Tensor]
     labels: Tensor  # (N, C) intensities, NaN where unlabelled
+    speakers: tuple[str, ...] = ()  # of each clip, "" where unknown; () where the table does not say
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -61,6 +62,12 @@ class Split:
         """(N,) bool: is every label of the clip known, so that it can be scored."""
         return ~self.labels.isnan().any(dim=1)
 
+    @property
+    def people(self) -> np.ndarray:
+        """(N,) whole numbers, the same for clips of one speaker; a clip whose speaker is unknown has its own."""
+        names = self.speakers or ("",) * len(self)
+        return np.unique([name or f"\0{i}" for i, name in enumerate(names)], return_inverse=True)[1]
+
     def select(self, chosen: Tensor) -> "Split":
         """The clips where `chosen` (N,) is true; all of them without a copy where it always is."""
         if bool(chosen.all()):
@@ -68,7 +75,8 @@ class Split:
         ids = tuple(clip_id for clip_id, keep in zip(self.clip_ids, chosen.tolist(), strict=True) if keep)
         features = {m: x[chosen] for m, x in self.features.items()}
         masks = {m: x[chosen] for m, x in self.masks.items()}
-        return Split(self.name, ids, self.label_names, features, masks, self.labels[chosen])
+        speakers = tuple(name for name, keep in zip(self.speakers, chosen.tolist(), strict=True) if keep) if self.speakers else ()
+        return Split(self.name, ids, self.label_names, features, masks, self.labels[chosen], speakers)
 
 
 def read_splits(folder: Path, names: Iterable[str], labels: list[str]) -> dict[str, Split]:
@@ -100,6 +108,7 @@ def read_split(folder: Path, name: str, labels: list[str]) -> Split:
         {m: tensors[m] for m in modalities},
         {m: tensors[f"{m}_mask"] for m in modalities},
         tensors["labels"],
+        read_speakers(table),
     )
     problems = list(problems_of(split))
     if problems:
@@ -148,6 +157,12 @@ def read_noise(folder: Path, clip_ids: tuple[str, ...]) -> dict[str, np.ndarray]
 def read_clip_ids(path: Path) -> list[str]:
     """The clips of a split's table, which are the rows of its tensors."""
     return [row["clip_id"] for row in _rows(path, ("clip_id",))]
+
+
+def read_speakers(path: Path) -> tuple[str, ...]:
+    """The speaker of each clip of a split's table; () where it has no such column."""
+    rows = list(_rows(path, ("clip_id",)))
+    return tuple(row["speaker"] for row in rows) if rows and "speaker" in rows[0] else ()
 
 
 def problems_of(split: Split) -> Iterator[str]:

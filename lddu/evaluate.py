@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
-from lddu import baselines, metrics, plots, quantiles, uncertainty, weights
+from lddu import baselines, metrics, mlp, plots, quantiles, uncertainty, weights
+from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
@@ -30,17 +31,13 @@ PREDICTIONS = Path("data/predictions")
 PLOTS = Path("data/plots")
 SCORED = ("train", "valid", "test")
 BATCH = 64
-# Scores that are written for baselines and further networks.
-BASELINE_SCORES = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce")
 # Scores whose mean and deviation over the seeds are written.
-SEED_SCORES = (*BASELINE_SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
+SEED_SCORES = (*baselines.SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
 # Splits that are also predicted with added noise, and from each subset of the modalities.
 NOISE_SPLITS = ("valid", "test")
 # Digits behind the point in JSON.
 DIGITS = 6
 
-# Truth and probabilities (N, C) to thresholds (C,).
-Chooser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # A network, the name of a split, its predictions there and the thresholds to every score of its σ.
 SigmaScores = Callable[[LDDU, str, "Scored", np.ndarray], dict]
 
@@ -121,23 +118,7 @@ def sigma_scores(
 
 def baseline_scores(scores: dict) -> dict:
     """Those of all scores that are written for a baseline."""
-    return {key: scores[key] for key in BASELINE_SCORES}
-
-
-def scores_of_baselines(
-    parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser
-) -> dict[str, dict]:
-    """For each split, the scores of each baseline at its own threshold from valid."""
-    chosen = {name: splits[name].select(splits[name].complete) for name in parts}
-    labels = list(splits["train"].label_names)
-    scores: dict[str, dict] = {name: {} for name in parts}
-    for baseline, probs in baselines.probabilities(chosen["train"], chosen, prior):
-        thresholds = choose(parts["valid"].true, probs["valid"])
-        for name, part in parts.items():
-            of_split = metrics.scores(part.true, probs[name], thresholds, labels)
-            of_split["bce"] = metrics.clipped_cross_entropy(part.true, probs[name])
-            scores[name][baseline] = {"threshold": float(thresholds.mean())} | baseline_scores(of_split)
-    return scores
+    return {key: scores[key] for key in baselines.SCORES}
 
 
 def other_networks(
@@ -164,26 +145,6 @@ def other_networks(
             for name, part in parts.items():
                 scores[folder.name][name] |= of_sigma(model, name, part, thresholds)
     return scores
-
-
-def over_seeds(scores: list[dict]) -> dict:
-    """Mean and standard deviation of the scores of networks of several seeds."""
-    trees = [{key: of_seed[key] for key in SEED_SCORES if key in of_seed} for of_seed in scores]
-    return {"networks": len(scores)} | spread(trees)
-
-
-def spread(trees: list[dict]) -> dict:
-    """Mean and standard deviation of each number of some trees of one form; counts, which are whole, stay as they are."""
-    result: dict = {}
-    for key, first in trees[0].items():
-        values = [tree[key] for tree in trees]
-        if isinstance(first, dict):
-            result[key] = spread(values)
-        elif isinstance(first, float):
-            result[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
-        else:
-            result[key] = first
-    return result
 
 
 def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: np.ndarray, accelerator: Accelerator) -> dict:
@@ -316,7 +277,8 @@ def evaluate(parameters: params.Params) -> None:
         of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
-    of_baselines = scores_of_baselines(parts, splits, np.array(card.prior), choose)
+    complete = {name: splits[name].select(splits[name].complete) for name in parts}
+    of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
         scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
@@ -326,7 +288,7 @@ def evaluate(parameters: params.Params) -> None:
         scores[name] |= of_sigma(model, name, part, thresholds)
         seeds = [scores[name], *(other[name] for network, other in others.items() if network != weights.CENTRE)]
         if len(seeds) > 1:
-            scores[name]["seeds"] = over_seeds(seeds)
+            scores[name]["seeds"] = metrics.over_seeds(seeds, SEED_SCORES)
         centre = {weights.CENTRE: others[weights.CENTRE][name]} if weights.CENTRE in others else {}
         scores[name]["baselines"] = of_baselines[name] | centre
         if name in NOISE_SPLITS:

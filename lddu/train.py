@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import params
 import pipeline
-from lddu import checkpoint, noise, plots, processes, weights
+from lddu import checkpoint, mlp, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
@@ -247,6 +247,8 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
         fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip())
         if accelerator.is_main_process:
             write(training, parameters.corpus.labels, checkpoints / name, name)
+            if run.baseline and name != weights.CENTRE:
+                mlp.save(mlp.fit(learning, held_out, run, accelerator.device), MODEL / name)
     accelerator.wait_for_everyone()
 
 

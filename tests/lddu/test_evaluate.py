@@ -134,8 +134,9 @@ def test_further_seeds_and_the_network_without_sigma_stand_beside(parameters: Pa
     train(settings)
     evaluate.evaluate(settings)
     found = scores("test")
-    assert tuple(found["baselines"]) == (*BASELINES, "centre")
+    assert tuple(found["baselines"]) == (*BASELINES, "mlp", "centre")
     assert found["baselines"]["centre"]["micro_f1"] != found["micro_f1"]
+    assert found["baselines"]["mlp"]["seeds"]["networks"] == 2
     assert found["seeds"]["networks"] == 2
     train(parameters(seed=43, epochs=3))
     evaluate.evaluate(parameters())

@@ -17,7 +17,6 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, get_cosine_s
 
 import params
 from preprocess import clips
-from preprocess.encoders.text_encoder import join
 from preprocess.speech import words
 from preprocess.store.shards import Shards
 
@@ -40,7 +39,7 @@ def examples(labels: list[str], tokens: AutoTokenizer) -> tuple[list[list[int]],
         usable = label.split == "train" and label.clip_id in transcripts.digests and not any(map(math.isnan, label.values))
         text = [word.word for word in words.read(transcripts, label.clip_id).words] if usable else []
         if text:
-            ids.append(tokens(join(text)[0], truncation=True, max_length=LONGEST)["input_ids"])
+            ids.append(tokens(words.join(text)[0], truncation=True, max_length=LONGEST)["input_ids"])
             targets.append([value > 0 for value in label.values])
     return ids, torch.tensor(targets, dtype=torch.float32)
 

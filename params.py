@@ -15,7 +15,9 @@ from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
     ONE,
     SEVERAL,
+    Aligning,
     Batch,
+    Characters,
     Count,
     Device,
     FolderName,
@@ -150,6 +152,8 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
+    aligner: Aligning
+    characters: Characters
     silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
@@ -309,6 +313,16 @@ class Preparation(Section):
     tune: Tune
     encode: Encode
     align: Align
+
+    @model_validator(mode="after")
+    def the_network_that_aligns_is_used(self) -> "Preparation":
+        if (self.transcripts.aligner == "ctc") != (self.models.aligner is not None):
+            named = "names a network" if self.models.aligner else "is null"
+            raise ValueError(
+                f"transcripts.aligner is {self.transcripts.aligner}, and models.aligner {named}: "
+                "ctc needs a network there, the other aligners use none"
+            )
+        return self
 
     @model_validator(mode="after")
     def pictures_have_a_network(self) -> "Preparation":

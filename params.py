@@ -31,6 +31,7 @@ from parameter import (
     Sha256,
     Source,
     Threads,
+    UpperLayers,
     problem,
 )
 
@@ -154,7 +155,7 @@ class Transcripts(Section):
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
-    layers: Literal["all"] | Annotated[int, Field(ge=1, le=1000)]
+    layers: UpperLayers
     precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch

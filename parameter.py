@@ -18,6 +18,15 @@ Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
 Aligning = Literal["pocketsphinx", "attention", "ctc"]
 Characters = Literal["as_written", "simplified", "traditional"]
 Precision = Literal["float32", "bfloat16"]
+
+
+def _upper(value: object) -> object:
+    if value == "all" or (type(value) is int and 1 <= value <= 1000):
+        return value
+    raise ValueError(f"{value!r} is neither all nor a number of upper layers, 1 to 1000")
+
+
+UpperLayers = Annotated[Literal["all"] | int, BeforeValidator(_upper)]
 SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
 
 

@@ -34,6 +34,7 @@ from parameter import (
     Sha256,
     Source,
     Threads,
+    UpperLayers,
     problem,
 )
 
@@ -160,7 +161,7 @@ class Transcripts(Section):
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
-    layers: Literal["all"] | Annotated[int, Field(ge=1, le=1000)]
+    layers: UpperLayers
     precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch

@@ -250,7 +250,8 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
     learning, held_out, statistics = read(parameters)
     accelerator = accelerator_on(parameters.run.device, settings.threads, settings.precision)
     if accelerator.is_main_process:
-        shutil.rmtree(MODEL, ignore_errors=True)  # evaluate would score networks of an earlier run too
+        for folder in (MODEL, CURVES):  # evaluate would score networks of an earlier run too; old files may be links
+            shutil.rmtree(folder, ignore_errors=True)
     by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
     of_train, of_valid = excess_errors(learning, held_out) if by_excess else (None, None)
     clips, others = Clips(learning, accelerator.device, of_train), Clips(held_out, accelerator.device, of_valid)

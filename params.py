@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
+    ONE,
+    SEVERAL,
     Batch,
     Count,
     Device,
@@ -20,6 +22,7 @@ from parameter import (
     Fraction,
     Label,
     Language,
+    Layers,
     Noise,
     NotNegativeCount,
     Positive,
@@ -106,13 +109,24 @@ class Model(Section):
     sha256: Sha256
 
 
+# A network, or the same one behind several sources: the first that can be had is taken.
+Pretrained = Annotated[
+    Annotated[Model, Tag(ONE)] | Annotated[list[Model], Tag(SEVERAL), Field(min_length=1)],
+    Discriminator(lambda value: SEVERAL if isinstance(value, list) else ONE),
+]
+
+
+def models_of(network: Model | list[Model]) -> list[Model]:
+    return network if isinstance(network, list) else [network]
+
+
 class Models(Section):
-    face: Model
-    asr: Model
-    audio: Model
-    text: Model
-    vision: Model | None
-    aligner: Model | None
+    face: Pretrained
+    asr: Pretrained
+    audio: Pretrained
+    text: Pretrained
+    vision: Pretrained | None
+    aligner: Pretrained | None
 
 
 class Decoder(Section):
@@ -142,6 +156,8 @@ class Transcripts(Section):
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
+    layers: Literal["all"] | Annotated[int, Field(ge=1, le=1000)]
+    precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch
     dropout: Annotated[float, Field(ge=0, le=0.99)]
@@ -154,7 +170,7 @@ class Tune(Section):
 
 
 class EncodeText(Section):
-    layer: int
+    layer: Layers
     pooling: Literal["mean", "first", "last"]
     precision: Precision
     batch_size: Batch
@@ -162,7 +178,7 @@ class EncodeText(Section):
 
 class EncodeAudio(Section):
     features: Literal["network", "prosody", "both"]
-    layer: int
+    layer: Layers
     padded: bool
     precision: Precision
     batch_size: Batch
@@ -170,7 +186,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
-    layer: int
+    layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
     batch_size: Batch
@@ -186,7 +202,8 @@ class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
-    pooling: Literal["mean", "max"]
+    pooling: Literal["mean", "max", "mean_deviation"]
+    normalise: Literal["none", "speaker"]
 
 
 class Network(Section):
@@ -201,7 +218,7 @@ class Network(Section):
     dropout: Annotated[float, Field(ge=0, le=0.99)]
     head_dropout: Annotated[float, Field(ge=0, le=0.99)]
     input: Literal["standardise", "layernorm"]
-    rows: Literal["all", "mean"]
+    rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]

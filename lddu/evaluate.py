@@ -118,7 +118,7 @@ def sigma_scores(
 
 def baseline_scores(scores: dict) -> dict:
     """Those of all scores that are written for a baseline."""
-    return {key: scores[key] for key in baselines.SCORES}
+    return {key: scores[key] for key in baselines.SCORES if key in scores}
 
 
 def other_networks(
@@ -279,7 +279,8 @@ def evaluate(parameters: params.Params) -> None:
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
     complete = {name: splits[name].select(splits[name].complete) for name in parts}
-    of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose)
+    deviation = model.config.rows == "mean_deviation"
+    of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
         scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}

@@ -44,6 +44,7 @@ class Split:
     masks: dict[str, Tensor]
     labels: Tensor  # (N, C) intensities, NaN where unlabelled
     present_above: float = 0.0  # a label is present if its intensity is above this
+    speakers: tuple[str, ...] = ()  # of each clip, "" where unknown; () where the table does not say
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -72,6 +73,12 @@ class Split:
         where that is unknown."""
         return self.labels if kind == "share" else self.present.float().masked_fill(self.labels.isnan(), torch.nan)
 
+    @property
+    def people(self) -> np.ndarray:
+        """(N,) whole numbers, the same for clips of one speaker; a clip whose speaker is unknown has its own."""
+        names = self.speakers or ("",) * len(self)
+        return np.unique([name or f"\0{i}" for i, name in enumerate(names)], return_inverse=True)[1]
+
     def select(self, chosen: Tensor) -> "Split":
         """The clips where `chosen` (N,) is true; all of them without a copy where it always is."""
         if bool(chosen.all()):
@@ -79,7 +86,10 @@ class Split:
         ids = tuple(clip_id for clip_id, keep in zip(self.clip_ids, chosen.tolist(), strict=True) if keep)
         features = {m: x[chosen] for m, x in self.features.items()}
         masks = {m: x[chosen] for m, x in self.masks.items()}
-        return replace(self, clip_ids=ids, features=features, masks=masks, labels=self.labels[chosen])
+        speakers = (
+            tuple(name for name, keep in zip(self.speakers, chosen.tolist(), strict=True) if keep) if self.speakers else ()
+        )
+        return replace(self, clip_ids=ids, features=features, masks=masks, labels=self.labels[chosen], speakers=speakers)
 
 
 def read_splits(folder: Path, names: Iterable[str], labels: list[str], present_above: float = 0.0) -> dict[str, Split]:
@@ -112,6 +122,7 @@ def read_split(folder: Path, name: str, labels: list[str], present_above: float 
         {m: tensors[f"{m}_mask"] for m in modalities},
         tensors["labels"],
         present_above,
+        read_speakers(table),
     )
     problems = list(problems_of(split))
     if problems:
@@ -119,14 +130,21 @@ def read_split(folder: Path, name: str, labels: list[str], present_above: float 
     return split
 
 
-def pooled(split: Split, modalities: list[str]) -> np.ndarray:
-    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent."""
-    means = []
+def pooled(split: Split, modalities: list[str], deviation: bool = False) -> np.ndarray:
+    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent.
+
+    With `deviation`, the mean of a modality is followed by the standard deviation of its rows.
+    """
+    columns = []
     for m in modalities:
         mask = split.masks[m][..., None]
-        rows = split.features[m].where(mask, 0).sum(dim=1, dtype=split.features[m].dtype) / mask.sum(dim=1)
-        means.append(rows.double().numpy())
-    return np.concatenate(means, axis=1)
+        rows, count = split.features[m].where(mask, 0), mask.sum(dim=1)
+        mean = rows.sum(dim=1, dtype=rows.dtype) / count
+        columns.append(mean)
+        if deviation:
+            squares = (rows - mean[:, None]).square().where(mask, 0)
+            columns.append((squares.sum(dim=1) / count).sqrt())
+    return np.concatenate([column.double().numpy() for column in columns], axis=1)
 
 
 def read_statistics(folder: Path, dims: dict[str, int]) -> dict[str, Statistics]:
@@ -160,6 +178,12 @@ def read_noise(folder: Path, clip_ids: tuple[str, ...]) -> dict[str, np.ndarray]
 def read_clip_ids(path: Path) -> list[str]:
     """The clips of a split's table, which are the rows of its tensors."""
     return [row["clip_id"] for row in _rows(path, ("clip_id",))]
+
+
+def read_speakers(path: Path) -> tuple[str, ...]:
+    """The speaker of each clip of a split's table; () where it has no such column."""
+    rows = list(_rows(path, ("clip_id",)))
+    return tuple(row["speaker"] for row in rows) if rows and "speaker" in rows[0] else ()
 
 
 def problems_of(split: Split) -> Iterator[str]:

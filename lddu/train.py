@@ -27,7 +27,7 @@ from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
-from lddu.tensors import Split, Statistics, read_splits, read_statistics, require_labels, require_shares
+from lddu.tensors import Split, Statistics, pooled, read_splits, read_statistics, require_labels, require_shares
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
@@ -90,7 +90,7 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
     torch.manual_seed(settings.seed)
     network = LDDUConfig(dims=train.dims, labels=train.labels.shape[1], **settings.model.model_dump())
     model = LDDU(network)
-    for m, of_modality in statistics.items():
+    for m, of_modality in of_inputs(statistics, train, settings.model.rows).items():
         input_layer = model.extractor[m].input
         if isinstance(input_layer, Standardise):
             input_layer.fit(of_modality.mean, of_modality.deviation)
@@ -106,6 +106,20 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
         averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
         optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(model))
     return Training(model, loss, optimizer, averaged)
+
+
+def of_inputs(statistics: dict[str, Statistics], train: Split, rows: str) -> dict[str, Statistics]:
+    """The statistics of what the extractors read: those of the rows, and with "mean_deviation" of the clips' deviations too."""
+    if rows != "mean_deviation":
+        return statistics
+    joined = {}
+    for m, of_rows in statistics.items():
+        deviations = torch.from_numpy(pooled(train, [m], deviation=True)[:, len(of_rows.mean) :]).float()
+        known = deviations[train.masks[m].any(dim=1)]
+        mean = known.mean(dim=0) if len(known) else torch.zeros_like(of_rows.mean)
+        spread = known.std(dim=0, correction=0) if len(known) else torch.ones_like(of_rows.mean)
+        joined[m] = Statistics(torch.cat([of_rows.mean, mean]), torch.cat([of_rows.deviation, spread]))
+    return joined
 
 
 def label_prior(targets: Tensor) -> Tensor:

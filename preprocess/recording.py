@@ -21,15 +21,16 @@ from typing import Any
 import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
-from preprocess.encoders import states
+from preprocess.downloads.problem import ModelError
+from preprocess.encoders import speakers, states
+from preprocess.encoders.pooling import Rows
+from preprocess.encoders.speakers import Usual
 from preprocess.media import header
 from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
-from preprocess.stages.align import Rows
-from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards
@@ -54,6 +55,7 @@ class Tools:
     network: Callable[[str], Path]  # folder of a role's network; called only when the network is needed
     modalities: tuple[str, ...]  # that the model uses
     device: Callable[[], str]  # called only when a network is loaded, because it imports torch
+    usual: Usual | None = None  # of the training split's sound, where align.normalise is speaker
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,8 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
         states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
     )
     rows = align.rows(aligned, tools.settings.align)
+    if tools.usual and speakers.MODALITY in rows:
+        rows[speakers.MODALITY] = tools.usual.apply(rows[speakers.MODALITY])
     if not rows:
         clip.refused.append(Refused(clip.name, "align", Code.NOTHING_LEFT, "no text, no sound, no face"))
     return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)

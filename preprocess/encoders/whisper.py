@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from params import Precision
-from preprocess.encoders.networks import inference, load, preparer
+from params import Layers, Precision
+from preprocess.encoders.networks import inference, joined, load, preparer
 from preprocess.media.sound import SAMPLE_RATE
 
 STATE = 0.02  # seconds that one encoder state covers: two mel frames of 10 ms
@@ -29,11 +29,12 @@ def mel(folder: Path, wave: np.ndarray, device: str) -> Tensor:
 
 @inference()
 def encode(
-    folder: Path, spectrograms: list[Tensor], device: str, layer: int = -1, precision: Precision = "float32"
+    folder: Path, spectrograms: list[Tensor], device: str, layer: Layers = -1, precision: Precision = "float32"
 ) -> list[Tensor]:
     """Encoder states (frames / 2, width) float32 of log-mel spectrograms (1, bins, frames), read together.
 
-    `layer` -1 is the last one, after its norm. Shorter spectrograms are padded, and the padding is masked.
+    `layer` -1 is the last one, after its norm; several stand side by side. Shorter spectrograms are padded, and the padding is
+    masked.
     """
     encoder = load(WhisperForConditionalGeneration, folder, device, precision).get_encoder()
     lengths = torch.tensor([spectrogram.shape[-1] for spectrogram in spectrograms], device=device)
@@ -52,4 +53,4 @@ def encode(
         output = block(states[-1], mask)
         states.append(output[0] if isinstance(output, tuple) else output)
     states[-1] = encoder.layer_norm(states[-1])
-    return [rows[:count].float() for rows, count in zip(states[layer], counts.tolist(), strict=True)]
+    return [rows[:count].float() for rows, count in zip(joined(states, layer), counts.tolist(), strict=True)]

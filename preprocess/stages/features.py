@@ -127,11 +127,10 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
         tensors |= {name: states[order], f"{name}_mask": mask}
         tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
-    ids = [pack.clip_ids[i] for i in order.tolist()]
-    conversion.write_table(
-        folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids)
-    )
-    return ids
+    speakers = {pack.clip_ids[i]: pack.videos[i] for i in order.tolist()}
+    rows = ([clip_id, "", "", 0.0, speaker] for clip_id, speaker in speakers.items())
+    conversion.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration", "speaker"], rows)
+    return list(speakers)
 
 
 def empty(shapes: dict[str, tuple[int, ...]]) -> Pack:

@@ -318,6 +318,21 @@ def test_probes_learn_from_mean_rows_and_leave_absent_modalities_at_the_mean() -
     assert probs[0] < probs[1] < probs[4] < probs[2] < probs[3]
 
 
+def test_a_probe_may_read_the_deviation_of_the_rows() -> None:
+    """Each clip's rows have mean 0 but for a masked row; how far they are from it is what the label says."""
+    spread = torch.tensor([0.1, 0.2, 0.3, 2.0, 2.1, 2.2])
+    rows = torch.stack([-spread, spread, torch.full_like(spread, 1e6)], dim=1)[..., None]  # (6, 3, 1)
+    mask = torch.tensor([[True, True, False]] * 6)
+    labels = (spread > 1).float()[:, None]
+    split = Split("train", tuple("abcdef"), ("happy",), {"text": rows}, {"text": mask}, labels)
+    blind, seeing = (
+        dict(baselines.probabilities(split, {"valid": split}, np.array([0.5]), deviation))["text"]["valid"].ravel()
+        for deviation in (False, True)
+    )
+    assert blind == pytest.approx(np.full(6, 0.5), abs=1e-3)
+    assert seeing[:3].max() < 0.3 < 0.7 < seeing[3:].min()
+
+
 def test_a_probe_of_a_label_that_never_varies_says_so() -> None:
     split = one_row_split([-1.0, 1.0], [1.0, 1.0])
     found = dict(baselines.probabilities(split, {"valid": split}, np.array([0.5])))

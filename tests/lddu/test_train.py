@@ -119,6 +119,19 @@ def begun(settings: params.Params) -> tuple[stage.Training, Clips, Clips]:
     return stage.begin(settings.train, learning, statistics, cpu), Clips(learning, cpu), Clips(held_out, cpu)
 
 
+def test_deviations_of_rows_are_standardised_by_those_of_the_training_split(parameters: Parameters) -> None:
+    settings = parameters()
+    model = settings.train.model.model_copy(update={"rows": "mean_deviation", "input": "standardise"})
+    learning, _, statistics = stage.read(settings)
+    training = stage.begin(settings.train.model_copy(update={"model": model}), learning, statistics, torch.device("cpu"))
+    for m, width in small_corpus.DIMS.items():
+        rows, there = training.model.observed(m, learning.features, learning.masks)
+        read = training.model.extractor[m].input(rows[there])  # (clips that have the modality, 2 D)
+        assert read.shape[1] == 2 * width
+        torch.testing.assert_close(read[:, width:].mean(dim=0), torch.zeros(width), atol=1e-4, rtol=0)
+        torch.testing.assert_close(read[:, width:].std(dim=0, correction=0), torch.ones(width), atol=1e-4, rtol=0)
+
+
 def test_the_averaged_network_is_what_is_scored_and_kept(parameters: Parameters) -> None:
     settings, accelerator = parameters(averaging=0.9, epochs=1, keep_epochs=True), accelerator_on("cpu", 1)
     training, learning, held_out = begun(settings)

@@ -248,9 +248,9 @@ def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
 
 
 def test_a_network_of_sound_alone_does_without_the_picture(
-    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
+    sample_run: Workspace, trained: Predictor, unheard: dict[str, str], tmp_path: Path
 ) -> None:
-    config = LDDUConfig(dims={"audio": 384}, labels=1, layers=1)
+    config = LDDUConfig(dims={"audio": trained.network.config.dims["audio"]}, labels=1, layers=1)
     weights.save(tmp_path, LDDU(config).state_dict(), config, weights.Card(["glad"], 1, [0.5]))
     quantiles.write(tmp_path, {"audio": np.zeros((1, 1))})
     manual = json.loads((sample_run.folder / predictor.FOLDER / predictor.FILE).read_text())

@@ -1,7 +1,7 @@
 """How far each decision can be trusted: its doubt, whether it is sure, and how novel the clip is.
 
-`doubt.py`, `risk.py` and `novelty.py` have the three parts. Here they are learned from a run's train and valid, scored, and kept
-in one folder beside the predictions, so that `lddu predict` judges new clips in the same way.
+`doubt.py`, `risk.py` and `novelty.py` have the three parts. Here they are learned from a run's train and valid, scored, and
+kept in one folder beside the predictions, so that `lddu predict` judges new clips in the same way.
 """
 
 import json

@@ -55,8 +55,8 @@ def log_evidence(excess: np.ndarray, most: float) -> float:
 
 
 def scores(sure: np.ndarray, wrong: np.ndarray, labels: list[str]) -> dict:
-    """Of decisions (N, C): `coverage`, the share that is sure; `risk`, the share of wrong ones among a clip's sure decisions, on
-    average over the clips that have any, which is what the guarantee is about; and of each label by itself."""
+    """Of decisions (N, C): `coverage`, the share that is sure; `risk`, the share of wrong ones among a clip's sure decisions,
+    on average over the clips that have any, which is what the guarantee is about; and of each label by itself."""
     of_labels = {
         label: {"coverage": float(sure[:, c].mean()), "risk": mean_share_wrong(sure[:, [c]], wrong[:, [c]])}
         for c, label in enumerate(labels)

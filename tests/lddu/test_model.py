@@ -52,7 +52,15 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"projections": 2}, {"activation": "gelu"}, {"rows": "mean"}, {"layers": 0}, {"fusion": "mean"}, {"info": "per_label"}],
+    [
+        {"projections": 2},
+        {"label_residual": True},
+        {"activation": "gelu"},
+        {"rows": "mean"},
+        {"layers": 0},
+        {"fusion": "mean"},
+        {"info": "per_label"},
+    ],
 )
 def test_every_option_changes_the_output_and_lets_every_parameter_learn(change: dict) -> None:
     features, masks, _ = random_batch(6, ROWS, seed=1)

@@ -53,7 +53,7 @@ def _of_modality(m: str, train: Split, valid: Split) -> list[np.ndarray]:
     mean, deviation = features[0][usable].mean(axis=0), features[0][usable].std(axis=0)
     deviation[deviation <= CONSTANT * deviation.max()] = np.inf
     standard = [(x - mean) / deviation for x in features]
-    present = (train.labels > 0).double().numpy()[usable]
+    present = train.present.double().numpy()[usable]
     model, left_out = left_out_predictions(standard[0][usable], present)
     direction = standard[0][usable].T @ excess_error(present, left_out)  # (D, C)
     found = []

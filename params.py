@@ -215,7 +215,7 @@ class Network(Section):
     """LDDU's network; the features' widths and the labels come from the tensors."""
 
     width: int = Field(ge=2, le=8192)
-    latent: int = Field(ge=1, le=8192)
+    latent: int = Field(ge=2, le=8192)
     layers: int = Field(ge=0, le=64)
     heads: Count
     feedforward: int = Field(ge=1, le=65536)
@@ -225,6 +225,7 @@ class Network(Section):
     input: Literal["standardise", "layernorm"]
     rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
+    label_residual: bool
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]
     fusion: Literal["gate", "mean", "mu"]
@@ -245,13 +246,14 @@ class Loss(Section):
     info: LossWeight
     contrast: LossWeight
     calibration: LossWeight
+    ambiguity: LossWeight
     ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
     temperature: Annotated[float, Field(ge=0.001, le=1000)]
     queue: int = Field(ge=0, le=2**20)
-    calibration_form: Literal["excess", "unimodal", "released"]
+    calibration_form: Literal["noise", "released"]
     sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count

@@ -52,8 +52,7 @@ class Utterance(Prediction):
     end: float
     transcript: Transcript | None  # None: there are no words
     refused: list[Refused]  # what the stages could not do, and why
-    # What is strange about the recording, of which nothing is missing; `About(note.code).meaning` says it in words.
-    notes: list[Note] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)  # what is strange about the recording, of which nothing is missing
 
 
 class Predictor:

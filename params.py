@@ -187,6 +187,7 @@ class Align(Section):
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max", "mean_deviation"]
+    context: Literal["none", "mean", "max", "mean_deviation"]
     normalise: Literal["none", "speaker"]
 
 

@@ -100,7 +100,7 @@ def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
     word_times = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN_TIME)
     modalities = {
         "text": pooling.of_words(clip.text, groups, word_times),
-        "audio": pooling.of_times(clip.audio, media_times, settings.pooling),
+        "audio": pooling.in_context(clip.audio, pooling.of_times(clip.audio, media_times, settings.pooling), settings.context),
         "vision": pooling.of_times(clip.vision, media_times, settings.pooling),
     }
     return {name: pooled for name, pooled in modalities.items() if pooled is not None and pooled.mask.any()}

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -19,14 +19,16 @@ Precision = Literal["float32", "bfloat16"]
 SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
 
 
-def _source(value: str) -> str:
-    if not SOURCE.fullmatch(value):
-        kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
-        raise ValueError(f"{value!r} names no network: {kinds} is expected")
+def _source(value: object) -> object:
+    parts = value if isinstance(value, list) and value else [value]
+    for part in parts:
+        if not isinstance(part, str) or not SOURCE.fullmatch(part):
+            kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
+            raise ValueError(f"{part!r} names no network: {kinds} is expected, or a list of those that have its parts")
     return value
 
 
-Source = Annotated[str, AfterValidator(_source)]
+Source = Annotated[str | list[str], BeforeValidator(_source)]
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 
@@ -48,6 +50,10 @@ Layers = Annotated[int | list[int], BeforeValidator(_layers)]
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
 
 
+# How one value may be written in two ways; pydantic puts these names into the path of a wrong key.
+FORMS = ONE, SEVERAL = "(one)", "(several)"
+
+
 class Section(BaseModel):
     """A section of params.yaml: no unknown key, no conversion of types, no infinite number, no change after loading."""
 
@@ -56,7 +62,7 @@ class Section(BaseModel):
 
 def problem(error: dict) -> str:
     """One of pydantic's errors in one line: the key, the value, what is valid."""
-    key = ".".join(str(part) for part in error["loc"]) or "params.yaml"
+    key = ".".join(str(part) for part in error["loc"] if part not in FORMS) or "params.yaml"
     if error["type"] == "missing":
         return f"{key} is missing"
     if error["type"] == "extra_forbidden":

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
+    ONE,
+    SEVERAL,
     Batch,
     Count,
     Device,
@@ -45,6 +47,7 @@ class ParameterError(ValueError):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    present_above: Annotated[float, Field(ge=0, le=1000)]
     max_refused: Fraction
     folds: int = Field(ge=0, le=10_000)
     fold: int = Field(ge=0, le=10_000)
@@ -106,13 +109,24 @@ class Model(Section):
     sha256: Sha256
 
 
+# A network, or the same one behind several sources: the first that can be had is taken.
+Pretrained = Annotated[
+    Annotated[Model, Tag(ONE)] | Annotated[list[Model], Tag(SEVERAL), Field(min_length=1)],
+    Discriminator(lambda value: SEVERAL if isinstance(value, list) else ONE),
+]
+
+
+def models_of(network: Model | list[Model]) -> list[Model]:
+    return network if isinstance(network, list) else [network]
+
+
 class Models(Section):
-    face: Model
-    asr: Model
-    audio: Model
-    text: Model
-    vision: Model | None
-    aligner: Model | None
+    face: Pretrained
+    asr: Pretrained
+    audio: Pretrained
+    text: Pretrained
+    vision: Pretrained | None
+    aligner: Pretrained | None
 
 
 class Decoder(Section):
@@ -142,6 +156,8 @@ class Transcripts(Section):
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
+    layers: Literal["all"] | Annotated[int, Field(ge=1, le=1000)]
+    precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch
     dropout: Annotated[float, Field(ge=0, le=0.99)]
@@ -261,6 +277,7 @@ class Train(Section):
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
     choose: Literal["bce", "micro_ap", "micro_f1"]
+    targets: Literal["presence", "share"]
     model: Network
     loss: Loss
 

@@ -4,6 +4,8 @@ N clips, C labels; `true` and `predicted` are bool (N, C), `probs` float (N, C).
 precision and recall without a positive, average precision of a label that no clip has, rank correlation of constants.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, recall_score
@@ -146,3 +148,23 @@ def risk_coverage_area(wrong: np.ndarray, uncertainty: np.ndarray) -> float:
     mean = np.bincount(group, weights=wrong) / np.bincount(group)
     ordered = mean[np.sort(group)]
     return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1)).mean())
+
+
+def over_seeds(scores: list[dict], keys: Iterable[str]) -> dict:
+    """Mean and standard deviation of the scores of networks of several seeds, of those keys that they have."""
+    trees = [{key: of_seed[key] for key in keys if key in of_seed} for of_seed in scores]
+    return {"networks": len(scores)} | spread(trees)
+
+
+def spread(trees: list[dict]) -> dict:
+    """Mean and standard deviation of each number of some trees of one form; counts, which are whole, stay as they are."""
+    result: dict = {}
+    for key, first in trees[0].items():
+        values = [tree[key] for tree in trees]
+        if isinstance(first, dict):
+            result[key] = spread(values)
+        elif isinstance(first, float):
+            result[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+        else:
+            result[key] = first
+    return result

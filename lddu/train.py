@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import params
 import pipeline
-from lddu import checkpoint, noise, plots, processes, weights
+from lddu import checkpoint, mlp, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
@@ -27,7 +27,7 @@ from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
-from lddu.tensors import Split, Statistics, pooled, read_splits, read_statistics, require_labels
+from lddu.tensors import Split, Statistics, pooled, read_splits, read_statistics, require_labels, require_shares
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
@@ -94,10 +94,11 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
         input_layer = model.extractor[m].input
         if isinstance(input_layer, Standardise):
             input_layer.fit(of_modality.mean, of_modality.deviation)
-    model.prior.copy_(label_prior(train.labels))
+    model.prior.copy_(label_prior(train.targets(settings.targets)))
     model.to(device)
     options = settings.loss.model_dump(exclude={"noise", "noised"})
-    loss = LDDULoss(network, LossConfig(**options)).to(device)
+    config = LossConfig(**options, targets=settings.targets, present_above=train.present_above)
+    loss = LDDULoss(network, config).to(device)
     groups = decay_groups(nn.ModuleList([model, loss]), settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
     averaged = None
@@ -121,10 +122,9 @@ def of_inputs(statistics: dict[str, Statistics], train: Split, rows: str) -> dic
     return joined
 
 
-def label_prior(labels: Tensor) -> Tensor:
-    """(C,): share of the labelled clips with each label; one clip with it and one without are added, so it is never 0 or 1."""
-    known = ~labels.isnan()
-    return ((labels > 0).sum(dim=0) + 1) / (known.sum(dim=0) + 2)
+def label_prior(targets: Tensor) -> Tensor:
+    """(C,): mean of each label's known targets (N, C); a clip with it and one without are added, so it is never 0 or 1."""
+    return (targets.nansum(dim=0) + 1) / ((~targets.isnan()).sum(dim=0) + 2)
 
 
 def fit(
@@ -179,9 +179,8 @@ def assess(
     means = Means(training.loss)
     batches = in_order(clips, settings.batch_size)
     predicted = predict(training.scored, batches, accelerator, [means.watch, *(watchers or [])])
-    labels = clips.split.labels
-    known = ~labels.isnan().numpy()
-    true, probs = (labels > 0).numpy()[known], predicted.probs[known]
+    known = ~clips.split.labels.isnan().numpy()
+    true, probs = clips.split.present.numpy()[known], predicted.probs[known]
     return means.result() | {"micro_ap": average_precision(true, probs), "micro_f1": best_micro_f1(true, probs)}
 
 
@@ -202,7 +201,7 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
     files = [folder / f"{name}{ending}" for name in ("train", "valid") for ending in (".safetensors", ".csv")]
     sources = sorted(Path(__file__).parent.glob("*.py"))
     machine = [device.type, torch.__version__, torch.backends.cpu.get_cpu_capability()]
-    values = [parameters.train.model_dump(), parameters.corpus.labels, *machine]
+    values = [parameters.train.model_dump(), parameters.corpus.labels, parameters.corpus.present_above, *machine]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in [*files, folder / "statistics.safetensors", *sources]:
         with path.open("rb") as file:
@@ -261,15 +260,19 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
         fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip())
         if accelerator.is_main_process:
             write(training, parameters.corpus.labels, checkpoints / name, name)
+            if run.baseline and name != weights.CENTRE:
+                mlp.save(mlp.fit(learning, held_out, run, accelerator.device), MODEL / name)
     accelerator.wait_for_everyone()
 
 
 def read(parameters: params.Params) -> tuple[Split, Split, dict[str, Statistics]]:
     """The labelled clips of train and of valid, and the statistics."""
     folder = Path(parameters.tensors)
-    splits = read_splits(folder, ("train", "valid"), parameters.corpus.labels)
+    splits = read_splits(folder, ("train", "valid"), parameters.corpus.labels, parameters.corpus.present_above)
     for split in splits.values():
         require_labels(split, folder)
+        if parameters.train.targets == "share":
+            require_shares(split, folder)
     learning, held_out = (split.select(split.labelled) for split in splits.values())
     return learning, held_out, read_statistics(folder, learning.dims)
 

@@ -21,6 +21,7 @@ from typing import Any
 import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
+from preprocess.downloads.problem import ModelError
 from preprocess.encoders import speakers, states
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Usual
@@ -30,7 +31,6 @@ from preprocess.refusals import Code, Refusal, Refused
 from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
-from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards

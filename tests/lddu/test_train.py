@@ -22,7 +22,7 @@ from lddu.engine import predict
 from lddu.metrics import cross_entropy
 from lddu.model import LDDUConfig
 from lddu.processes import ProcessError
-from lddu.tensors import TensorError
+from lddu.tensors import TensorError, read_split
 from lddu.train import TrainingError, label_prior, train
 from tests.lddu import small_corpus
 from tests.lddu.conftest import Parameters
@@ -388,8 +388,24 @@ def test_a_device_that_is_not_there_is_named(parameters: Parameters) -> None:
         train(parameters().model_validate(tree))
 
 
-def test_the_prior_is_the_share_of_labelled_clips_and_never_certain() -> None:
-    labels = torch.tensor([[1.0, 0.0, torch.nan], [2.0, 0.0, 1.0]])
+def test_shares_are_learned_where_the_labels_are_shares(parameters: Parameters) -> None:
+    """Each label that is present here was said by a seventh of the raters: no probability comes near a half."""
+    with pytest.raises(TensorError, match=r"from 0 to 2, not from 0 to 1, of clip train-0.*write train\.targets: presence"):
+        train(parameters(targets="share"))
+
+    def shared(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["labels"] /= 14
+
+    small_corpus.write(Path("data/tensors"), spoil={"train": shared, "valid": shared})
+    train(parameters(targets="share", choose="bce", epochs=6, lr=0.01))
+    model, card = weights.load(Path("data/model"))
+    assert max(card.prior) < 0.1
+    valid = Clips(read_split(Path("data/tensors"), "valid", small_corpus.LABELS), torch.device("cpu"))
+    assert predict(model, in_order(valid, 32), accelerator_on("cpu", 1)).probs.mean() < 0.15
+
+
+def test_the_prior_is_the_mean_of_labelled_clips_and_never_certain() -> None:
+    labels = torch.tensor([[1.0, 0.0, torch.nan], [1.0, 0.0, 1.0]])
     assert label_prior(labels).tolist() == pytest.approx([3 / 4, 1 / 4, 2 / 3])
 
 

@@ -149,26 +149,6 @@ def test_words_begin_when_the_synthesiser_says_them(sample_run: Workspace) -> No
     assert np.median(differences) <= 0.06
 
 
-def test_a_second_run_computes_nothing_and_changes_no_byte(sample_run: Workspace) -> None:
-    before = sample_run.bytes_of(*STAGES)
-    printed = sample_run.stages(*STAGES)
-    assert printed.count(" 0 computed") == len(STAGES) - 3  # all but manifest, tune_text and align, no work of single clips
-    assert sample_run.bytes_of(*STAGES) == before
-
-
-@pytest.mark.slow
-def test_neither_workers_nor_order_nor_an_empty_store_change_a_byte(sample_run: Workspace, tmp_path: Path) -> None:
-    """More workers than cores here, and the rows in another order; a single worker in the checkouts of tests/test_dvc.py."""
-    before, table = sample_run.bytes_of(*STAGES, "tensors"), sample_run.folder / "data/sample/clips.csv"
-    whole = table.read_text(encoding="utf-8")
-    table.write_text("".join([whole.splitlines(True)[0], *reversed(whole.splitlines(True)[1:])]), encoding="utf-8")
-    sample_run.set(**{"run.workers": 4, "run.store": str(tmp_path / "store")})
-    sample_run.stages(*STAGES)
-    assert sample_run.bytes_of(*STAGES, "tensors") == before
-    table.write_text(whole, encoding="utf-8")
-    sample_run.set(**{"run.workers": 0, "run.store": ".store"})
-
-
 @pytest.mark.parametrize("device", DEVICES)
 def test_clips_in_batches_have_the_states_of_single_ones(
     sample_run: Workspace, make_workspace: Callable[..., Workspace], device: str

@@ -204,7 +204,7 @@ class Align(Section):
     hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max", "mean_deviation"]
     context: Literal["none", "mean", "max", "mean_deviation"]
-    normalise: Literal["none", "speaker"]
+    normalise: list[Literal["text", "audio", "vision"]]
 
 
 class Network(Section):

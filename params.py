@@ -186,6 +186,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
+    dynamics: bool
     layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision

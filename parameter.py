@@ -15,7 +15,18 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
+Aligning = Literal["pocketsphinx", "attention", "ctc"]
+Characters = Literal["as_written", "simplified", "traditional"]
 Precision = Literal["float32", "bfloat16"]
+
+
+def _upper(value: object) -> object:
+    if value == "all" or (type(value) is int and 1 <= value <= 1000):
+        return value
+    raise ValueError(f"{value!r} is neither all nor a number of upper layers, 1 to 1000")
+
+
+UpperLayers = Annotated[Literal["all"] | int, BeforeValidator(_upper)]
 SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
 
 

@@ -15,7 +15,9 @@ from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
     ONE,
     SEVERAL,
+    Aligning,
     Batch,
+    Characters,
     Count,
     Device,
     FolderName,
@@ -32,6 +34,7 @@ from parameter import (
     Sha256,
     Source,
     Threads,
+    UpperLayers,
     problem,
 )
 
@@ -150,13 +153,15 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
+    aligner: Aligning
+    characters: Characters
     silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
-    layers: Literal["all"] | Annotated[int, Field(ge=1, le=1000)]
+    layers: UpperLayers
     precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch
@@ -212,7 +217,7 @@ class Network(Section):
     """LDDU's network; the features' widths and the labels come from the tensors."""
 
     width: int = Field(ge=2, le=8192)
-    latent: int = Field(ge=1, le=8192)
+    latent: int = Field(ge=2, le=8192)
     layers: int = Field(ge=0, le=64)
     heads: Count
     feedforward: int = Field(ge=1, le=65536)
@@ -222,6 +227,7 @@ class Network(Section):
     input: Literal["standardise", "layernorm"]
     rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
+    label_residual: bool
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]
     fusion: Literal["gate", "mean", "mu"]
@@ -242,13 +248,14 @@ class Loss(Section):
     info: LossWeight
     contrast: LossWeight
     calibration: LossWeight
+    ambiguity: LossWeight
     ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
     temperature: Annotated[float, Field(ge=0.001, le=1000)]
     queue: int = Field(ge=0, le=2**20)
-    calibration_form: Literal["excess", "unimodal", "released"]
+    calibration_form: Literal["noise", "released"]
     sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count
@@ -311,6 +318,16 @@ class Preparation(Section):
     tune: Tune
     encode: Encode
     align: Align
+
+    @model_validator(mode="after")
+    def the_network_that_aligns_is_used(self) -> "Preparation":
+        if (self.transcripts.aligner == "ctc") != (self.models.aligner is not None):
+            named = "names a network" if self.models.aligner else "is null"
+            raise ValueError(
+                f"transcripts.aligner is {self.transcripts.aligner}, and models.aligner {named}: "
+                "ctc needs a network there, the other aligners use none"
+            )
+        return self
 
     @model_validator(mode="after")
     def pictures_have_a_network(self) -> "Preparation":

@@ -5,6 +5,7 @@ The threshold, one for all labels or one a label, is chosen on valid. Test is sc
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -302,6 +303,8 @@ def evaluate(parameters: params.Params) -> None:
                 model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator, bar
             )
     write_metrics(scores)
+    for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
+        shutil.rmtree(folder, ignore_errors=True)
     for name, split in splits.items():
         rows = prediction_rows(split, predicted[name], predicted["train"], thresholds) if name in predicted else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)

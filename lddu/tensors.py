@@ -4,6 +4,7 @@ N clips, L rows, D features a row, C labels. Files that do not fit each other ar
 """
 
 import csv
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -86,9 +87,7 @@ class Split:
         ids = tuple(clip_id for clip_id, keep in zip(self.clip_ids, chosen.tolist(), strict=True) if keep)
         features = {m: x[chosen] for m, x in self.features.items()}
         masks = {m: x[chosen] for m, x in self.masks.items()}
-        speakers = (
-            tuple(name for name, keep in zip(self.speakers, chosen.tolist(), strict=True) if keep) if self.speakers else ()
-        )
+        speakers = tuple(itertools.compress(self.speakers, chosen.tolist()))
         return replace(self, clip_ids=ids, features=features, masks=masks, labels=self.labels[chosen], speakers=speakers)
 
 

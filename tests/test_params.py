@@ -34,6 +34,8 @@ def test_the_file_in_the_repository_is_valid() -> None:
         (r"^  epochs: \d+", "  epochs: 2.5", r"train\.epochs is 2\.5 \(float\).*integer"),
         (r"^  rate: 10", "  rate: -1", r"frames\.rate is -1.*greater than or equal to 0\.1"),
         (r"^  rate: 10", "  rate: .nan", r"frames\.rate is nan.*finite"),
+        (r"^    layers: all", "    layers: 0", r"tune\.text\.layers: 0 is neither all nor a number of upper layers, 1 to 1000"),
+        (r"^    layers: all", "    layers: true", r"tune\.text\.layers: True is neither"),
         (r"^  mode: words", "  mode: word", r"align\.mode is 'word'.*'words' or 'none'"),
         (r"^    padded: false", "    padded: 'false'", r"encode\.audio\.padded is 'false' \(str\).*boolean"),
         (r"^  max_rows: 64", "  max_rows: 65", r"positions \(64\) must be at least align\.max_rows \(65\)"),

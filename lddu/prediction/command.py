@@ -81,9 +81,10 @@ def predict_one(options: argparse.Namespace, predictor: "Predictor", name: str, 
 
     terminal = None if options.json else Terminal(name, predictor.modalities, options.full)
     trees: list[dict] = []
-    recording = {"source": name, "utterances": trees}
+    recording: dict = {"source": name, "notes": [], "utterances": trees}
     try:
         for utterance, alone in ahead(utterances):
+            recording["notes"] = [{"code": str(note.code), "detail": note.detail} for note in utterance.notes]
             trees.append(tree_of(utterance))
             if terminal:
                 terminal.show(utterance, alone)

@@ -6,7 +6,7 @@ Torch, which takes seconds to import, is imported when the network is first used
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ from lddu.decisions import Decision
 from preprocess import recording
 from preprocess.encoders import speakers
 from preprocess.media import arrays
+from preprocess.media.notes import Note
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Refused
 from preprocess.speech.words import Transcript
@@ -52,6 +53,8 @@ class Utterance(Prediction):
     end: float
     transcript: Transcript | None  # None: there are no words
     refused: list[Refused]  # what the stages could not do, and why
+    # What is strange about the recording, of which nothing is missing; `About(note.code).meaning` says it in words.
+    notes: list[Note] = field(default_factory=list)
 
 
 class Predictor:
@@ -184,7 +187,13 @@ class Predictor:
             features, masks = {first: np.zeros((1, 1, width))}, {first: np.zeros((1, 1), bool)}
         (answer,) = self.predict_features(features, masks)
         return Utterance(
-            answer.labels, answer.modalities, utterance.start, utterance.end, utterance.transcript, utterance.refused
+            answer.labels,
+            answer.modalities,
+            utterance.start,
+            utterance.end,
+            utterance.transcript,
+            utterance.refused,
+            utterance.notes,
         )
 
     def _tools(self) -> Tools:

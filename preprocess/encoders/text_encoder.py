@@ -18,18 +18,6 @@ from preprocess.encoders.states import WordStates
 from preprocess.speech import words
 
 
-def join(spoken: list[str]) -> tuple[str, list[int]]:
-    """Words as one text, and the word of each character (-1: of none). Scripts without spaces get none."""
-    pieces, owner = list[str](), list[int]()
-    for i, word in enumerate(spoken):
-        if i and not (words.is_unspaced(spoken[i - 1][-1]) and words.is_unspaced(word[0])):
-            pieces.append(" ")
-            owner.append(-1)
-        pieces.append(word)
-        owner += [i] * len(word)
-    return "".join(pieces), owner
-
-
 def encode(
     clips: Iterable[list[str]], folder: Path, device: str, settings: params.EncodeText, together: int = 1
 ) -> Iterator[WordStates]:
@@ -67,7 +55,7 @@ class _Window:
 
 
 def _windows(clip: int, spoken: list[str], config: Any, folder: Path) -> Iterator[_Window]:
-    text, owner = join(spoken)
+    text, owner = words.join(spoken)
     tokens = preparer(AutoTokenizer, folder)
     positions = getattr(config, "max_position_embeddings", None) or 514
     longest = min(tokens.model_max_length, positions - 2)  # RoBERTa counts positions from 2

@@ -22,7 +22,6 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, get_cosine_s
 
 import params
 from preprocess import clips
-from preprocess.encoders.text_encoder import join
 from preprocess.speech import words
 from preprocess.store.shards import Shards
 
@@ -47,7 +46,7 @@ def examples(labels: list[str], present_above: float, tokens: AutoTokenizer) -> 
         usable = label.split in ids and label.clip_id in transcripts.digests and not any(map(math.isnan, label.values))
         text = [word.word for word in words.read(transcripts, label.clip_id).words] if usable else []
         if text:
-            ids[label.split].append(tokens(join(text)[0], truncation=True, max_length=LONGEST)["input_ids"])
+            ids[label.split].append(tokens(words.join(text)[0], truncation=True, max_length=LONGEST)["input_ids"])
             targets[label.split].append([value > present_above for value in label.values])
     return {split: (ids[split], torch.tensor(targets[split], dtype=torch.float32)) for split in ids}
 

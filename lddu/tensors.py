@@ -75,7 +75,9 @@ class Split:
         ids = tuple(clip_id for clip_id, keep in zip(self.clip_ids, chosen.tolist(), strict=True) if keep)
         features = {m: x[chosen] for m, x in self.features.items()}
         masks = {m: x[chosen] for m, x in self.masks.items()}
-        speakers = tuple(name for name, keep in zip(self.speakers, chosen.tolist(), strict=True) if keep) if self.speakers else ()
+        speakers = (
+            tuple(name for name, keep in zip(self.speakers, chosen.tolist(), strict=True) if keep) if self.speakers else ()
+        )
         return Split(self.name, ids, self.label_names, features, masks, self.labels[chosen], speakers)
 
 

@@ -40,7 +40,9 @@ def write(folder: Path, dims: dict[str, int] | None = None, spoil: dict[str, Spo
         if spoil and name in spoil:
             spoil[name](tensors)
         save_file(tensors, folder / f"{name}.safetensors", metadata={"labels": json.dumps(LABELS)})
-        rows = [{"clip_id": x, "start": 0, "end": 1, "duration": 1, "speaker": f"{name}-{i % SPEAKERS}"} for i, x in enumerate(ids)]
+        rows = [
+            {"clip_id": x, "start": 0, "end": 1, "duration": 1, "speaker": f"{name}-{i % SPEAKERS}"} for i, x in enumerate(ids)
+        ]
         write_rows(folder / f"{name}.csv", rows)
         noise_rows += [
             {"clip_id": clip_id} | {f"noise_{m}": f"{noise[m][i]:.3f}" if m in noise else "" for m in DIMS}

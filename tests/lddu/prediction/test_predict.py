@@ -251,7 +251,9 @@ def test_a_network_of_sound_alone_does_without_the_picture(
     sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
 ) -> None:
     config = LDDUConfig(dims={"audio": 384}, labels=1, layers=1)
-    weights.save(tmp_path, LDDU(config).state_dict(), config, weights.Card(["glad"], 1, [0.5]))
+    weights.save(
+        tmp_path, LDDU(config).state_dict(), config, weights.Card(["glad"], 1, [0.5], weights.Learned("films", False, 3, 1))
+    )
     quantiles.write(tmp_path, {"audio": np.zeros((1, 1))})
     manual = json.loads((sample_run.folder / predictor.FOLDER / predictor.FILE).read_text())
     (tmp_path / predictor.FILE).write_text(json.dumps(manual | {"thresholds": {"glad": 0.4}}))

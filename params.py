@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
+    ONE,
+    SEVERAL,
+    Aligning,
     Batch,
+    Characters,
     Count,
     Device,
     FolderName,
     Fraction,
     Label,
     Language,
+    Layers,
     Noise,
     NotNegativeCount,
     Positive,
@@ -29,6 +34,7 @@ from parameter import (
     Sha256,
     Source,
     Threads,
+    UpperLayers,
     problem,
 )
 
@@ -44,6 +50,7 @@ class ParameterError(ValueError):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    present_above: Annotated[float, Field(ge=0, le=1000)]
     max_refused: Fraction
     folds: int = Field(ge=0, le=10_000)
     fold: int = Field(ge=0, le=10_000)
@@ -105,13 +112,24 @@ class Model(Section):
     sha256: Sha256
 
 
+# A network, or the same one behind several sources: the first that can be had is taken.
+Pretrained = Annotated[
+    Annotated[Model, Tag(ONE)] | Annotated[list[Model], Tag(SEVERAL), Field(min_length=1)],
+    Discriminator(lambda value: SEVERAL if isinstance(value, list) else ONE),
+]
+
+
+def models_of(network: Model | list[Model]) -> list[Model]:
+    return network if isinstance(network, list) else [network]
+
+
 class Models(Section):
-    face: Model
-    asr: Model
-    audio: Model
-    text: Model
-    vision: Model | None
-    aligner: Model | None
+    face: Pretrained
+    asr: Pretrained
+    audio: Pretrained
+    text: Pretrained
+    vision: Pretrained | None
+    aligner: Pretrained | None
 
 
 class Decoder(Section):
@@ -135,12 +153,16 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
+    aligner: Aligning
+    characters: Characters
     silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
+    layers: UpperLayers
+    precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch
     dropout: Annotated[float, Field(ge=0, le=0.99)]
@@ -153,7 +175,7 @@ class Tune(Section):
 
 
 class EncodeText(Section):
-    layer: int
+    layer: Layers
     pooling: Literal["mean", "first", "last"]
     precision: Precision
     batch_size: Batch
@@ -161,7 +183,7 @@ class EncodeText(Section):
 
 class EncodeAudio(Section):
     features: Literal["network", "prosody", "both"]
-    layer: int
+    layer: Layers
     padded: bool
     precision: Precision
     batch_size: Batch
@@ -169,7 +191,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
-    layer: int
+    layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
     batch_size: Batch
@@ -185,7 +207,8 @@ class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
-    pooling: Literal["mean", "max"]
+    pooling: Literal["mean", "max", "mean_deviation"]
+    normalise: Literal["none", "speaker"]
 
 
 class Network(Section):
@@ -200,7 +223,7 @@ class Network(Section):
     dropout: Annotated[float, Field(ge=0, le=0.99)]
     head_dropout: Annotated[float, Field(ge=0, le=0.99)]
     input: Literal["standardise", "layernorm"]
-    rows: Literal["all", "mean"]
+    rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]
@@ -258,6 +281,7 @@ class Train(Section):
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
     choose: Literal["bce", "micro_ap", "micro_f1"]
+    targets: Literal["presence", "share"]
     model: Network
     loss: Loss
 
@@ -292,6 +316,16 @@ class Preparation(Section):
     tune: Tune
     encode: Encode
     align: Align
+
+    @model_validator(mode="after")
+    def the_network_that_aligns_is_used(self) -> "Preparation":
+        if (self.transcripts.aligner == "ctc") != (self.models.aligner is not None):
+            named = "names a network" if self.models.aligner else "is null"
+            raise ValueError(
+                f"transcripts.aligner is {self.transcripts.aligner}, and models.aligner {named}: "
+                "ctc needs a network there, the other aligners use none"
+            )
+        return self
 
     @model_validator(mode="after")
     def pictures_have_a_network(self) -> "Preparation":

@@ -5,6 +5,7 @@ The threshold, one for all labels or one a label, is chosen on valid. Test is sc
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,7 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         {m: x[chosen] for m, x in predictions.log_sigma.items()},
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
-    return Scored((split.labels > 0).numpy()[chosen], of_chosen, ids)
+    return Scored(split.present.numpy()[chosen], of_chosen, ids)
 
 
 def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins: int) -> dict:
@@ -119,7 +120,7 @@ def sigma_scores(
 
 def baseline_scores(scores: dict) -> dict:
     """Those of all scores that are written for a baseline."""
-    return {key: scores[key] for key in baselines.SCORES}
+    return {key: scores[key] for key in baselines.SCORES if key in scores}
 
 
 def other_networks(
@@ -194,7 +195,8 @@ def prediction_rows(
 ) -> list[dict[str, str]]:
     """A row for each clip: its modalities and novelty; for each label probability, decision, truth, doubt, whether it is sure,
     and σ as a quantile of train."""
-    sigma, probs, true = sigma_quantiles(predicted, train), predicted.probs, split.labels.numpy()
+    sigma, probs = sigma_quantiles(predicted, train), predicted.probs
+    known, true = ~split.labels.isnan().numpy(), split.present.numpy()
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
@@ -203,7 +205,7 @@ def prediction_rows(
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
-            row[f"{label}_true"] = "" if np.isnan(true[i, c]) else str(int(true[i, c] > 0))
+            row[f"{label}_true"] = str(int(true[i, c])) if known[i, c] else ""
             row[f"{label}_doubt"] = cell(judgement.doubt[i, c])
             row[f"{label}_sure"] = "" if judgement.sure is None else str(int(judgement.sure[i, c]))
             row |= {f"{label}_sigma_{m}": cell(quantile[i, c]) for m, quantile in sigma.items()}
@@ -260,7 +262,7 @@ def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split
     """The trained network and all splits, which must fit each other."""
     folder = Path(parameters.tensors)
     model, card = weights.load(MODEL)
-    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels)
+    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels, parameters.corpus.present_above)
     for name in ("train", "valid"):
         require_labels(splits[name], folder)
     if card.labels != parameters.corpus.labels or model.config.dims != splits["train"].dims:
@@ -292,7 +294,8 @@ def evaluate(parameters: params.Params) -> None:
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
     judge, judgements = readings.judge_all(model, splits, clips, predicted, thresholds, settings, accelerator)
     complete = {name: splits[name].select(splits[name].complete) for name in parts}
-    of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose)
+    deviation = model.config.rows == "mean_deviation"
+    of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
         scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
@@ -315,6 +318,8 @@ def evaluate(parameters: params.Params) -> None:
                 model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator, bar
             )
     write_metrics(scores)
+    for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
+        shutil.rmtree(folder, ignore_errors=True)
     for name, split in splits.items():
         of_train = predicted["train"]
         rows = prediction_rows(split, predicted[name], of_train, thresholds, judgements[name]) if name in predicted else []

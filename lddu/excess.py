@@ -46,7 +46,7 @@ def _of_modality(m: str, train: Split, valid: Split) -> list[np.ndarray]:
     deviation[deviation <= CONSTANT * deviation.max()] = np.inf
     standard = [(x - mean) / deviation for x in features]
     learned = standard[0][usable]
-    direction = learned.T @ left_out_excess(learned, (train.labels > 0).double().numpy()[usable])  # (D, C)
+    direction = learned.T @ left_out_excess(learned, train.present.double().numpy()[usable])  # (D, C)
     predicted = [x @ direction for x in standard]
     scale = predicted[0][usable].std(axis=0)
     scale[scale <= CONSTANT * scale.max()] = np.inf

@@ -39,6 +39,8 @@ class LossConfig:
     queue: int = 8192  # features of earlier batches that the contrast looks at
     calibration_form: str = "unimodal"  # of σ: by the error of a head on μ; or "excess": by lddu/excess.py; or "released"
     sharpness: float = 10.0  # κ of the ordinality
+    present_above: float = 0.0  # a label is present if its intensity is above this
+    targets: str = "presence"  # of the cross-entropy; or "share": the intensity itself, from 0 to 1
 
     def __post_init__(self) -> None:
         """ValueError for an unknown option."""
@@ -48,6 +50,7 @@ class LossConfig:
             negatives=("all", "label"),
             features=("both", "mu"),
             calibration_form=("unimodal", "excess", "released"),
+            targets=("presence", "share"),
         )
 
 
@@ -64,17 +67,18 @@ class LDDULoss(nn.Module):
         self.heads = UnimodalHeads(network) if unimodal else None
 
     def forward(self, output: LDDUOutput, labels: Tensor, excess: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total and its parts before weighting, of intensities (B, C): a label is present iff above 0, NaN is unknown.
+        """The total and its parts before weighting, of intensities (B, C), NaN where unknown.
 
         Calibration by excess errors takes them as (B, M, C), NaN where unknown; without `excess` all are unknown. In training
         the batch's features enter the queue afterwards. Ordinality is computed where the output has a noised copy.
         """
-        weight, targets = self.config, presence(labels, output)
+        weight, present = self.config, presence(labels, output, self.config.present_above)
+        targets = present if weight.targets == "presence" else labels.to(present.dtype).masked_fill(present.isnan(), torch.nan)
         terms = {"bce": (1.0, cross_entropy(output.log_probs, output.log_not_probs, targets))}
         if weight.info:
             terms["info"] = weight.info, cross_entropy(*log_sigmoids(output.logits_info), targets)
         if weight.contrast:
-            terms["contrast"] = weight.contrast, self.contrast(output, targets)
+            terms["contrast"] = weight.contrast, self.contrast(output, present)
         if weight.calibration:
             terms |= {name: (weight.calibration, part) for name, part in self.calibration(output, targets, excess).items()}
         if weight.ordinality and output.noised_sigma:
@@ -144,10 +148,10 @@ class UnimodalHeads(nn.Module):
         return supervised, error_calibration(log_norms * self.log_scale.exp(), errors, known)
 
 
-def presence(labels: Tensor, output: LDDUOutput) -> Tensor:
-    """(B, C): 1 where a label's intensity is above 0, else 0; NaN where it is unknown or the clip has no modality."""
+def presence(labels: Tensor, output: LDDUOutput, above: float = 0.0) -> Tensor:
+    """(B, C): 1 where a label's intensity is above `above`, else 0; NaN where it is unknown or the clip has no modality."""
     has_modality = torch.stack(list(output.present.values())).any(dim=0)[:, None]
-    return (labels > 0).to(output.log_probs.dtype).masked_fill(labels.isnan() | ~has_modality, torch.nan)
+    return (labels > above).to(output.log_probs.dtype).masked_fill(labels.isnan() | ~has_modality, torch.nan)
 
 
 def log_sigmoids(logits: Tensor) -> tuple[Tensor, Tensor]:

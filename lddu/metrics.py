@@ -37,7 +37,22 @@ def scores(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray | float, 
         "per_label": {
             label: {"f1": each[c], "ap": average_precision(true[:, c], probs[:, c])} for c, label in enumerate(labels)
         },
-    }
+    } | likeliest(true, probs)
+
+
+def likeliest(true: np.ndarray, probs: np.ndarray) -> dict[str, float]:
+    """Where no clip has several labels: how often the one with the largest probability is right, over clips that have one.
+
+    Weighted accuracy (WA) is the share of these clips, unweighted accuracy (UA) the mean of the labels' own shares. Nothing
+    where a clip has several labels.
+    """
+    if true.sum(axis=1).max(initial=0) != 1:
+        return {}
+    clips = true.any(axis=1)
+    label = true[clips].argmax(axis=1)
+    right = probs[clips].argmax(axis=1) == label
+    of_each = [right[label == c].mean() for c in np.unique(label)]
+    return {"weighted_accuracy": float(right.mean()), "unweighted_accuracy": float(np.mean(of_each))}
 
 
 def jaccard(true: np.ndarray, predicted: np.ndarray, empty: float) -> float:

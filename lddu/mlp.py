@@ -91,7 +91,7 @@ def begin(train: Split, settings: params.Train) -> MLP:
 def fit(train: Split, valid: Split, settings: params.Train, device: torch.device | None = None) -> MLP:
     """The network of the best epoch on valid; the same splits and settings give the same weights."""
     model = begin(train, settings).to(device)
-    rows, targets = joined(train).to(model.mean), presence(train).to(model.mean)
+    rows, targets = joined(train).to(model.mean), train.targets(settings.targets).to(model.mean)
     steps = -(-len(train) // settings.batch_size)
     rates = learning_rates(settings.epochs * steps, settings.warmup, settings.lr)
     optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay))
@@ -111,7 +111,7 @@ def fit(train: Split, valid: Split, settings: params.Train, device: torch.device
             optimizer.step()
             if averaged:
                 averaged.update_parameters(model)
-        score = goodness(scored.logits(valid).cpu(), valid, settings.choose)
+        score = goodness(scored.logits(valid).cpu(), valid, settings)
         if score > best_score:
             best, best_epoch, best_score = {name: x.clone() for name, x in scored.state_dict().items()}, epoch, score
         if settings.patience and epoch - best_epoch >= settings.patience:
@@ -120,19 +120,13 @@ def fit(train: Split, valid: Split, settings: params.Train, device: torch.device
     return model.eval()
 
 
-def goodness(logits: Tensor, split: Split, choose: str) -> float:
+def goodness(logits: Tensor, split: Split, settings: params.Train) -> float:
     """The score by which `train.choose` chooses the epoch, for logits (N, C); more is better."""
-    targets = presence(split)
-    if choose == "bce":
-        return -float(cross_entropy(*log_sigmoids(logits), targets))
-    known = ~targets.isnan()
-    true, probs = targets[known].bool().numpy(), logits[known].double().sigmoid().numpy()
-    return {"micro_ap": metrics.average_precision, "micro_f1": metrics.best_micro_f1}[choose](true, probs)
-
-
-def presence(split: Split) -> Tensor:
-    """(N, C): 1 where a label is present, 0 where it is not, NaN where that is unknown."""
-    return (split.labels > 0).float().masked_fill(split.labels.isnan(), torch.nan)
+    if settings.choose == "bce":
+        return -float(cross_entropy(*log_sigmoids(logits), split.targets(settings.targets)))
+    known = ~split.labels.isnan()
+    true, probs = split.present[known].numpy(), logits[known].double().sigmoid().numpy()
+    return {"micro_ap": metrics.average_precision, "micro_f1": metrics.best_micro_f1}[settings.choose](true, probs)
 
 
 def save(model: MLP, folder: Path) -> None:

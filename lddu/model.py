@@ -44,7 +44,9 @@ class LDDUConfig:
     dropout: float = 0.3  # of the extractor's hidden states and attention
     head_dropout: float = 0.1  # of the mapped vectors and of the classifiers' hidden layers
     input: str = "layernorm"  # or "standardise", with the training split's statistics
-    rows: str = "all"  # or "mean": a clip's observed rows are averaged before the network sees them
+    # "mean": a clip's observed rows are averaged before the network sees them; "mean_deviation": beside their mean stands
+    # their deviation.
+    rows: str = "all"
     projections: int = 1  # of the mapping: one for keys and values (code), or one each (figure): 2
     activation: str = "relu"  # of the distribution: "relu" (code), or "gelu" with dropout (figure)
     info: str = "shared"  # one info classifier for all labels; or "per_label", each its own, as the other readings have
@@ -57,7 +59,7 @@ class LDDUConfig:
         require_known(
             self,
             input=("layernorm", "standardise"),
-            rows=("all", "mean"),
+            rows=("all", "mean", "mean_deviation"),
             projections=(1, 2),
             activation=("relu", "gelu"),
             info=("shared", "per_label"),
@@ -65,6 +67,11 @@ class LDDUConfig:
         )
         if self.width % self.heads:
             raise ValueError(f"width is {self.width}: a multiple of heads ({self.heads}) is expected")
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """By modality: features of a row as the extractor reads it."""
+        return {m: width * (2 if self.rows == "mean_deviation" else 1) for m, width in self.dims.items()}
 
 
 def require_known(config: object, **options: tuple) -> None:
@@ -387,7 +394,7 @@ class LDDU(nn.Module):
     def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
         self.config = config
-        self.extractor = nn.ModuleDict({m: Extractor(features, config) for m, features in config.dims.items()})
+        self.extractor = nn.ModuleDict({m: Extractor(features, config) for m, features in config.widths.items()})
         self.labels = nn.Parameter(nn.init.xavier_uniform_(torch.empty(config.labels, config.width)))
         self.mapping = nn.ModuleDict({m: Mapping(config) for m in config.dims})
         self.distribution = nn.ModuleDict({m: Distribution(config) for m in config.dims})
@@ -436,14 +443,19 @@ class LDDU(nn.Module):
     def observed(self, m: str, features: dict[str, Tensor], masks: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The modality's rows (B, L, D) as the extractor reads them, and their mask (B, L).
 
-        Masked rows are zeros. With rows "mean", the mean of the observed rows is the only row. A modality without features
-        has one masked row.
+        Masked rows are zeros. With rows "mean", the mean of the observed rows is the only row; with "mean_deviation" their
+        deviation stands beside it. A modality without features has one masked row.
         """
         if m not in masks:
             other = next(iter(masks.values()))
-            return self.labels.new_zeros(len(other), 1, self.config.dims[m]), other.new_zeros(len(other), 1)
+            return self.labels.new_zeros(len(other), 1, self.config.widths[m]), other.new_zeros(len(other), 1)
         x, mask = features[m].masked_fill(~masks[m][..., None], 0), masks[m]
-        return mean_row(x, mask) if self.config.rows == "mean" else (x, mask)
+        if self.config.rows == "all":
+            return x, mask
+        mean, any_row = mean_row(x, mask)
+        if self.config.rows == "mean":
+            return mean, any_row
+        return torch.cat([mean, deviation_row(x, mask, mean)], dim=-1), any_row
 
     def drop_modalities(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
         """In training, mask each modality of each clip by chance; at least one present modality always stays."""
@@ -460,6 +472,11 @@ def mean_row(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The mean (B, 1, D) of the observed rows of x (B, L, D), whose others are zeros, and whether there are any (B, 1)."""
     count = mask.sum(dim=1).clamp(min=1)
     return x.sum(dim=1, keepdim=True) / count[:, None, None], mask.any(dim=1, keepdim=True)
+
+
+def deviation_row(x: Tensor, mask: Tensor, mean: Tensor) -> Tensor:
+    """The standard deviation (B, 1, D) of the observed rows of x (B, L, D) from their mean (B, 1, D); 0 of one row or none."""
+    return mean_row((x - mean).square() * mask[..., None], mask)[0].sqrt()
 
 
 def xavier(linear: nn.Linear) -> nn.Linear:

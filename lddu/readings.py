@@ -67,7 +67,7 @@ def judge_all(
     calibration = Calibration(
         signs["valid"].select(chosen),
         {m: x[chosen] for m, x in rows["valid"].items()},
-        (splits["valid"].labels > 0).numpy()[chosen],
+        splits["valid"].present.numpy()[chosen],
         splits["valid"].people[chosen],
     )
     known = novelty.fit(rows["train"], splits["train"].people)
@@ -80,5 +80,5 @@ def judge_all(
 def scores(judgement: Judgement, split: Split, predicted: Predictions, thresholds: np.ndarray, bins: int) -> dict:
     """Of the clips of a split whose labels are all known."""
     chosen = split.complete.numpy()
-    wrong = (predicted.probs >= thresholds) != (split.labels > 0).numpy()
+    wrong = (predicted.probs >= thresholds) != split.present.numpy()
     return judgement.select(chosen).scores(wrong[chosen], list(split.label_names), bins)

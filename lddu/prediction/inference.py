@@ -23,7 +23,9 @@ from lddu.doubt import Signs
 from lddu.judgement import Judgement
 from lddu.novelty import UNLIKE, mean_rows
 from preprocess import recording
+from preprocess.encoders import speakers
 from preprocess.media import arrays
+from preprocess.media.notes import Note
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Refused
 from preprocess.speech.words import Transcript
@@ -61,6 +63,8 @@ class Utterance(Prediction):
     end: float
     transcript: Transcript | None  # None: there are no words
     refused: list[Refused]  # what the stages could not do, and why
+    # What is strange about the recording, of which nothing is missing; `About(note.code).meaning` says it in words.
+    notes: list[Note] = field(default_factory=list)
 
 
 class Predictor:
@@ -197,7 +201,7 @@ class Predictor:
         novelty = {m: float(share[i]) for m, share in judgement.novelty.items() if m in modalities}
         if not np.isnan(judgement.clip_novelty[i]):
             novelty["clip"] = float(judgement.clip_novelty[i])
-        return Prediction(labels, modalities, novelty)
+        return Prediction(labels, modalities, novelty=novelty)
 
     def _mean_rows(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Of every modality that the network knows; NaN where it is absent."""
@@ -227,13 +231,12 @@ class Predictor:
             features, masks = {first: np.zeros((1, 1, width))}, {first: np.zeros((1, 1), bool)}
         (answer,) = self.predict_features(features, masks)
         return Utterance(
-            answer.labels,
-            answer.modalities,
-            answer.novelty,
-            utterance.start,
-            utterance.end,
-            utterance.transcript,
-            utterance.refused,
+            **vars(answer),
+            start=utterance.start,
+            end=utterance.end,
+            transcript=utterance.transcript,
+            refused=utterance.refused,
+            notes=utterance.notes,
         )
 
     def _tools(self) -> Tools:
@@ -242,18 +245,25 @@ class Predictor:
                 f"{self.folder} was trained on published features, which no recording can be turned into here: "
                 "give it rows of features (predict_features), or train on a corpus of your own"
             )
-        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device)
+        usual = None
+        if self.preparation.align.normalise == "speaker":
+            try:
+                usual = speakers.read_usual(self.folder)
+            except (OSError, KeyError) as error:
+                raise predictor.PredictorError(f"{self.folder / speakers.FILE} is missing or damaged ({error})") from None
+        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device, usual)
 
     def _pretrained(self, role: str) -> Path:
         """The folder of a role's network: beside the weights, in the project, or in the cache, where it is fetched to."""
         assert self.preparation is not None
-        model: params.Model = getattr(self.preparation.models, role)
-        cache = user_cache_path("lddu") / model.sha256[:16]
+        network: params.Pretrained = getattr(self.preparation.models, role)
+        first, *_ = params.models_of(network)
+        cache = user_cache_path("lddu") / first.sha256[:16]
         for folder in (self.folder / predictor.NETWORKS / role, self.folder.parent / "models" / role, cache / role):
-            if models.is_laid(folder, model):
+            if models.is_laid(folder, network):
                 return folder
-        print(f"fetching models.{role} into {cache}: {model.source} …", file=sys.stderr)
-        return models.lay(role, model, user_cache_path("lddu") / "downloads", cache)
+        print(f"fetching models.{role} into {cache}: {models.named(first.source)} …", file=sys.stderr)
+        return models.lay(role, network, user_cache_path("lddu") / "downloads", cache)
 
 
 def export(source: Path, target: Path) -> list[str]:

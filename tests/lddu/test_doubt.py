@@ -50,7 +50,7 @@ def test_with_few_clips_it_is_no_worse_than_the_probability() -> None:
         of_probability = doubt.of_decisions(1 / (1 + np.exp(-signs.log_odds)), signs, THRESHOLDS)
         of_doubt = risk_coverage_area(errors, learned.of(signs, THRESHOLDS).ravel())
         ratios.append(of_doubt / risk_coverage_area(errors, of_probability.ravel()))
-    assert np.mean(ratios) < 1.02
+    assert np.mean(ratios) < 1.03
     assert max(ratios) < 1.08
 
 

@@ -444,6 +444,35 @@ def test_a_label_is_present_above_zero_and_unknown_where_nothing_of_the_clip_is_
     assert targets.nan_to_num(-1).tolist() == [[0, 1, 1], [-1, 0, 0], [-1, -1, -1]]
 
 
+def test_only_what_is_above_the_named_value_is_present() -> None:
+    """Raised by 0.2 and read above 0.2, intensities give the same loss, and another one above 0."""
+    output, labels = random_output(8, seed=11, noised="audio")
+    losses_ = [
+        LDDULoss(NETWORK, LossConfig(present_above=above, calibration_form="released", queue=0))(output, values)[0]
+        for above, values in ((0.0, labels), (0.2, labels + 0.2), (0.0, labels + 0.2))
+    ]
+    torch.testing.assert_close(losses_[0], losses_[1])
+    assert float((losses_[2] - losses_[0]).abs().detach()) > 0.01
+
+
+def test_shares_are_what_the_probabilities_learn_and_presence_what_is_contrasted() -> None:
+    output, labels = random_output(8, seed=12)
+    shares = labels * 0.7 + 0.1
+    found = [
+        LDDULoss(NETWORK, LossConfig(targets=targets, present_above=0.2, calibration=0, queue=0))(output, shares)[1]
+        for targets in ("presence", "share")
+    ]
+    torch.testing.assert_close(found[0]["contrast"], found[1]["contrast"])
+    known = ~shares.isnan() & torch.stack(list(output.present.values())).any(dim=0)[:, None]
+    for part, log_p, log_q in (
+        ("bce", output.log_probs, output.log_not_probs),
+        ("info", output.logits_info.sigmoid().log(), (-output.logits_info).sigmoid().log()),
+    ):
+        expected = -(shares * log_p + (1 - shares) * log_q)[known].mean()
+        torch.testing.assert_close(found[1][part], expected)
+        assert float((found[0][part] - expected).abs().detach()) > 0.0005
+
+
 @pytest.mark.parametrize("clips", [1, 2])
 def test_the_smallest_batches_train(clips: int) -> None:
     output, labels = random_output(clips, seed=10)

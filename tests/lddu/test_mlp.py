@@ -56,13 +56,25 @@ def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(fitted: 
     assert not torch.equal(other["hidden.weight"], again["hidden.weight"])
 
 
+def test_it_learns_shares_where_the_labels_are_shares() -> None:
+    train, valid = (replace(split, labels=split.labels / 8 + 0.1, present_above=0.2) for split in (TRAIN, VALID))
+    of_presence, of_shares = (mlp.fit(train, valid, settings(targets=kind)) for kind in ("presence", "share"))
+    present = valid.present.numpy()
+    assert of_presence.probabilities(valid)[present].mean() > 0.7
+    probs = of_shares.probabilities(valid)
+    assert (probs[present].mean(), probs[~present].mean()) == pytest.approx((0.35, 0.1), abs=0.06)
+
+
 @pytest.mark.parametrize("choose", ["bce", "micro_ap", "micro_f1"])
 def test_the_kept_epoch_is_the_best_on_valid(choose: str) -> None:
     """With every label of valid turned round, another epoch is kept, which is worse on the true ones."""
     found = mlp.fit(TRAIN, VALID, settings(choose=choose, lr=0.1, epochs=8))
     upside_down = replace(VALID, labels=2 - VALID.labels)
     worst = mlp.fit(TRAIN, upside_down, settings(choose=choose, lr=0.1, epochs=8))
-    score = {name: mlp.goodness(model.logits(VALID), VALID, choose) for name, model in {"f": found, "w": worst}.items()}
+    score = {
+        name: mlp.goodness(model.logits(VALID), VALID, settings(choose=choose))
+        for name, model in {"f": found, "w": worst}.items()
+    }
     assert score["f"] > score["w"]
 
 
@@ -70,7 +82,7 @@ def test_patience_ends_the_training_before_it_gets_better() -> None:
     """At first all clips look alike, and the F1 of one epoch is that of the next."""
     slow = {"choose": "micro_f1", "lr": 0.001, "averaging": 0.0}
     stopped, trained = (mlp.fit(TRAIN, VALID, settings(patience=patience, **slow)) for patience in (1, 0))
-    scores = [mlp.goodness(model.logits(VALID), VALID, "micro_f1") for model in (stopped, trained)]
+    scores = [mlp.goodness(model.logits(VALID), VALID, settings(choose="micro_f1")) for model in (stopped, trained)]
     assert scores[0] < 0.7
     assert scores[1] > 0.75
 

@@ -15,7 +15,9 @@ import soundfile
 from safetensors.numpy import load_file
 
 import params
-from lddu import load, predictor, quantiles, weights
+from lddu import doubt, judgement, load, novelty, predictor, quantiles, weights
+from lddu.doubt import Signs
+from lddu.judgement import Judge
 from lddu.model import LDDU, LDDUConfig
 from lddu.prediction import command
 from lddu.prediction.inference import Predictor, export
@@ -35,6 +37,15 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def ffmpeg(*arguments: str | Path) -> None:
     subprocess.run([decoder.ffmpeg_path("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+
+
+def unlearned(modalities: list[str], labels: int) -> Judge:
+    """A judge that had no clips to learn from."""
+    signs, none = np.zeros((0, labels)), np.zeros(0)
+    learned, _ = doubt.fit(
+        Signs(signs, dict.fromkeys(modalities, signs), {f"sigma {m}": signs for m in modalities}), signs > 0, none
+    )
+    return Judge(learned, novelty.fit({m: np.zeros((0, 1)) for m in modalities}, none), None)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +82,7 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
 ) -> None:
     film = sample_run.folder / "data/sample" / unheard["media"]
     ffmpeg("-i", film, "-vn", tmp_path / "sound.wav")
+    (tmp_path / "sound.wav").write_bytes((tmp_path / "sound.wav").read_bytes() * 2)  # of which the header says one
     (tmp_path / "words.txt").write_text("I am so glad\n\nI hate it 🙂\n", encoding="utf-8")
     (tmp_path / "broken.mp4").write_bytes(film.read_bytes()[:1000])
     files = [str(film), *(str(tmp_path / name) for name in ("sound.wav", "words.txt", "broken.mp4"))]
@@ -92,6 +104,8 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
     assert [word["word"] for word in whole["words"]] == whole["text"].split()
     assert all(0 <= word["start"] <= word["end"] <= whole["end"] for word in whole["words"])
     assert found["sound.wav"]["utterances"][0]["modalities"] == ["text", "audio"]
+    assert [note["code"] for note in found["sound.wav"]["notes"]] == ["unread"]
+    assert found[film.name]["notes"] == []
     assert [one["text"] for one in found["words.txt"]["utterances"]] == ["I am so glad", "I hate it 🙂"]
     assert found["words.txt"]["utterances"][0]["modalities"] == ["text"]
     assert found["broken.mp4"]["error"]
@@ -248,13 +262,13 @@ def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
 
 
 def test_a_network_of_sound_alone_does_without_the_picture(
-    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
+    sample_run: Workspace, trained: Predictor, unheard: dict[str, str], tmp_path: Path
 ) -> None:
-    config = LDDUConfig(dims={"audio": 384}, labels=1, layers=1)
-    weights.save(
-        tmp_path, LDDU(config).state_dict(), config, weights.Card(["glad"], 1, [0.5], weights.Learned("films", False, 3, 1))
-    )
+    config = LDDUConfig(dims={"audio": trained.network.config.dims["audio"]}, labels=1, layers=1)
+    card = weights.Card(["glad"], 1, [0.5], weights.Learned("films", False, 3, 1))
+    weights.save(tmp_path, LDDU(config).state_dict(), config, card)
     quantiles.write(tmp_path, {"audio": np.zeros((1, 1))})
+    judgement.write(tmp_path, unlearned(["audio"], 1))
     manual = json.loads((sample_run.folder / predictor.FOLDER / predictor.FILE).read_text())
     (tmp_path / predictor.FILE).write_text(json.dumps(manual | {"thresholds": {"glad": 0.4}}))
     (tmp_path.parent / "models").symlink_to(sample_run.folder / "data/models")
@@ -292,6 +306,7 @@ def test_the_stage_takes_a_threshold_a_label_and_the_text_encoder_that_no_source
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     quantiles.write(tmp_path / "data/predictions", {"text": np.zeros((1, len(labels)))})
+    judgement.write(tmp_path / "data/predictions", unlearned(["text"], len(labels)))
     predictor.predictor(settings)
     manual = predictor.read(predictor.FOLDER)
     assert manual.thresholds == (thresholds if tuned else dict.fromkeys(labels, 0.35))
@@ -311,7 +326,7 @@ def test_a_folder_that_is_no_predictor_is_named_with_what_makes_one(tmp_path: Pa
 
 
 def test_a_folder_that_was_copied_in_part_is_named_with_what_is_missing(trained: Predictor, tmp_path: Path) -> None:
-    for name in (predictor.FILE, quantiles.FILE):
+    for name in (predictor.FILE, quantiles.FILE, *judgement.FILES):
         with pytest.raises(predictor.PredictorError, match=f"{name} is not there"):
             load(tmp_path)
         shutil.copy(trained.folder / name, tmp_path)

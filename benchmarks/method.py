@@ -51,7 +51,7 @@ def write(folder: Path, splits: dict[str, Split], known: dict[str, dict[str, flo
         tensors = split.features | {f"{m}_mask": mask for m, mask in split.masks.items()} | {"labels": split.labels}
         save_file(tensors, folder / f"{name}.safetensors", metadata={"labels": json.dumps(split.label_names)})
         rows(folder / f"{name}.csv", [{"clip_id": clip_id} for clip_id in split.clip_ids])
-    statistics = {}
+    statistics: dict[str, torch.Tensor] = {}
     for m, x in splits["train"].features.items():
         seen = x[splits["train"].masks[m]]
         statistics |= {f"{m}_mean": seen.mean(dim=0), f"{m}_deviation": seen.std(dim=0, correction=0)}

@@ -298,6 +298,8 @@ class Evaluate(Section):
     threshold: Literal["one", "per_label"]
     threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
+    risk: Annotated[float, Field(ge=0.001, le=0.5)] | None
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
 
 
 class Report(Section):

@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
-from lddu import baselines, metrics, mlp, plots, quantiles, uncertainty, weights
+from lddu import baselines, judgement, metrics, mlp, plots, quantiles, readings, uncertainty, weights
 from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
+from lddu.judgement import Judgement
 from lddu.model import LDDU, LOG_NORMS, LDDUOutput
 from lddu.tensors import Split, TensorError, read_noise, read_splits, require_labels
 
@@ -196,28 +197,40 @@ def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.
     return {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
 
 
-def prediction_rows(split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
-    """A row for each clip: its modalities, and for each label probability, decision, truth and σ as a quantile of train."""
+def prediction_rows(
+    split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray, judgement: Judgement
+) -> list[dict[str, str]]:
+    """A row for each clip: its modalities and novelty; for each label probability, decision, truth, doubt, whether it is sure,
+    and σ as a quantile of train."""
     sigma, probs = sigma_quantiles(predicted, train), predicted.probs
     known, true = ~split.labels.isnan().numpy(), split.present.numpy()
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
+        row |= {f"novelty_{m}": cell(share[i]) for m, share in judgement.novelty.items()}
+        row["novelty"] = cell(judgement.clip_novelty[i])
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
             row[f"{label}_true"] = str(int(true[i, c])) if known[i, c] else ""
-            for m, quantile in sigma.items():
-                row[f"{label}_sigma_{m}"] = "" if np.isnan(quantile[i, c]) else f"{quantile[i, c]:.4f}"
+            row[f"{label}_doubt"] = cell(judgement.doubt[i, c])
+            row[f"{label}_sure"] = "" if judgement.sure is None else str(int(judgement.sure[i, c]))
+            row |= {f"{label}_sigma_{m}": cell(quantile[i, c]) for m, quantile in sigma.items()}
         rows.append(row)
     return rows
+
+
+def cell(share: float) -> str:
+    """Of a table; blank where there is none."""
+    return "" if np.isnan(share) else f"{share:.4f}"
 
 
 def prediction_columns(split: Split) -> list[str]:
     """The columns of `prediction_rows`, which a split without clips has too."""
     sigma = [f"sigma_{m}" for m in split.features]
-    per_label = [f"{label}_{column}" for label in split.label_names for column in ("probability", "predicted", "true", *sigma)]
-    return ["clip_id", "modalities", *per_label]
+    of_label = ("probability", "predicted", "true", "doubt", "sure", *sigma)
+    per_label = [f"{label}_{column}" for label in split.label_names for column in of_label]
+    return ["clip_id", "modalities", *(f"novelty_{m}" for m in split.features), "novelty", *per_label]
 
 
 def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
@@ -286,6 +299,7 @@ def evaluate(parameters: params.Params) -> None:
         of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
+    judge, judgements = readings.judge_all(model, splits, clips, predicted, thresholds, settings, accelerator)
     complete = {name: splits[name].select(splits[name].complete) for name in parts}
     deviation = model.config.rows == "mean_deviation"
     of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
@@ -303,6 +317,7 @@ def evaluate(parameters: params.Params) -> None:
         scores[name]["baselines"] = of_baselines[name] | centre
         if name in NOISE_SPLITS:
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
+            scores[name] |= readings.scores(judgements[name], splits[name], predicted[name], thresholds, settings.bins)
     shown = "test" if "test" in parts else "valid"
     if (MODEL / "epochs").is_dir():
         with tqdm(desc="every epoch", unit="clip") as bar:
@@ -313,7 +328,9 @@ def evaluate(parameters: params.Params) -> None:
     for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
         shutil.rmtree(folder, ignore_errors=True)
     for name, split in splits.items():
-        rows = prediction_rows(split, predicted[name], predicted["train"], thresholds) if name in predicted else []
+        of_train = predicted["train"]
+        rows = prediction_rows(split, predicted[name], of_train, thresholds, judgements[name]) if name in predicted else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
+    judgement.write(PREDICTIONS, judge)
     quantiles.write(PREDICTIONS, quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present))
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

@@ -36,6 +36,13 @@ FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 # Kinds of noise in the features, of lddu/noise.py.
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
 
+# Kinds of corruption of raw clips, of robustness/kinds.py, and modalities, which stand for all kinds that change them.
+Corruption = Literal[
+    "noise", "babble", "reverberation", "telephone", "clipping", "dropouts",
+    "blur", "darkness", "resolution", "compression", "occlusion", "frozen", "lost_frames",
+    "heard_noise", "heard_babble", "lost_words", "misspelt", "everything", "text", "audio", "vision",
+]  # fmt: skip
+
 
 class Section(BaseModel):
     """A section of params.yaml: no unknown key, no conversion of types, no infinite number, no change after loading."""

@@ -5,6 +5,7 @@ The threshold, one for all labels or one a label, is chosen on valid. Test is sc
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,8 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
-from lddu import baselines, metrics, plots, quantiles, uncertainty, weights
+from lddu import baselines, metrics, mlp, plots, quantiles, uncertainty, weights
+from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
@@ -30,17 +32,13 @@ PREDICTIONS = Path("data/predictions")
 PLOTS = Path("data/plots")
 SCORED = ("train", "valid", "test")
 BATCH = 64
-# Scores that are written for baselines and further networks.
-BASELINE_SCORES = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce")
 # Scores whose mean and deviation over the seeds are written.
-SEED_SCORES = (*BASELINE_SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
+SEED_SCORES = (*baselines.SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
 # Splits that are also predicted with added noise, and from each subset of the modalities.
 NOISE_SPLITS = ("valid", "test")
 # Digits behind the point in JSON.
 DIGITS = 6
 
-# Truth and probabilities (N, C) to thresholds (C,).
-Chooser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # A network, the name of a split, its predictions there and the thresholds to every score of its σ.
 SigmaScores = Callable[[LDDU, str, "Scored", np.ndarray], dict]
 
@@ -74,7 +72,7 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         {m: x[chosen] for m, x in predictions.log_sigma.items()},
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
-    return Scored((split.labels > 0).numpy()[chosen], of_chosen, ids)
+    return Scored(split.present.numpy()[chosen], of_chosen, ids)
 
 
 def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins: int) -> dict:
@@ -121,23 +119,7 @@ def sigma_scores(
 
 def baseline_scores(scores: dict) -> dict:
     """Those of all scores that are written for a baseline."""
-    return {key: scores[key] for key in BASELINE_SCORES}
-
-
-def scores_of_baselines(
-    parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser
-) -> dict[str, dict]:
-    """For each split, the scores of each baseline at its own threshold from valid."""
-    chosen = {name: splits[name].select(splits[name].complete) for name in parts}
-    labels = list(splits["train"].label_names)
-    scores: dict[str, dict] = {name: {} for name in parts}
-    for baseline, probs in baselines.probabilities(chosen["train"], chosen, prior):
-        thresholds = choose(parts["valid"].true, probs["valid"])
-        for name, part in parts.items():
-            of_split = metrics.scores(part.true, probs[name], thresholds, labels)
-            of_split["bce"] = metrics.clipped_cross_entropy(part.true, probs[name])
-            scores[name][baseline] = {"threshold": float(thresholds.mean())} | baseline_scores(of_split)
-    return scores
+    return {key: scores[key] for key in baselines.SCORES if key in scores}
 
 
 def other_networks(
@@ -164,26 +146,6 @@ def other_networks(
             for name, part in parts.items():
                 scores[folder.name][name] |= of_sigma(model, name, part, thresholds)
     return scores
-
-
-def over_seeds(scores: list[dict]) -> dict:
-    """Mean and standard deviation of the scores of networks of several seeds."""
-    trees = [{key: of_seed[key] for key in SEED_SCORES if key in of_seed} for of_seed in scores]
-    return {"networks": len(scores)} | spread(trees)
-
-
-def spread(trees: list[dict]) -> dict:
-    """Mean and standard deviation of each number of some trees of one form; counts, which are whole, stay as they are."""
-    result: dict = {}
-    for key, first in trees[0].items():
-        values = [tree[key] for tree in trees]
-        if isinstance(first, dict):
-            result[key] = spread(values)
-        elif isinstance(first, float):
-            result[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
-        else:
-            result[key] = first
-    return result
 
 
 def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: np.ndarray, accelerator: Accelerator) -> dict:
@@ -229,14 +191,15 @@ def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.
 
 def prediction_rows(split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
     """A row for each clip: its modalities, and for each label probability, decision, truth and σ as a quantile of train."""
-    sigma, probs, true = sigma_quantiles(predicted, train), predicted.probs, split.labels.numpy()
+    sigma, probs = sigma_quantiles(predicted, train), predicted.probs
+    known, true = ~split.labels.isnan().numpy(), split.present.numpy()
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
-            row[f"{label}_true"] = "" if np.isnan(true[i, c]) else str(int(true[i, c] > 0))
+            row[f"{label}_true"] = str(int(true[i, c])) if known[i, c] else ""
             for m, quantile in sigma.items():
                 row[f"{label}_sigma_{m}"] = "" if np.isnan(quantile[i, c]) else f"{quantile[i, c]:.4f}"
         rows.append(row)
@@ -285,7 +248,7 @@ def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split
     """The trained network and all splits, which must fit each other."""
     folder = Path(parameters.tensors)
     model, card = weights.load(MODEL)
-    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels)
+    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels, parameters.corpus.present_above)
     for name in ("train", "valid"):
         require_labels(splits[name], folder)
     if card.labels != parameters.corpus.labels or model.config.dims != splits["train"].dims:
@@ -315,7 +278,9 @@ def evaluate(parameters: params.Params) -> None:
         of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
-    of_baselines = scores_of_baselines(parts, splits, np.array(card.prior), choose)
+    complete = {name: splits[name].select(splits[name].complete) for name in parts}
+    deviation = model.config.rows == "mean_deviation"
+    of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
         scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
@@ -325,7 +290,7 @@ def evaluate(parameters: params.Params) -> None:
         scores[name] |= of_sigma(model, name, part, thresholds)
         seeds = [scores[name], *(other[name] for network, other in others.items() if network != weights.CENTRE)]
         if len(seeds) > 1:
-            scores[name]["seeds"] = over_seeds(seeds)
+            scores[name]["seeds"] = metrics.over_seeds(seeds, SEED_SCORES)
         centre = {weights.CENTRE: others[weights.CENTRE][name]} if weights.CENTRE in others else {}
         scores[name]["baselines"] = of_baselines[name] | centre
         if name in NOISE_SPLITS:
@@ -337,6 +302,8 @@ def evaluate(parameters: params.Params) -> None:
                 model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator, bar
             )
     write_metrics(scores)
+    for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
+        shutil.rmtree(folder, ignore_errors=True)
     for name, split in splits.items():
         rows = prediction_rows(split, predicted[name], predicted["train"], thresholds) if name in predicted else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)

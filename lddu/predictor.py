@@ -1,7 +1,8 @@
 """Stage `predictor`: all that a prediction needs in one folder, which may be copied to another machine.
 
 `weights.safetensors` and `config.json` as train left them, `quantiles.safetensors` as evaluate did, and
-`predictor.json`: the thresholds, and how clips were prepared, with the source and digest of every pretrained network.
+`predictor.json`: the thresholds, and how clips were prepared, with the source and digest of every pretrained network. Where
+sound is normalised by speaker, `statistics.safetensors` of align too: the speaker of a new recording is unknown.
 The networks themselves are fetched when they are needed, except a tuned one, which no source has and which is copied;
 `python -m lddu export FOLDER` copies all of them.
 """
@@ -21,6 +22,7 @@ FILE = "predictor.json"
 NETWORKS = "networks"  # folder with a folder for each role, where they were copied
 MODEL, SCORES, PREDICTIONS = Path("data/model"), Path("metrics/valid.json"), Path("data/predictions")
 TEXT_MODEL = Path("data/text_model")  # as the clips' texts were encoded with: tuned, or as it came
+STATISTICS = "statistics.safetensors"  # has what is usual for the training split's sound
 OWN_TENSORS = Path("data/tensors")  # made from clips by this pipeline; all others are published features
 
 
@@ -54,6 +56,8 @@ def predictor(parameters: params.Params) -> None:
     tree = {"thresholds": thresholds, "preparation": preparation if from_clips else None}
     if from_clips and "tuned" in json.loads((TEXT_MODEL / "model.json").read_text(encoding="utf-8")):
         shutil.copytree(TEXT_MODEL, FOLDER / NETWORKS / "text", dirs_exist_ok=True)  # no source has it
+    if from_clips and parameters.align.normalise == "speaker":
+        shutil.copyfile(OWN_TENSORS / STATISTICS, FOLDER / STATISTICS)
     (FOLDER / FILE).write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -35,7 +35,8 @@ READINGS = {
     ),
     "baselines": (
         "Micro F1 beside simpler models",
-        "A network that does not clearly pass the probes (logistic regression on mean features) has not earned its size.",
+        "A network that does not clearly pass the probes (logistic regression on mean features) and the MLP has not earned its "
+        "size.",
     ),
     "precision_recall": (
         "Precision and recall",

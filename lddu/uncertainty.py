@@ -12,7 +12,7 @@ from torch import Tensor
 from lddu import metrics, noise
 from lddu.batches import Batch, Clips, in_order
 from lddu.engine import Predictions, predict
-from lddu.model import LDDU
+from lddu.model import LDDU, blocks, log_norm
 from lddu.noise import Noise
 from lddu.probability import logit
 
@@ -49,7 +49,7 @@ def response_to_noise(
     model: LDDU, clips: Clips, train: Clips, batch_size: int, trained_on: Iterable[str], accelerator: Accelerator
 ) -> dict[str, dict[str, dict]]:
     """For each modality and kind of noise: Spearman's correlation of its level, which is drawn for each clip, with the reported
-    σ; the mean rise of log ‖σ‖ from level 0 to level 1; and whether training saw this kind of noise (1) or not (0)."""
+    noise; the mean rise of its log ‖σ‖ from level 0 to level 1; and whether training saw this kind of noise (1) or not (0)."""
     scores: dict[str, dict[str, dict]] = {}
     for m, kinds in noise.noises(model, train, noise.KINDS).items():
         scores[m] = {}
@@ -57,7 +57,7 @@ def response_to_noise(
             torch.manual_seed(SEED)
             level = torch.rand(len(clips))
             at_level, without, at_most = (
-                log_sigma_of(model, m, change, clips, x, batch_size, accelerator)
+                log_noise_of(model, m, change, clips, x, batch_size, accelerator)
                 for x in (level, torch.zeros_like(level), torch.ones_like(level))
             )
             spearman, _ = metrics.rank_correlation(level.double().numpy(), at_level)
@@ -67,17 +67,17 @@ def response_to_noise(
 
 
 @torch.no_grad()
-def log_sigma_of(
+def log_noise_of(
     model: LDDU, m: str, change: Noise, clips: Clips, level: Tensor, batch_size: int, accelerator: Accelerator
 ) -> np.ndarray:
-    """(N,): the mean over labels of log ‖σ_m‖ with noise of these levels (N,); NaN where the modality is absent."""
+    """(N,): the mean over labels of log ‖σ_m‖, the block of noise, with noise of these levels (N,); NaN where m is absent."""
     model.eval()
     parts = []
     for batch, of_batch in zip(in_order(clips, batch_size), level.split(batch_size), strict=True):
         x, mask = model.observed(m, batch["features"], batch["masks"])
         with accelerator.autocast():
             _, _, sigma = model.read(m, change(x, of_batch.to(x.device)), mask)
-        parts.append(sigma.norm(dim=-1).log().mean(dim=1).masked_fill(~mask.any(dim=1), torch.nan))
+        parts.append(log_norm(blocks(sigma)[0]).mean(dim=1).masked_fill(~mask.any(dim=1), torch.nan))
     return torch.cat(parts).double().cpu().numpy()
 
 
@@ -92,4 +92,4 @@ def with_fewer(model: LDDU, clips: Clips, batch_size: int, accelerator: Accelera
 
 def _only(kept: tuple[str, ...], batch: Batch) -> Batch:
     features, masks = ({m: tensors[m] for m in kept} for tensors in (batch["features"], batch["masks"]))
-    return Batch(features=features, masks=masks, labels=batch["labels"], excess=batch["excess"])
+    return Batch(features=features, masks=masks, labels=batch["labels"], wanted=batch["wanted"])

@@ -21,15 +21,17 @@ from typing import Any
 import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
-from preprocess.encoders import states
+from preprocess.downloads.problem import ModelError
+from preprocess.encoders import speakers, states
+from preprocess.encoders.pooling import Rows
+from preprocess.encoders.speakers import Usual
 from preprocess.media import header
+from preprocess.media.notes import Note
 from preprocess.media.probe import MediaError, Streams
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
-from preprocess.stages.align import Rows
-from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards
@@ -54,6 +56,7 @@ class Tools:
     network: Callable[[str], Path]  # folder of a role's network; called only when the network is needed
     modalities: tuple[str, ...]  # that the model uses
     device: Callable[[], str]  # called only when a network is loaded, because it imports torch
+    usual: Usual | None = None  # of the training split's sound, where align.normalise is speaker
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Utterance:
     transcript: Transcript | None  # None: nothing was said; times count from the recording's start
     rows: dict[str, Rows]  # by modality; an absent one has no entry; times count from the utterance's start
     refused: list[Refused]  # what the stages could not do
+    notes: list[Note] = field(default_factory=list)  # what is strange about the recording, of which nothing is missing
 
 
 @dataclass
@@ -151,18 +155,22 @@ def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> It
 
 
 def _of_medium(path: Path, tools: Tools, text: str, whole: bool) -> Iterator[Utterance]:
+    seen = state_of(path)
     streams = streams_in(path)
+    notes = [Note(path.name, code, detail) for code, detail in streams.notes]
     load_decoders(streams, tools)
     with _working_folder() as folder, ThreadPoolExecutor(1) as ahead:
         parts = spans(path, streams, tools, whole or bool(text))
         clips = (Clip(path.name, folder / str(i), start, end, text) for i, (start, end) in enumerate(parts))
+        require_state(path, seen)
         decoding = ahead.submit(decode, next(clips), path, streams, tools)
         load_encoders(streams, tools)
         for following in chain(clips, [None]):
             clip = decoding.result()
             if following:
+                require_state(path, seen)
                 decoding = ahead.submit(decode, following, path, streams, tools)
-            yield encode(clip, tools)
+            yield replace(encode(clip, tools), notes=notes)
             shards.close(clip.folder)
             shutil.rmtree(clip.folder)
 
@@ -191,6 +199,22 @@ def streams_in(path: Path) -> Streams:
     if not streams.duration:
         raise RecordingError(f"{path}: lasts 0 s")
     return streams
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """What differs between a file and another one that takes its place, or what is written into it."""
+    found = path.stat() if path.is_file() else None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found else ()
+
+
+def require_state(path: Path, seen: tuple[int, ...]) -> None:
+    """RecordingError where a file is not the one that was `seen` (state_of) any more.
+
+    Its header was read first in a process of limited memory; here it is read without a limit, because that would be one of
+    the caller's process.
+    """
+    if state_of(path) != seen:
+        raise RecordingError(f"{path}: it was changed while it was read; try again when it is complete")
 
 
 def load_decoders(streams: Streams, tools: Tools) -> None:
@@ -274,6 +298,8 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
         states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
     )
     rows = align.rows(aligned, tools.settings.align)
+    if tools.usual and speakers.MODALITY in rows:
+        rows[speakers.MODALITY] = tools.usual.apply(rows[speakers.MODALITY])
     if not rows:
         clip.refused.append(Refused(clip.name, "align", Code.NOTHING_LEFT, "no text, no sound, no face"))
     return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)
@@ -286,7 +312,7 @@ def transcribe(clip: Clip, tools: Tools) -> None:
         transcripts.transcript_of,
         settings=tools.settings.transcripts,
         model=Path() if clip.text else tools.network("asr"),
-        aligner=tools.network("aligner") if tools.settings.models.aligner else None,
+        aligner=tools.network(role) if (role := aligner_role(tools.settings)) else Path(),
         device=tools.device(),
     )
     content = {"text": clip.text, "sound": CLIP if clip.has("audio") else ""}
@@ -294,6 +320,11 @@ def transcribe(clip: Clip, tools: Tools) -> None:
     if clip.has("transcripts"):
         note = transcripts.incomplete(clip.name, words.read(clip.shards("transcripts"), CLIP))
         clip.refused += [note] if note else []
+
+
+def aligner_role(settings: params.Preparation) -> str:
+    """Whose network times the words: "" for pocketsphinx, which has its own."""
+    return {"pocketsphinx": "", "attention": "asr", "ctc": "aligner"}[settings.transcripts.aligner]
 
 
 def encode_text(clip: Clip, tools: Tools) -> None:

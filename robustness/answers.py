@@ -1,13 +1,13 @@
 """What the network, and what it is compared with, answer on the arena; and the scores of answers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
 
-from lddu import baselines, metrics, uncertainty, weights
+from lddu import baselines, metrics, mlp, uncertainty, weights
 from lddu.batches import Clips, in_order
 from lddu.engine import predict
 from lddu.probability import clipped, logit
@@ -25,12 +25,14 @@ class Answers:
     probs: np.ndarray  # (N, C)
     log_probs: np.ndarray  # (N, C)
     log_not_probs: np.ndarray  # (N, C)
-    log_sigma: dict[str, np.ndarray]  # (N, C) by modality, NaN where it is absent; empty for what has no σ
+    # By modality (N, C): log ‖σ‖ of all of σ and of its block of noise, NaN where it is absent; empty for what has no σ.
+    log_sigma: dict[str, np.ndarray] = field(default_factory=dict)
+    log_noise: dict[str, np.ndarray] = field(default_factory=dict)
 
     def part(self, chosen: np.ndarray) -> "Answers":
         """Those of the clips where `chosen` (N,) is true."""
-        of_sigma = {m: x[chosen] for m, x in self.log_sigma.items()}
-        return Answers(self.probs[chosen], self.log_probs[chosen], self.log_not_probs[chosen], of_sigma)
+        of_sigma, of_noise = ({m: x[chosen] for m, x in part.items()} for part in (self.log_sigma, self.log_noise))
+        return Answers(self.probs[chosen], self.log_probs[chosen], self.log_not_probs[chosen], of_sigma, of_noise)
 
     def loss(self, true: np.ndarray) -> np.ndarray:
         """(N,): each clip's mean cross-entropy over the labels."""
@@ -46,21 +48,31 @@ def of_networks(splits: dict[str, Split], accelerator: Accelerator) -> Iterator[
         answers = {}
         for name, split in splits.items():
             found = predict(model, in_order(Clips(split, accelerator.device), BATCH), accelerator)
-            answers[name] = Answers(found.probs, found.log_probs, found.log_not_probs, found.log_sigma if has_sigma else {})
+            answers[name] = Answers(
+                found.probs,
+                found.log_probs,
+                found.log_not_probs,
+                found.log_sigma if has_sigma else {},
+                found.log_noise if has_sigma else {},
+            )
         yield (LDDU if folder == MODEL else folder.name), answers
 
 
-def of_baselines(train: Split, splits: dict[str, Split], prior: np.ndarray) -> Iterator[tuple[str, dict[str, Answers]]]:
-    """Name and answers by split of the baselines that see every modality; `splits` has "valid"."""
+def of_baselines(train: Split, splits: dict[str, Split]) -> Iterator[tuple[str, dict[str, Answers]]]:
+    """Name and answers by split of the baselines that see every modality: the MLP and the probe; `splits` has "valid"."""
+    model, card = weights.load(MODEL)
+    for perceptron in mlp.load_all(MODEL)[:1]:
+        yield "mlp", {name: _of_probs(perceptron.probabilities(split)) for name, split in splits.items()}
     single = {"prior", *(train.features if len(train.features) > 1 else ())}
-    for name, probs in baselines.probabilities(train, splits, prior):
+    deviation = model.config.rows == "mean_deviation"
+    for name, probs in baselines.probabilities(train, splits, np.array(card.prior), deviation):
         if name not in single:
             yield name, {split: _of_probs(x) for split, x in probs.items()}
 
 
 def _of_probs(probs: np.ndarray) -> Answers:
     p = clipped(probs)
-    return Answers(probs, np.log(p), np.log1p(-p), {})
+    return Answers(probs, np.log(p), np.log1p(-p))
 
 
 def scores_of(true: np.ndarray, answers: Answers, thresholds: np.ndarray, bins: int) -> dict[str, float]:

@@ -1,15 +1,23 @@
 """The corrupted clips as tensors, beside the same clips as they are and with a modality masked."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import params
 from lddu.tensors import Split, read_split
+from preprocess.clips import FOLDER as MANIFEST
+from preprocess.clips import read_labels
+from preprocess.encoders import speakers
+from preprocess.encoders.pooling import Rows
+from preprocess.encoders.speakers import Speakers
+from preprocess.stages import align
 from preprocess.store import tables
 from preprocess.store.shards import Shards
 from robustness import cases
@@ -33,9 +41,9 @@ def read(settings: params.Params) -> Arena:
     """CasesError where no corrupted clip is in the tensors."""
     if Path(settings.tensors) != TENSORS:
         raise CasesError(f"tensors is {settings.tensors}: raw clips can only be corrupted where it is {TENSORS}")
-    whole = read_split(TENSORS, settings.robustness.split, settings.corpus.labels)
+    whole = read_split(TENSORS, settings.robustness.split, settings.corpus.labels, settings.corpus.present_above)
     place = {clip_id: row for row, clip_id in enumerate(whole.clip_ids)}
-    corrupted = Shards(FOLDER)
+    corrupted, usual = Shards(FOLDER), usual_sounds(settings)
     by_kind: dict[str, list[Case]] = {}
     for case in cases.planned(settings):
         if case.clip_id in place and case.name in corrupted.digests:
@@ -47,7 +55,7 @@ def read(settings: params.Params) -> Arena:
     splits = {CLEAN: clean} | {f"{WITHOUT}{m}": masked(clean, [m]) for m in clean.features}
     splits[f"{WITHOUT}all"] = masked(clean, list(clean.features))
     for kind, found in by_kind.items():
-        splits[kind] = changed(rows_of(whole, [place[case.clip_id] for case in found]), found, corrupted)
+        splits[kind] = changed(rows_of(whole, [place[case.clip_id] for case in found]), found, corrupted, usual)
     return Arena(splits, by_kind, len(corrupted.refused))
 
 
@@ -57,18 +65,41 @@ def rows_of(split: Split, chosen: list[int]) -> Split:
     ids = tuple(split.clip_ids[i] for i in chosen)
     features = {m: x[index] for m, x in split.features.items()}
     masks = {m: x[index] for m, x in split.masks.items()}
-    return Split(split.name, ids, split.label_names, features, masks, split.labels[index])
+    people = tuple(split.speakers[i] for i in chosen)
+    return replace(split, clip_ids=ids, features=features, masks=masks, labels=split.labels[index], speakers=people)
 
 
 def masked(split: Split, modalities: list[str]) -> Split:
     """The split without these modalities."""
     masks = {m: torch.zeros_like(x) if m in modalities else x for m, x in split.masks.items()}
-    return Split(split.name, split.clip_ids, split.label_names, split.features, masks, split.labels)
+    return replace(split, masks=masks)
 
 
-def changed(split: Split, found: list[Case], corrupted: Shards) -> Split:
+def usual_sounds(settings: params.Params) -> Speakers | None:
+    """What is usual for each speaker's sound in the clips as they are; None where sound is not read relative to that."""
+    if settings.align.normalise == "none":
+        return None
+
+    def sounds() -> Iterator[tuple[str, Rows]]:
+        for clip in align.read_clips(read_labels(settings.corpus.labels)):
+            found = align.rows(clip, settings.align)
+            if speakers.MODALITY in found:
+                yield clip.clip_id, found[speakers.MODALITY]
+
+    return Speakers(speakers.read_voices(MANIFEST / "labels.csv"), sounds)
+
+
+def entry_of(case: Case, corrupted: Shards, usual: Speakers | None) -> dict[str, np.ndarray]:
+    """A case's rows, as the tensors have them."""
+    entry, m = tables.whole(partial(corrupted.open, case.name, ROWS)), speakers.MODALITY
+    if usual and m in entry:
+        entry[m] = usual.apply(case.clip_id, Rows(entry[m], entry[f"{m}_mask"], entry[f"{m}_time"])).states
+    return entry
+
+
+def changed(split: Split, found: list[Case], corrupted: Shards, usual: Speakers | None) -> Split:
     """The split with the rows of the corrupted modalities in the place of the clean ones."""
-    entries = [tables.whole(partial(corrupted.open, case.name, ROWS)) for case in found]
+    entries = [entry_of(case, corrupted, usual) for case in found]
     notes = [json.loads(corrupted.read(case.name, NOTE)) for case in found]
     features, masks = {}, {}
     for m in split.features:
@@ -81,7 +112,7 @@ def changed(split: Split, found: list[Case], corrupted: Shards) -> Split:
                     count = len(entry[f"{m}_mask"])
                     masks[m][i, :count] = torch.from_numpy(entry[f"{m}_mask"].copy())
                     features[m][i, :count] = torch.from_numpy(entry[m].copy())
-    return Split(split.name, split.clip_ids, split.label_names, features, masks, split.labels)
+    return replace(split, features=features, masks=masks)
 
 
 def lengthened(x: Tensor, rows: int) -> Tensor:

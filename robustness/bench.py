@@ -84,12 +84,11 @@ class Bench:
         """Stage transcripts of the sound that `hear` got; no words where nothing was understood."""
         if not self.output("audio"):
             return []
-        aligner = NETWORKS / "aligner"
         work = partial(
             transcripts.transcript_of,
             settings=self.settings.transcripts,
             model=NETWORKS / "asr",
-            aligner=aligner if (aligner / "config.json").is_file() else None,
+            aligner=NETWORKS / ("aligner" if self.settings.transcripts.aligner == "ctc" else "asr"),
             device=self.device,
         )
         self._run("transcripts", work, {"text": "", "sound": "yes"}, self.folder / "audio")

@@ -192,7 +192,7 @@ def _task(case: Case, settings: params.Params, networks: dict[str, str]) -> Task
     reads = modality in ("text", "all")
     encode = settings.encode
     used = {
-        "align": settings.align.model_dump(),
+        "align": settings.align.model_dump(exclude={"normalise"}),
         "encode": [x.model_dump() for x, uses in ((encode.text, reads), (encode.audio, hears), (encode.vision, looks)) if uses],
         "pictures": [settings.frames.model_dump(), settings.faces.model_dump()] if looks else [],
         "transcripts": settings.transcripts.model_dump() if hears and reads else {},

@@ -75,6 +75,6 @@ def _sigma(sigma: dict[str, dict], path: Path) -> None:
             panel.plot(at, values, color=MODALITY_COLOURS[m], label=m, marker=".", linewidth=2 if own else 1)
         panel.set(title=f"{KINDS[kind].modality}: {kind.replace('_', ' ')}", xlabel="level", ylim=(0, 1))
         panel.set_xticks(range(6))
-    figure.supylabel("mean quantile of σ")
+    figure.supylabel("mean quantile of the noise in σ")
     figure.legend(*next(iter(panels.values())).get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save(figure, path)

@@ -39,9 +39,9 @@ def rows_of(network: str, found: Arena, given: dict[str, Answers], thresholds: n
     for kind, cases in found.cases.items():
         levels = np.array([case.level for case in cases])
         same_clips = np.array([place[case.clip_id] for case in cases])
-        true = (found.splits[kind].labels > 0).numpy()
+        true = found.splits[kind].present.numpy()
         first = np.array(sorted(set(same_clips.tolist())))
-        true_once = (found.splits[CLEAN].labels > 0).numpy()[first]
+        true_once = found.splits[CLEAN].present.numpy()[first]
         clean = answers.scores_of(true_once, given[CLEAN].part(first), thresholds, bins)
         rows.append(Row(kind, 0, network, len(first), clean, {}, {}))
         for level in sorted(set(levels.tolist())):

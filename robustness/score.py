@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import params
-from lddu import metrics, quantiles, weights
+from lddu import metrics, quantiles
 from lddu.device import accelerator as accelerator_on
 from lddu.tensors import read_split
 from robustness import answers, arena, curves, page
@@ -23,13 +23,16 @@ from robustness.rows import Row, rows_of
 
 METRICS = Path("metrics/robustness.json")
 FOLDER = Path("data/robustness/scores")
-PREDICTIONS = Path("data/predictions")
+TRAIN = "train"
 DIGITS = 6
 
 
-def sigma_of(found: Arena, given: dict[str, Answers], reference: quantiles.Reference) -> dict[str, dict]:
-    """By kind: at each level (0: as the clips are) the mean quantile of each modality's σ among the training split's, over
-    the clips and labels that have it; and Spearman's correlation of the level with log ‖σ‖, the mean over labels."""
+def sigma_of(found: Arena, given: dict[str, Answers]) -> dict[str, dict]:
+    """By kind: at each level (0: as the clips are) the mean quantile of each modality's noise, a part of σ, among the training
+    split's, over the clips and labels that have it; and Spearman's correlation of the level with its log ‖σ‖, the mean over
+    labels."""
+    of_train = given[TRAIN].log_noise
+    reference = quantiles.reference_of(of_train, {m: ~np.isnan(x).all(axis=1) for m, x in of_train.items()})
     place = {clip_id: i for i, clip_id in enumerate(found.splits[CLEAN].clip_ids)}
     tree: dict[str, dict] = {}
     for kind, cases in found.cases.items():
@@ -37,8 +40,8 @@ def sigma_of(found: Arena, given: dict[str, Answers], reference: quantiles.Refer
         levels = np.array([0] * len(of_clip) + [case.level for case in cases])
         of_kind: dict[str, dict[str, float]] = {f"level_{level}": {} for level in sorted(set(levels.tolist()))}
         of_kind["spearman"] = {}
-        for m, corrupted in given[kind].log_sigma.items():
-            log_sigma = np.concatenate([given[CLEAN].log_sigma[m][of_clip], corrupted])
+        for m, corrupted in given[kind].log_noise.items():
+            log_sigma = np.concatenate([given[CLEAN].log_noise[m][of_clip], corrupted])
             shares = quantiles.shares(log_sigma, reference[m])
             for level in sorted(set(levels.tolist())):
                 at = shares[levels == level]
@@ -99,24 +102,23 @@ def score(settings: params.Params) -> None:
     """The stage."""
     found = arena.read(settings)
     names = settings.corpus.labels
-    train, valid = (read_split(TENSORS, name, names) for name in ("train", "valid"))
-    _, card = weights.load(answers.MODEL)
+    train, valid = (read_split(TENSORS, name, names, settings.corpus.present_above) for name in ("train", "valid"))
     accelerator = accelerator_on(settings.run.device, settings.train.threads, settings.train.precision)
-    splits = found.splits | {"valid": valid.select(valid.complete)}
-    complete = train.select(train.complete)
+    learned = train.select(train.complete)
+    splits = found.splits | {TRAIN: learned, "valid": valid.select(valid.complete)}
     rows: list[Row] = []
     sigma: dict[str, dict] = {}
     for given in (
         answers.of_networks(splits, accelerator),
-        answers.of_baselines(complete, splits, np.array(card.prior)),
+        answers.of_baselines(learned, splits),
     ):
         for network, answered in given:
-            true = (splits["valid"].labels > 0).numpy()
+            true = splits["valid"].present.numpy()
             each = settings.evaluate.threshold == "per_label"
             thresholds = metrics.best_thresholds(true, answered["valid"].probs, settings.evaluate.threshold_step, each)
             rows += rows_of(network, found, answered, thresholds, settings.evaluate.bins)
             if network == LDDU:
-                sigma = sigma_of(found, answered, quantiles.read(PREDICTIONS))
+                sigma = sigma_of(found, answered)
     write_tables(rows)
     METRICS.parent.mkdir(exist_ok=True)
     tree = rounded(tree_of(found, rows, sigma))

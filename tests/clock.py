@@ -86,13 +86,13 @@ def _pitch(piece: np.ndarray, rate: int, low: float, high: float) -> float:
     return float(frequencies[inside[spectrum[inside].argmax()]])
 
 
-def drift(samples: np.ndarray, start: float, rate: int = 16000) -> float:
-    """How far sound that should begin at `start` is off its time at worst, seconds; silence is left out.
+def drift(samples: np.ndarray, start: float, rate: int = 16000, every: float = 0.25) -> float:
+    """How far sound that should begin at `start` is off its time at worst, seconds, read `every` so many; silence is left out.
 
     Where a sweep ends, two pitches are heard at once: what is read there is left out too.
     """
     errors = []
-    for at in np.arange(WINDOW / 2, len(samples) / rate - WINDOW / 2 + 1e-9, 0.25):
+    for at in np.arange(WINDOW / 2, len(samples) / rate - WINDOW / 2 + 1e-9, every):
         distance = abs((start + at + SWEEP / 2) % SWEEP - SWEEP / 2)
         error = moment(samples, at, rate) - (start + at)
         if distance > WINDOW and np.isfinite(error):

@@ -25,6 +25,15 @@ GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason
 DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]  # for what has to hold on both
 
 
+ONE_BY_ONE = """
+import sys
+from preprocess.__main__ import main
+for name in sys.argv[1:]:
+    sys.argv = ["preprocess", name]
+    main()
+"""
+
+
 def set_params(path: Path, **values: object) -> None:
     """Change leaves of a params.yaml: set_params(path, **{"corpus.root": "films"})."""
     from ruamel.yaml import YAML
@@ -64,7 +73,8 @@ class Workspace:
         return done.stdout + done.stderr
 
     def stages(self, *names: str) -> str:
-        return "".join(self.run("preprocess", name) for name in names)
+        """Run stages of preprocess one after the other, in one process that loads the libraries once; what they printed."""
+        return self.program("python", "-c", ONE_BY_ONE, *names)
 
     def shards(self, stage: str) -> Shards:
         return Shards(self.folder / "data" / stage)
@@ -112,6 +122,22 @@ def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A checkout in which `dvc repro` took a small sample corpus from nothing to the report."""
     made = checkout(tmp_path_factory.mktemp("checkout"), **SMALL)
     made.program("dvc", "repro")
+    return made
+
+
+@pytest.fixture(scope="session")
+def elsewhere(sample_run: Workspace, make_workspace: Callable[..., Workspace]) -> Workspace:
+    """The same corpus made and taken to predictions again by the commands alone: with an empty store of its own, more
+    workers than most machines have cores, and the table's rows in the other order."""
+    made = make_workspace(**SMALL, **{"run.workers": 3})
+    made.run("sample.corpus")
+    table = made.folder / "data/sample/clips.csv"
+    head, *rows = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join([head, *reversed(rows)]), encoding="utf-8")
+    made.stages(*STAGES)
+    for name in ("train", "evaluate", "predictor"):
+        made.run("lddu", name)
+    table.write_text("".join([head, *rows]), encoding="utf-8")
     return made
 
 

@@ -51,4 +51,5 @@ def write(path: Path, template: str = PAGE, **values: object) -> None:
     templates.filters |= {"number": number, "several": several, "listed": listed, "data_uri": data_uri, "extract": extract}
     path.parent.mkdir(parents=True, exist_ok=True)
     page = templates.get_template(template).render(values)
+    path.unlink(missing_ok=True)  # it may be a hard link to a file in DVC's cache
     path.write_text(page + "\n", encoding="utf-8", errors=UNENCODABLE, newline="\n")

@@ -11,6 +11,8 @@ COLUMNS = {
     "micro_f1": ("micro F1", True),
     "macro_f1": ("macro F1", True),
     "accuracy": ("accuracy", True),
+    "weighted_accuracy": ("WA, of the likeliest label", True),
+    "unweighted_accuracy": ("UA", True),
     "micro_ap": ("micro AP", True),
     "hamming_loss": ("Hamming loss", False),
     "brier": ("Brier", False),

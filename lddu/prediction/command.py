@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit status: 0, FAILED where some file could not be read, or UNABLE with the reason printed."""
     from lddu.predictor import PredictorError
     from params import ParameterError
-    from preprocess.stages.models import ModelError
+    from preprocess.downloads.problem import ModelError
 
     try:
         return predict(options)
@@ -81,9 +81,10 @@ def predict_one(options: argparse.Namespace, predictor: "Predictor", name: str, 
 
     terminal = None if options.json else Terminal(name, predictor.modalities, options.full)
     trees: list[dict] = []
-    recording = {"source": name, "utterances": trees}
+    recording: dict = {"source": name, "notes": [], "utterances": trees}
     try:
         for utterance, alone in ahead(utterances):
+            recording["notes"] = [{"code": str(note.code), "detail": note.detail} for note in utterance.notes]
             trees.append(tree_of(utterance))
             if terminal:
                 terminal.show(utterance, alone)
@@ -144,7 +145,7 @@ def copy(source: Path, target: Path) -> None:
     """`lddu export`."""
     from lddu.prediction.inference import export
     from lddu.predictor import PredictorError
-    from preprocess.stages.models import ModelError
+    from preprocess.downloads.problem import ModelError
 
     try:
         roles = export(source, target)

@@ -6,7 +6,7 @@ Torch, which takes seconds to import, is imported when the network is first used
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,9 @@ from contract import MODALITIES
 from lddu import predictor, quantiles
 from lddu.decisions import Decision
 from preprocess import recording
+from preprocess.encoders import speakers
 from preprocess.media import arrays
+from preprocess.media.notes import Note
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Refused
 from preprocess.speech.words import Transcript
@@ -50,6 +52,8 @@ class Utterance(Prediction):
     end: float
     transcript: Transcript | None  # None: there are no words
     refused: list[Refused]  # what the stages could not do, and why
+    # What is strange about the recording, of which nothing is missing; `About(note.code).meaning` says it in words.
+    notes: list[Note] = field(default_factory=list)
 
 
 class Predictor:
@@ -182,7 +186,13 @@ class Predictor:
             features, masks = {first: np.zeros((1, 1, width))}, {first: np.zeros((1, 1), bool)}
         (answer,) = self.predict_features(features, masks)
         return Utterance(
-            answer.labels, answer.modalities, utterance.start, utterance.end, utterance.transcript, utterance.refused
+            answer.labels,
+            answer.modalities,
+            utterance.start,
+            utterance.end,
+            utterance.transcript,
+            utterance.refused,
+            utterance.notes,
         )
 
     def _tools(self) -> Tools:
@@ -191,18 +201,25 @@ class Predictor:
                 f"{self.folder} was trained on published features, which no recording can be turned into here: "
                 "give it rows of features (predict_features), or train on a corpus of your own"
             )
-        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device)
+        usual = None
+        if self.preparation.align.normalise == "speaker":
+            try:
+                usual = speakers.read_usual(self.folder)
+            except (OSError, KeyError) as error:
+                raise predictor.PredictorError(f"{self.folder / speakers.FILE} is missing or damaged ({error})") from None
+        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device, usual)
 
     def _pretrained(self, role: str) -> Path:
         """The folder of a role's network: beside the weights, in the project, or in the cache, where it is fetched to."""
         assert self.preparation is not None
-        model: params.Model = getattr(self.preparation.models, role)
-        cache = user_cache_path("lddu") / model.sha256[:16]
+        network: params.Pretrained = getattr(self.preparation.models, role)
+        first, *_ = params.models_of(network)
+        cache = user_cache_path("lddu") / first.sha256[:16]
         for folder in (self.folder / predictor.NETWORKS / role, self.folder.parent / "models" / role, cache / role):
-            if models.is_laid(folder, model):
+            if models.is_laid(folder, network):
                 return folder
-        print(f"fetching models.{role} into {cache}: {model.source} …", file=sys.stderr)
-        return models.lay(role, model, user_cache_path("lddu") / "downloads", cache)
+        print(f"fetching models.{role} into {cache}: {models.named(first.source)} …", file=sys.stderr)
+        return models.lay(role, network, user_cache_path("lddu") / "downloads", cache)
 
 
 def export(source: Path, target: Path) -> list[str]:

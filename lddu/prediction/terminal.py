@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lddu.decisions import Decision
 from lddu.prediction.inference import Utterance
+from preprocess.media.notes import About
 
 BAR = 12  # characters of the bar of a probability
 LABEL, TIME, SIGMA = 6, 8, 8  # characters of a column, at least
@@ -35,6 +36,8 @@ class Terminal:
     def show(self, utterance: Utterance, alone: bool) -> None:
         if not self.shown:
             self.console.print(Text(f"\n{printable(self.name)}", style="bold"))
+            for note in utterance.notes:
+                self.print(Text(printable(f"note: {About(note.code).meaning} ({note.detail})"), style="yellow"), 2)
         if alone or self.full or not self.has_room(utterance):
             self.show_table(utterance)
         else:

@@ -35,10 +35,10 @@ class Finder:
     model: Path  # the folder of MediaPipe's task
 
     def find(self, sightings: Sightings, target: Path) -> list[Person]:
-        """Add all faces of the clip to the sightings, and write the film of the first face of each frame; returns the people.
+        """Add the faces of the clip to the sightings, and write the film of the first face of each frame; returns the people.
 
-        Small faces are looked for where none was seen, and in all frames where no mouth moves, as in a portrait beside a
-        speaker who is far away. Refusal where no frame has a face.
+        Small faces are looked for where none was seen, and lost ones round their last places. Refusal where no frame has a
+        face.
         """
         with self.frames.open(self.clip_id, film.FILE) as pictures:
             crowded = self.settings.max_faces > 1 and landmarks.several(pictures, self.model, self.settings)
@@ -48,13 +48,30 @@ class Finder:
         else:
             film.write(target, first_crops, self.settings.crop_size)
         self._look_closer(sightings, [frame for frame, rows in enumerate(sightings.rows) if not rows], target.parent)
+        if crowded:
+            self._look_again(sightings, target.parent)
         people = sightings.people()
-        if people and not any(map(speaker.moves, people)) and self.settings.max_faces > 1:
-            self._look_closer(sightings, list(range(len(sightings.times))), target.parent)
-            people = sightings.people()
         if not people:
             raise Refusal(Code.NO_FACE, f"none in {len(sightings.times)} frames")
         return people
+
+    def find_hidden(self, sightings: Sightings, people: list[Person], energy: np.ndarray | None, folder: Path) -> list[Person]:
+        """Add small faces beside large ones that do not speak; returns all people of the clip.
+
+        They are looked for in all frames where no mouth moves, as in a portrait beside a speaker who is far away. Where mouths
+        move and none goes with the sound, they are looked for in the shots of which the frame in the middle has one.
+        `energy` (T,) is the sound's level at every frame, None where there is no sound. Files in the folder are temporary.
+        """
+        if self.settings.max_faces == 1 or not self._has_room(sightings):
+            return people
+        if not any(map(speaker.moves, people)):
+            frames = list(range(len(sightings.times)))
+        elif energy is None or speaker.is_heard(people, energy):
+            return people
+        else:
+            frames = self._frames_of_others(sightings, folder)
+        self._look_closer(sightings, frames, folder)
+        return sightings.people() if frames else people
 
     def choose(
         self, sightings: Sightings, people: list[Person], energy: np.ndarray | None, target: Path
@@ -91,7 +108,7 @@ class Finder:
 
     def _look_closer(self, sightings: Sightings, frames: list[int], folder: Path) -> None:
         """Add small faces of these frames to the sightings, if the pictures are large enough to have any."""
-        if self.original is None and not is_wide(*sightings.shape):
+        if not self._has_room(sightings):
             return
         search = Search(self.model, self.settings)
         for piece in _pieces(self._closer(sightings, frames, folder)):
@@ -101,6 +118,32 @@ class Finder:
             for (frame, picture), faces in zip(piece, search.faces(pictures, known, before), strict=True):
                 for face in faces:
                     sightings.add_face(frame, face.scaled(1 / scale), patch(picture, face), self._crop(picture, face))
+
+    def _look_again(self, sightings: Sightings, folder: Path) -> None:
+        """Add faces that were lost in frames which show others to the sightings, if they are still near their last places."""
+        search = Search(self.model, self.settings)
+        for row, frames in sightings.lost():
+            last = sightings.face(row)
+            for piece in _pieces(self._closer(sightings, frames, folder)):
+                pictures, scale = [picture for _, picture in piece], piece[0][1].shape[1] / sightings.shape[1]
+                known = [sightings.faces(frame, scale) for frame, _ in piece]
+                for (frame, picture), faces in zip(piece, search.again(pictures, known, last.scaled(scale)), strict=True):
+                    for face in faces:
+                        last = face.scaled(1 / scale)
+                        sightings.add_face(frame, last, patch(picture, face), self._crop(picture, face))
+
+    def _frames_of_others(self, sightings: Sightings, folder: Path) -> list[int]:
+        """The frames of the shots of which the one in the middle has faces in its tiles that were not seen yet."""
+        shots = {(shot.start + shot.end) // 2: shot for shot in sightings.shots}
+        search, frames = Search(self.model, self.settings), list[int]()
+        for frame, picture in self._closer(sightings, list(shots), folder):
+            if search.discover(picture, sightings.faces(frame, picture.shape[1] / sightings.shape[1])):
+                frames += range(shots[frame].start, shots[frame].end)
+        return frames
+
+    def _has_room(self, sightings: Sightings) -> bool:
+        """Whether the clip's pictures are large enough to have small faces."""
+        return self.original is not None or is_wide(*sightings.shape)
 
     def _closer(self, sightings: Sightings, frames: list[int], folder: Path) -> Iterator[tuple[int, np.ndarray]]:
         """(frame, picture) of these frames, as large as the medium has them."""

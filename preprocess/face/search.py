@@ -73,6 +73,22 @@ class Search:
         self._follow(new, pictures[-2::-1], seen[-2::-1])
         return [faces[len(at_first) :] for faces, at_first in zip(seen, known, strict=True)]
 
+    def again(self, pictures: list[np.ndarray], known: list[list[Face]], before: Face) -> list[list[Face]]:
+        """A face of the picture before in each of some consecutive pictures, besides those that are known there.
+
+        It is followed forwards; where it is lost, it is looked for once more at its place in the last picture, and followed
+        backwards from there.
+        """
+        seen = [list(faces) for faces in known]
+        self._follow([before], pictures, seen)
+        new: list[list[Face]] = [list(known[-1])]
+        if len(seen[-1]) == len(known[-1]):
+            self._follow([before], pictures[-1:], new)
+        returned = [face for face in new[0][len(known[-1]) :] if self._is_stable(pictures[-1], face)]
+        seen[-1] += returned
+        self._follow(returned, pictures[-2::-1], seen[-2::-1])
+        return [faces[len(at_first) :] for faces, at_first in zip(seen, known, strict=True)]
+
     def discover(self, picture: np.ndarray, seen: list[Face]) -> list[Face]:
         """The faces of a picture that are found in its tiles and not among those `seen`, the surest first."""
         places: list[tuple[float, np.ndarray, float]] = []

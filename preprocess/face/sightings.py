@@ -81,6 +81,17 @@ class Sightings:
         """The stretches between cuts."""
         return self._shots.items
 
+    def lost(self) -> list[tuple[int, list[int]]]:
+        """Where a face was lost though its shot goes on and shows others: its row before, and the frames in which it lacks."""
+        found = []
+        for shot in self.shots:
+            for tracklet in self._followed(shot):
+                ends = [*tracklet.frames[1:], shot.end]
+                for frame, row, end in zip(tracklet.frames, tracklet.rows, ends, strict=True):
+                    lacking = [i for i in range(frame + 1, end) if self.rows[i]]
+                    found += [(row, lacking)] if lacking else []
+        return found
+
     def people(self) -> list[list[Tracklet]]:
         """The tracklets of each person."""
         by_shot = [(shot, self._followed(shot)) for shot in self.shots]

@@ -58,6 +58,17 @@ def _correlation(values: np.ndarray, frames: list[int], energy: np.ndarray) -> f
     return float(mouth @ level / spread) if spread > 1e-6 else 0.0
 
 
+def is_heard(people: list[Person], energy: np.ndarray) -> bool:
+    """Whether the mouth of one of these people follows the sound's level (T,) so well that it is taken to speak."""
+    return _follows([0.0, *(agreement(person, energy) for person in people)])
+
+
+def _follows(correlations: list[float]) -> bool:
+    """Whether the largest of two or more correlations with the sound is a speaker's."""
+    second, first = sorted(correlations)[-2:]
+    return first >= AGREES or (first > 0 and first - second >= LEADS)
+
+
 def choose(people: list[Person], energy: np.ndarray | None) -> SpeakerChoice:
     """The speaker among the people; energy (T,) is the sound's level at every frame, None where there is no sound.
 
@@ -77,8 +88,7 @@ def choose(people: list[Person], energy: np.ndarray | None) -> SpeakerChoice:
 
 def _scores(people: list[Person], correlations: list[float]) -> tuple[str, list[float]]:
     """By what the speaker is chosen, and how each person scores."""
-    second, first = sorted(correlations)[-2:]
-    if first >= AGREES or (first > 0 and first - second >= LEADS):
+    if _follows(correlations):
         return "sound", correlations
     sizes = [sum(sum(tracklet.sides) for tracklet in person) for person in people]
     moving = [moves(person) for person in people]

@@ -8,6 +8,7 @@ these cannot change a result.
 import ast
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import packages_distributions, requires, version
 from pathlib import Path
@@ -73,9 +74,8 @@ def digest(name: str) -> str:
 
 def libraries(name: str) -> list[tuple[str, str]]:
     """(distribution, version) of the libraries that the modules import, and of all that these need in turn, without INERT."""
-    distributions = packages_distributions()
     imported = {item for module in modules(name) if not module.startswith(RUN) for item in imports(module)}
-    direct = {normal(distribution) for item in imported for distribution in distributions.get(item.split(".")[0], [])}
+    direct = {normal(distribution) for item in imported for distribution in distributions().get(item.split(".")[0], [])}
     todo = {Requirement(distribution) for distribution in direct.difference(PACKAGES)}
     reached: set[Requirement] = set()
     while todo:
@@ -85,6 +85,12 @@ def libraries(name: str) -> list[tuple[str, str]]:
     if not any("Tokenizer" in item for item in imported):
         names -= OF_TOKENIZERS
     return sorted((distribution, version(distribution)) for distribution in names)
+
+
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """The installed distributions that an imported name may come from; to find them all out takes half a second."""
+    return packages_distributions()
 
 
 @cache

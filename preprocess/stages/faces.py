@@ -41,6 +41,7 @@ def faces_of(task: Task, folder: Path, settings: params.Preparation, model: Path
         sightings = Sightings(file)
         people = finder.find(sightings, folder / film.FILE)
         energy = sound.level(Shards(sounds), task.clip_id, np.array(sightings.times)) if task.content["sound"] else None
+        people = finder.find_hidden(sightings, people, energy, folder)
         choice, rows = finder.choose(sightings, people, energy, folder / film.FILE)
         with tables.Writer(folder / TABLE) as table:
             for start in range(0, len(sightings.times), tables.ROWS):

@@ -134,8 +134,9 @@ def test_further_seeds_and_the_network_without_sigma_stand_beside(parameters: Pa
     train(settings)
     evaluate.evaluate(settings)
     found = scores("test")
-    assert tuple(found["baselines"]) == (*BASELINES, "centre")
+    assert tuple(found["baselines"]) == (*BASELINES, "mlp", "centre")
     assert found["baselines"]["centre"]["micro_f1"] != found["micro_f1"]
+    assert found["baselines"]["mlp"]["seeds"]["networks"] == 2
     assert found["seeds"]["networks"] == 2
     train(parameters(seed=43, epochs=3))
     evaluate.evaluate(parameters())
@@ -179,6 +180,25 @@ def test_the_predictions_are_those_that_were_scored(trained: Parameters) -> None
             there = bool(tensors.masks[m][i].any())
             assert (m in row["modalities"].split()) == there
             assert all((row[f"{label}_sigma_{m}"] != "") == there for label in LABELS)
+
+
+def test_a_label_is_present_above_the_value_that_params_name(trained: Parameters) -> None:
+    """Intensities of 0 and 2 are 0.2 and 0.7 here: learned, scored and written as the same presence."""
+    evaluate.evaluate(trained())
+    before = all_outputs()
+
+    def shared(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["labels"] = 0.2 + tensors["labels"] / 4
+
+    small_corpus.write(Path("data/tensors"), spoil=dict.fromkeys(CLIPS, shared))
+    tree = trained(epochs=6).model_dump()
+    tree["corpus"]["present_above"] = 0.2
+    changed = trained().model_validate(tree)
+    train(changed)
+    evaluate.evaluate(changed)
+    assert all_outputs() == before
+    evaluate.evaluate(trained())
+    assert scores("test")["micro_recall"] != json.loads(before["metrics/test.json"])["micro_recall"]
 
 
 def test_unlabelled_clips_are_predicted_and_never_scored(trained: Parameters) -> None:
@@ -297,6 +317,21 @@ def test_probes_learn_from_mean_rows_and_leave_absent_modalities_at_the_mean() -
     assert found["prior"]["test"].ravel().tolist() == [0.6] * 5
     probs = found["text"]["test"].ravel()
     assert probs[0] < probs[1] < probs[4] < probs[2] < probs[3]
+
+
+def test_a_probe_may_read_the_deviation_of_the_rows() -> None:
+    """Each clip's rows have mean 0 but for a masked row; how far they are from it is what the label says."""
+    spread = torch.tensor([0.1, 0.2, 0.3, 2.0, 2.1, 2.2])
+    rows = torch.stack([-spread, spread, torch.full_like(spread, 1e6)], dim=1)[..., None]  # (6, 3, 1)
+    mask = torch.tensor([[True, True, False]] * 6)
+    labels = (spread > 1).float()[:, None]
+    split = Split("train", tuple("abcdef"), ("happy",), {"text": rows}, {"text": mask}, labels)
+    blind, seeing = (
+        dict(baselines.probabilities(split, {"valid": split}, np.array([0.5]), deviation))["text"]["valid"].ravel()
+        for deviation in (False, True)
+    )
+    assert blind == pytest.approx(np.full(6, 0.5), abs=1e-3)
+    assert seeing[:3].max() < 0.3 < 0.7 < seeing[3:].min()
 
 
 def test_a_probe_of_a_label_that_never_varies_says_so() -> None:

@@ -20,11 +20,11 @@ import params
 from contract import MODALITIES
 from preprocess import recording
 from preprocess.clips import Task
+from preprocess.downloads.problem import ModelError
 from preprocess.media import decoder, header, probe
 from preprocess.media.probe import Reading, Streams
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Code
-from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from tests.conftest import ROOT
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.conftest import SMALL, Workspace
+from tests.conftest import Workspace
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,9 @@ def corpus(sample_run: Workspace) -> SampleCorpus:
 
 
 @pytest.fixture(scope="session")
-def again(corpus: SampleCorpus, make_workspace: Callable[..., Workspace]) -> SampleCorpus:
-    """The same corpus made elsewhere by a single worker."""
-    workspace = make_workspace(**SMALL, **{"run.workers": 1})
-    workspace.run("sample.corpus")
-    return SampleCorpus(workspace)
+def again(elsewhere: Workspace) -> SampleCorpus:
+    """The same corpus made elsewhere by another number of workers."""
+    return SampleCorpus(elsewhere)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
 ) -> None:
     film = sample_run.folder / "data/sample" / unheard["media"]
     ffmpeg("-i", film, "-vn", tmp_path / "sound.wav")
+    (tmp_path / "sound.wav").write_bytes((tmp_path / "sound.wav").read_bytes() * 2)  # of which the header says one
     (tmp_path / "words.txt").write_text("I am so glad\n\nI hate it 🙂\n", encoding="utf-8")
     (tmp_path / "broken.mp4").write_bytes(film.read_bytes()[:1000])
     files = [str(film), *(str(tmp_path / name) for name in ("sound.wav", "words.txt", "broken.mp4"))]
@@ -92,6 +93,8 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
     assert [word["word"] for word in whole["words"]] == whole["text"].split()
     assert all(0 <= word["start"] <= word["end"] <= whole["end"] for word in whole["words"])
     assert found["sound.wav"]["utterances"][0]["modalities"] == ["text", "audio"]
+    assert [note["code"] for note in found["sound.wav"]["notes"]] == ["unread"]
+    assert found[film.name]["notes"] == []
     assert [one["text"] for one in found["words.txt"]["utterances"]] == ["I am so glad", "I hate it 🙂"]
     assert found["words.txt"]["utterances"][0]["modalities"] == ["text"]
     assert found["broken.mp4"]["error"]
@@ -248,9 +251,9 @@ def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
 
 
 def test_a_network_of_sound_alone_does_without_the_picture(
-    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
+    sample_run: Workspace, trained: Predictor, unheard: dict[str, str], tmp_path: Path
 ) -> None:
-    config = LDDUConfig(dims={"audio": 384}, labels=1, layers=1)
+    config = LDDUConfig(dims={"audio": trained.network.config.dims["audio"]}, labels=1, layers=1)
     weights.save(tmp_path, LDDU(config).state_dict(), config, weights.Card(["glad"], 1, [0.5]))
     quantiles.write(tmp_path, {"audio": np.zeros((1, 1))})
     manual = json.loads((sample_run.folder / predictor.FOLDER / predictor.FILE).read_text())

@@ -9,6 +9,7 @@ from rich.console import Console
 from lddu.decisions import Decision
 from lddu.prediction.inference import Utterance
 from lddu.prediction.terminal import Terminal
+from preprocess.media.notes import About, Note
 from preprocess.refusals import Code, Refused
 from preprocess.speech.words import Transcript, Word
 
@@ -24,7 +25,8 @@ def utterance(start: float, end: float) -> Utterance:
     }
     words = [Word(word, start + i / 5, start + i / 5 + 0.1, 1.0) for i, word in enumerate(SENTENCE.split())]
     refused = [Refused("film", "faces", Code.NO_FACE, "none in 20 frames")]
-    return Utterance(labels, ("text", "audio"), start, end, Transcript(SENTENCE, True, words), refused)
+    notes = [Note("film", About.CLOCK_JUMP, "by -9 s at 9 s")]
+    return Utterance(labels, ("text", "audio"), start, end, Transcript(SENTENCE, True, words), refused, notes)
 
 
 def shown(width: int | None, utterances: list[Utterance], full: bool = False) -> list[str]:
@@ -52,6 +54,8 @@ def test_every_fact_is_there_at_any_width(width: int | None, count: int) -> None
             assert f"{decision.probability:.2f}" in text
     assert text.count("yes") + text.count("*") >= count * 3
     assert text.count("–") >= count  # no vision
+    assert text.count("note: ") == 1
+    assert "as in joined recordings: it is read in order, as one recording (by -9 s at 9 s)" in text
     assert "[bold]" in text
     assert "\x1b" not in text
 
@@ -68,7 +72,7 @@ def test_a_table_has_sigma_and_decision_of_each_label(width: int | None) -> None
 
 
 def test_columns_of_a_time_line_stand_below_each_other() -> None:
-    _, _, head, *rows = shown(None, [utterance(i * 40.0, i * 40.0 + 3.5) for i in range(3)])
+    _, _, _, head, *rows = shown(None, [utterance(i * 40.0, i * 40.0 + 3.5) for i in range(3)])
     assert len(rows) == 3
     for label, decision in utterance(0, 1).labels.items():
         place = head.index(label) + len(label)

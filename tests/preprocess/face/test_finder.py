@@ -69,6 +69,39 @@ def test_a_speaker_who_is_far_away_beside_a_large_still_face_is_found(
     assert (watched.track.others == 1).mean() > 0.9
 
 
+def test_a_small_speaker_beside_a_large_face_whose_mouth_moves_without_the_sound_is_found(
+    persons: list[Person], model: Path, tmp_path: Path
+) -> None:
+    """Somebody large eats while somebody small speaks, who is not seen in the frames as wide as they are kept."""
+    chewing = 0.5 + 0.5 * np.sin(TIMES * 11 + 2)
+    frames = [
+        paste(paste(WALL, persons[1](eaten), 0, 0, 720), persons[0](opening), 1050, 400, 150)
+        for eaten, opening in zip(chewing, SPEECH, strict=True)
+    ]
+    write_film(tmp_path / "film.mp4", frames, voice(SPEECH))
+    watched = watch(tmp_path / "film.mp4", 2.4, model, tmp_path, heard=True)
+    assert watched.choice["by"] == "sound"
+    assert watched.track.present.mean() > 0.95
+    assert np.nanmin(watched.track.landmarks[..., 0]) > 1050 / 2
+    assert (watched.track.others == 1).mean() > 0.9
+
+
+def test_a_speaker_who_goes_away_is_followed_beside_somebody_who_stays(
+    persons: list[Person], model: Path, tmp_path: Path
+) -> None:
+    """From a half of the picture's height to a ninth, below what is seen in a frame as a whole."""
+    listener = paste(WALL, persons[1](0.1), 0, 120, 480)
+    heights = np.linspace(480, 105, len(TIMES)).round().astype(int)
+    frames = [
+        paste(listener, persons[0](opening), 960 - tall * 2 // 3, 360 - tall // 2, tall)
+        for opening, tall in zip(SPEECH, heights, strict=True)
+    ]
+    write_film(tmp_path / "film.mp4", frames, voice(SPEECH))
+    watched = watch(tmp_path / "film.mp4", 2.4, model, tmp_path, heard=True)
+    assert watched.track.present.mean() > 0.95
+    assert np.nanmin(watched.track.landmarks[..., 0]) > 640 / 2
+
+
 def shot_and_reverse_shot(persons: list[Person], model: Path, folder: Path) -> tuple[Watched, np.ndarray]:
     """A speaker and a listener in turns, eight frames each, each before another wall; and where the speaker is shown."""
     shown = np.arange(len(TIMES)) // 8 % 2 == 0

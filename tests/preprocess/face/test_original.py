@@ -14,7 +14,7 @@ from preprocess.media.probe import ORDINARY, Reading
 from preprocess.stages.faces import original_content
 from tests.preprocess.face.films import SETTINGS
 
-WIDTH, HEIGHT = 1280, 720
+WIDTH, HEIGHT = 800, 450
 
 
 def write_greys(path: Path, rate: Fraction, count: int, jump: int = 0) -> None:

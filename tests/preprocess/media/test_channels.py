@@ -45,7 +45,7 @@ def test_a_side_that_is_inverted_does_not_silence_the_other(tmp_path: Path, layo
 @pytest.mark.parametrize("count", [2, 3, 4, 6, 8, 10, 12])
 def test_no_channel_is_lost_where_the_file_does_not_say_which_is_which(tmp_path: Path, count: int) -> None:
     wave = clock.wave(1.0, RATE)
-    for speaking in range(count):
+    for speaking in range(count) if count < 6 else (0, 3, count // 2, count - 1):
         source = write(tmp_path / "a.wav", [wave * (i == speaking) for i in range(count)])
         samples = heard(source, 0.0, 1.0, tmp_path / "a.flac")
         assert level(samples) > level(wave) - 6.5

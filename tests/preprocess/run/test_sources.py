@@ -12,10 +12,13 @@ STAGES = ("frames", "audio", "faces", "transcripts", "encode_text", "encode_audi
 
 
 def digests() -> dict[str, str]:
-    sources.modules.cache_clear()
-    sources.imports.cache_clear()
-    sources.needed.cache_clear()
     return {stage: sources.digest(f"preprocess.stages.{stage}") for stage in STAGES}
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    """The digests of the sources and libraries as they are."""
+    return digests()
 
 
 def changed(before: dict[str, str]) -> set[str]:
@@ -46,15 +49,17 @@ def edited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
         ("nvidia-cublas", {"transcripts", "encode_text", "encode_audio", "encode_vision"}),
     ],
 )
-def test_a_library_asks_again_for_what_it_can_change(monkeypatch: pytest.MonkeyPatch, library: str, stages: set[str]) -> None:
-    before = digests()
+def test_a_library_asks_again_for_what_it_can_change(
+    before: dict[str, str], monkeypatch: pytest.MonkeyPatch, library: str, stages: set[str]
+) -> None:
     raised(monkeypatch, library)
     assert changed(before) == stages
 
 
 @pytest.mark.parametrize("name", ["progress", "work", "stage", "sources"])
-def test_how_work_is_done_and_shown_asks_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    before = digests()
+def test_how_work_is_done_and_shown_asks_for_nothing(
+    before: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
     edited(monkeypatch, tmp_path, f"preprocess.run.{name}")
     assert changed(before) == set()
 
@@ -70,9 +75,8 @@ def test_how_work_is_done_and_shown_asks_for_nothing(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_source_asks_again_for_what_rests_on_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, stages: set[str]
+    before: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, stages: set[str]
 ) -> None:
-    before = digests()
     edited(monkeypatch, tmp_path, name)
     assert changed(before) == stages
 

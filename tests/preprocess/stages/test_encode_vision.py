@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from preprocess.encoders.pooling import of_times
 from preprocess.encoders.states import TimedStates
-from preprocess.stages.align import pool_times
 from preprocess.stages.encode_vision import spans
 
 
@@ -14,7 +14,7 @@ def test_in_a_slow_film_a_words_face_is_the_one_that_was_on_the_screen(rate: flo
     vision = TimedStates(np.arange(5, dtype=np.float32)[:, None], spans(times, 10), np.ones(5, bool))
     begin = np.linspace(0, 5 / rate - 0.06, 60)
     words = np.stack([begin, begin + 0.05], 1).astype(np.float32)
-    rows = pool_times(vision, words)
+    rows = of_times(vision, words)
     assert rows is not None
     assert rows.mask.all()
     inside = np.floor(begin * rate + 1e-6) == np.floor((begin + 0.05) * rate - 1e-6)

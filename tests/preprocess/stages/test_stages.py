@@ -15,15 +15,17 @@ from safetensors.numpy import load_file
 
 import params
 from preprocess.encoders import states
+from preprocess.encoders.networks import numbers
 from preprocess.face.track import read_track
 from preprocess.media import decoder, film, sound
 from preprocess.speech import words
 from sample import voice
 from sample.speaker import Voice
-from tests.conftest import DEVICES, STAGES, Workspace
+from tests.conftest import DEVICES, ROOT, STAGES, Workspace
 
 WALL = ["-f", "lavfi", "-i", "testsrc=s=320x240:d=3"]
-MODALITIES = {"text": 384, "audio": 384, "vision": 58}
+SOUND = params.load(ROOT / "params.yaml").encode.audio
+MODALITIES = {"text": 384, "audio": 384 * len(numbers(SOUND.layer)), "vision": 58}
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -145,26 +147,6 @@ def test_words_begin_when_the_synthesiser_says_them(sample_run: Workspace) -> No
             found = words.read(sample_run.shards("transcripts"), row["clip_id"])
             differences += [abs(word.start - start) for word, start in zip(found.words, truth[row["clip_id"]], strict=True)]
     assert np.median(differences) <= 0.06
-
-
-def test_a_second_run_computes_nothing_and_changes_no_byte(sample_run: Workspace) -> None:
-    before = sample_run.bytes_of(*STAGES)
-    printed = sample_run.stages(*STAGES)
-    assert printed.count(" 0 computed") == len(STAGES) - 3  # all but manifest, tune_text and align, no work of single clips
-    assert sample_run.bytes_of(*STAGES) == before
-
-
-@pytest.mark.slow
-def test_neither_workers_nor_order_nor_an_empty_store_change_a_byte(sample_run: Workspace, tmp_path: Path) -> None:
-    """More workers than cores here, and the rows in another order; a single worker in the checkouts of tests/test_dvc.py."""
-    before, table = sample_run.bytes_of(*STAGES, "tensors"), sample_run.folder / "data/sample/clips.csv"
-    whole = table.read_text(encoding="utf-8")
-    table.write_text("".join([whole.splitlines(True)[0], *reversed(whole.splitlines(True)[1:])]), encoding="utf-8")
-    sample_run.set(**{"run.workers": 4, "run.store": str(tmp_path / "store")})
-    sample_run.stages(*STAGES)
-    assert sample_run.bytes_of(*STAGES, "tensors") == before
-    table.write_text(whole, encoding="utf-8")
-    sample_run.set(**{"run.workers": 0, "run.store": ".store"})
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -242,11 +242,10 @@ def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> N
 
 
 def write_metrics(scores: dict[str, dict]) -> None:
-    """metrics/<split>.json; those of an earlier run are removed first."""
+    """metrics/<split>.json of each split; that of a split without labels says nothing."""
     METRICS.mkdir(parents=True, exist_ok=True)
     for name in SCORED:
-        (METRICS / f"{name}.json").unlink(missing_ok=True)
-    for name, tree in scores.items():
+        tree = scores.get(name, {})
         (METRICS / f"{name}.json").write_text(json.dumps(rounded(tree), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -134,6 +134,25 @@ def test_a_header_is_the_same_in_a_process_of_its_own(film: Path) -> None:
     assert Streams.from_json(json.loads(json.dumps(asdict(streams)))) == streams
 
 
+def test_a_file_that_another_one_replaces_meanwhile_is_not_read_without_a_limit(
+    tools: Tools, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header of the one was read in a process of limited memory, that of the other was not."""
+    source, other = tmp_path / "film.mkv", tmp_path / "other.mkv"
+    source.write_bytes(film.read_bytes())
+    other.write_bytes(film.read_bytes())
+    streams_of = header.streams_of
+
+    def replaced(path: Path) -> Streams:
+        streams = streams_of(path)
+        other.replace(path)
+        return streams
+
+    monkeypatch.setattr(header, "streams_of", replaced)
+    with pytest.raises(RecordingError, match=r"film\.mkv: it was changed while it was read"):
+        list(recording.of_file(source, tools))
+
+
 def test_an_error_that_nobody_foresaw_costs_the_stage_alone(tmp_path: Path) -> None:
     def fail(task: Task, folder: Path) -> None:
         raise ZeroDivisionError("division by zero")

@@ -191,6 +191,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
+    dynamics: bool
     layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
@@ -208,14 +209,15 @@ class Align(Section):
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max", "mean_deviation"]
-    normalise: Literal["none", "speaker"]
+    context: Literal["none", "mean", "max", "mean_deviation"]
+    normalise: list[Literal["text", "audio", "vision"]]
 
 
 class Network(Section):
     """LDDU's network; the features' widths and the labels come from the tensors."""
 
     width: int = Field(ge=2, le=8192)
-    latent: int = Field(ge=1, le=8192)
+    latent: int = Field(ge=2, le=8192)
     layers: int = Field(ge=0, le=64)
     heads: Count
     feedforward: int = Field(ge=1, le=65536)
@@ -225,6 +227,7 @@ class Network(Section):
     input: Literal["standardise", "layernorm"]
     rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
+    label_residual: bool
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]
     fusion: Literal["gate", "mean", "mu"]
@@ -245,13 +248,14 @@ class Loss(Section):
     info: LossWeight
     contrast: LossWeight
     calibration: LossWeight
+    ambiguity: LossWeight
     ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
     temperature: Annotated[float, Field(ge=0.001, le=1000)]
     queue: int = Field(ge=0, le=2**20)
-    calibration_form: Literal["excess", "unimodal", "released"]
+    calibration_form: Literal["noise", "released"]
     sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count
@@ -296,6 +300,8 @@ class Evaluate(Section):
     threshold: Literal["one", "per_label"]
     threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
+    risk: Annotated[float, Field(ge=0.001, le=0.5)] | None
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
 
 
 class Report(Section):

@@ -18,12 +18,11 @@ from tqdm import tqdm
 
 import params
 import pipeline
-from lddu import checkpoint, mlp, noise, plots, processes, weights
+from lddu import calibration, checkpoint, mlp, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
 from lddu.engine import Means, Moments, Watcher, decay_groups, learning_rates, predict, steps_of, train_epoch
-from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
@@ -31,8 +30,13 @@ from lddu.tensors import Split, Statistics, pooled, read_splits, read_statistics
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
+OWN_TENSORS = Path("data/tensors")  # made of the clips of corpus.root; all others are published features
+SAMPLE = Path("data/sample")  # the corpus that comes with the project
 # The score by which each value of train.choose chooses the epoch, and whether more of it is better.
 CHOICES = {"bce": ("valid_bce", False), "micro_ap": ("valid_micro_ap", True), "micro_f1": ("valid_micro_f1", True)}
+
+# Weights of the losses that the network with μ alone has not.
+OF_SIGMA = ("info", "calibration", "ambiguity", "ordinality")
 
 
 class TrainingError(RuntimeError):
@@ -228,7 +232,7 @@ def runs_of(settings: params.Train) -> dict[str, params.Train]:
         runs[weights.CENTRE] = settings.model_copy(
             update={
                 "model": settings.model.model_copy(update={"fusion": "mu"}),
-                "loss": settings.loss.model_copy(update={"info": 0.0, "calibration": 0.0, "ordinality": 0.0, "features": "mu"}),
+                "loss": settings.loss.model_copy(update=dict.fromkeys(OF_SIGMA, 0.0) | {"features": "mu"}),
             }
         )
     return runs
@@ -246,21 +250,22 @@ def train(parameters: params.Params) -> None:
 
 def train_all(parameters: params.Params, checkpoints: Path) -> None:
     """Train every network, in one of `train.processes` processes."""
-    settings = parameters.train
+    settings, labels = parameters.train, parameters.corpus.labels
     learning, held_out, statistics = read(parameters)
     accelerator = accelerator_on(parameters.run.device, settings.threads, settings.precision)
     if accelerator.is_main_process:
         for folder in (MODEL, CURVES):  # evaluate would score networks of an earlier run too; old files may be links
             shutil.rmtree(folder, ignore_errors=True)
-    by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
-    of_train, of_valid = excess_errors(learning, held_out) if by_excess else (None, None)
+    calibrated = (settings.loss.calibration and settings.loss.calibration_form == "noise") or settings.loss.ambiguity
+    of_train, of_valid = calibration.targets(learning, held_out) if calibrated else (None, None)
     clips, others = Clips(learning, accelerator.device, of_train), Clips(held_out, accelerator.device, of_valid)
     for name, run in runs_of(settings).items():
         training = begin(run, learning, statistics, accelerator.device)
         training.resume(checkpoints / name)
         fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip())
         if accelerator.is_main_process:
-            write(training, parameters.corpus.labels, checkpoints / name, name)
+            card = weights.Card(labels, training.best_epoch, training.model.prior.tolist(), learned_from(learning, parameters))
+            write(training, card, checkpoints / name, name)
             if run.baseline and name != weights.CENTRE:
                 mlp.save(mlp.fit(learning, held_out, run, accelerator.device), MODEL / name)
     accelerator.wait_for_everyone()
@@ -278,9 +283,16 @@ def read(parameters: params.Params) -> tuple[Split, Split, dict[str, Statistics]
     return learning, held_out, read_statistics(folder, learning.dims)
 
 
-def write(training: Training, labels: list[str], checkpoints: Path, name: str) -> None:
+def learned_from(train: Split, parameters: params.Params) -> weights.Learned:
+    """What a user of the network should know of the labelled clips that it was trained on."""
+    root, tensors = Path(parameters.corpus.root), Path(parameters.tensors)
+    from_clips = tensors == OWN_TENSORS
+    speakers = len(set(train.speakers) - {""})
+    return weights.Learned((root if from_clips else tensors).name, from_clips and root == SAMPLE, len(train), speakers)
+
+
+def write(training: Training, card: weights.Card, checkpoints: Path, name: str) -> None:
     """Write the best network, the last one, those of all epochs if they were kept, and the curves."""
-    card = weights.Card(labels, training.best_epoch, training.model.prior.tolist())
     weights.save(MODEL / name, training.best, training.model.config, card)
     weights.save_tensors(MODEL / name / "last.safetensors", training.scored.state_dict())
     if (checkpoints / "epochs").is_dir():

@@ -18,6 +18,7 @@ from parameter import (
     Aligning,
     Batch,
     Characters,
+    Corruption,
     Count,
     Device,
     FolderName,
@@ -191,6 +192,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
+    dynamics: bool
     layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
@@ -208,7 +210,8 @@ class Align(Section):
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max", "mean_deviation"]
-    normalise: Literal["none", "speaker"]
+    context: Literal["none", "mean", "max", "mean_deviation"]
+    normalise: list[Literal["text", "audio", "vision"]]
 
 
 class Network(Section):
@@ -298,11 +301,27 @@ class Evaluate(Section):
     threshold: Literal["one", "per_label"]
     threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
+    risk: Annotated[float, Field(ge=0.001, le=0.5)] | None
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
 
 
 class Report(Section):
     clips: int = Field(ge=0, le=10_000)
     seed: Seed
+
+
+class Robustness(Section):
+    split: Literal["train", "valid", "test"]
+    clips: int = Field(ge=1, le=1_000_000)
+    seed: Seed
+    kinds: list[Corruption] = Field(min_length=1)
+    levels: list[Annotated[int, Field(ge=1, le=5)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def nothing_is_named_twice(self) -> "Robustness":
+        if len(set(self.kinds)) < len(self.kinds) or len(set(self.levels)) < len(self.levels):
+            raise ValueError(f"kinds ({', '.join(self.kinds)}) and levels ({self.levels}) must name each one once")
+        return self
 
 
 class Preparation(Section):
@@ -343,6 +362,7 @@ class Params(Preparation):
     train: Train
     evaluate: Evaluate
     report: Report
+    robustness: Robustness
 
     @model_validator(mode="after")
     def every_row_has_a_position(self) -> "Params":

@@ -109,6 +109,29 @@ def test_sigma_learns_to_rise_with_noise(parameters: Parameters) -> None:
     assert risen[1]["dropped"] > max(0.4, risen[0]["dropped"] + 0.2)
 
 
+def test_doubt_sureness_and_novelty_stand_in_scores_and_tables(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    for name in ("valid", "test"):
+        tree, rows = scores(name), predictions(name)
+        assert tree["doubt"]["wrong"] == pytest.approx(tree["hamming_loss"], abs=1e-5)
+        assert tree["doubt"]["risk_coverage"] < tree["doubt"]["wrong"]
+        assert tree["novelty"]["unlike"] <= 0.1
+        assert list(tree["sure"]["per_label"]) == LABELS
+        doubts = np.array([[float(row[f"{label}_doubt"] or "nan") for label in LABELS] for row in rows])
+        sure = np.array([[row[f"{label}_sure"] == "1" for label in LABELS] for row in rows])
+        assert np.array_equal(np.isnan(doubts).any(axis=1), [row["modalities"] == "" for row in rows])
+        assert np.nanmean(doubts) == pytest.approx(tree["doubt"]["mean"], abs=1e-3)
+        assert sure.mean() == pytest.approx(tree["sure"]["coverage"], abs=1e-5)
+        assert not sure.any() or np.nanmax(doubts[sure]) <= np.nanmin(doubts[~sure])
+    assert not {"doubt", "sure"} & set(scores("train"))
+    assert all(0 <= float(row["novelty"] or 0) <= 1 for row in predictions("other"))
+    tree = trained().model_dump()
+    tree["evaluate"]["risk"] = None
+    evaluate.evaluate(trained().model_validate(tree))
+    assert "sure" not in scores("test")
+    assert {row[f"{label}_sure"] for row in predictions("test") for label in LABELS} == {""}
+
+
 def test_a_threshold_a_label_is_each_labels_best_on_valid(trained: Parameters) -> None:
     tree = trained().model_dump()
     tree["evaluate"]["threshold"] = "per_label"

@@ -18,6 +18,7 @@ from parameter import (
     Aligning,
     Batch,
     Characters,
+    Corruption,
     Count,
     Device,
     FolderName,
@@ -191,6 +192,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
+    dynamics: bool
     layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
@@ -208,14 +210,15 @@ class Align(Section):
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max", "mean_deviation"]
-    normalise: Literal["none", "speaker"]
+    context: Literal["none", "mean", "max", "mean_deviation"]
+    normalise: list[Literal["text", "audio", "vision"]]
 
 
 class Network(Section):
     """LDDU's network; the features' widths and the labels come from the tensors."""
 
     width: int = Field(ge=2, le=8192)
-    latent: int = Field(ge=1, le=8192)
+    latent: int = Field(ge=2, le=8192)
     layers: int = Field(ge=0, le=64)
     heads: Count
     feedforward: int = Field(ge=1, le=65536)
@@ -225,6 +228,7 @@ class Network(Section):
     input: Literal["standardise", "layernorm"]
     rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
+    label_residual: bool
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]
     fusion: Literal["gate", "mean", "mu"]
@@ -245,13 +249,14 @@ class Loss(Section):
     info: LossWeight
     contrast: LossWeight
     calibration: LossWeight
+    ambiguity: LossWeight
     ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
     temperature: Annotated[float, Field(ge=0.001, le=1000)]
     queue: int = Field(ge=0, le=2**20)
-    calibration_form: Literal["excess", "unimodal", "released"]
+    calibration_form: Literal["noise", "released"]
     sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count
@@ -305,6 +310,20 @@ class Report(Section):
     seed: Seed
 
 
+class Robustness(Section):
+    split: Literal["train", "valid", "test"]
+    clips: int = Field(ge=1, le=1_000_000)
+    seed: Seed
+    kinds: list[Corruption] = Field(min_length=1)
+    levels: list[Annotated[int, Field(ge=1, le=5)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def nothing_is_named_twice(self) -> "Robustness":
+        if len(set(self.kinds)) < len(self.kinds) or len(set(self.levels)) < len(self.levels):
+            raise ValueError(f"kinds ({', '.join(self.kinds)}) and levels ({self.levels}) must name each one once")
+        return self
+
+
 class Preparation(Section):
     """All parameters that turn a clip into rows of features; they are kept beside a trained network's weights."""
 
@@ -343,6 +362,7 @@ class Params(Preparation):
     train: Train
     evaluate: Evaluate
     report: Report
+    robustness: Robustness
 
     @model_validator(mode="after")
     def every_row_has_a_position(self) -> "Params":

@@ -24,7 +24,7 @@ from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
 from lddu.judgement import Judgement
-from lddu.model import LDDU, LDDUOutput
+from lddu.model import LDDU, LOG_NORMS, LDDUOutput
 from lddu.tensors import Split, TensorError, read_noise, read_splits, require_labels
 
 MODEL = Path("data/model")
@@ -70,7 +70,7 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         predictions.log_probs[chosen],
         predictions.log_not_probs[chosen],
         {m: x[chosen] for m, x in predictions.present.items()},
-        {m: x[chosen] for m, x in predictions.log_sigma.items()},
+        *({m: x[chosen] for m, x in getattr(predictions, part).items()} for part in LOG_NORMS),
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
     return Scored(split.present.numpy()[chosen], of_chosen, ids)
@@ -86,13 +86,20 @@ def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins
 
 
 def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
-    """Spearman's correlation of a modality's reported σ with its known noise, the mean over labels of log ‖σ‖; and of
-    log ‖σ‖ with the error |y - p| over all clips and labels."""
+    """Spearman's correlation of what is known of a modality's noise with σ's block of noise, and with that of ambiguity, the
+    mean over labels of log ‖σ‖; and of the error |y - p| over all clips and labels with all of σ."""
     scores = {}
-    for m, log_sigma in part.predictions.log_sigma.items():
-        correlation, clips = metrics.rank_correlation(noise[m], log_sigma.mean(axis=1))
-        of_error, _ = metrics.rank_correlation(np.abs(part.true - part.predictions.probs).ravel(), log_sigma.ravel())
-        scores[m] = {"noise_spearman": correlation, "clips": clips, "error_spearman": of_error}
+    predicted = part.predictions
+    for m, log_sigma in predicted.log_sigma.items():
+        correlation, clips = metrics.rank_correlation(noise[m], predicted.log_noise[m].mean(axis=1))
+        of_ambiguity, _ = metrics.rank_correlation(noise[m], predicted.log_ambiguity[m].mean(axis=1))
+        of_error, _ = metrics.rank_correlation(np.abs(part.true - predicted.probs).ravel(), log_sigma.ravel())
+        scores[m] = {
+            "noise_spearman": correlation,
+            "ambiguity_spearman": of_ambiguity,
+            "clips": clips,
+            "error_spearman": of_error,
+        }
     return scores
 
 
@@ -107,11 +114,11 @@ def sigma_scores(
     accelerator: Accelerator,
 ) -> dict:
     """Every score of a network's σ on the split of that name; with added noise where it is one of NOISE_SPLITS."""
-    probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
+    predicted = part.predictions
     scores = {
         "uncertainty": uncertainty_scores(part, noise[name]),
-        "error_spearman": uncertainty.error_spearman(part.true, probs, log_sigma),
-        "risk_coverage": uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma),
+        "error_spearman": uncertainty.error_spearman(part.true, predicted),
+        "risk_coverage": uncertainty.risk_coverage(part.true, predicted, thresholds),
     }
     if name in NOISE_SPLITS:
         scores["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, trained_on, accelerator)
@@ -235,11 +242,10 @@ def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> N
 
 
 def write_metrics(scores: dict[str, dict]) -> None:
-    """metrics/<split>.json; those of an earlier run are removed first."""
+    """metrics/<split>.json of each split; that of a split without labels says nothing."""
     METRICS.mkdir(parents=True, exist_ok=True)
     for name in SCORED:
-        (METRICS / f"{name}.json").unlink(missing_ok=True)
-    for name, tree in scores.items():
+        tree = scores.get(name, {})
         (METRICS / f"{name}.json").write_text(json.dumps(rounded(tree), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -254,8 +260,8 @@ def draw(part: Scored, scores: dict, thresholds: np.ndarray, noise: dict[str, np
     plots.confusion(part.true, predicted.probs, thresholds, scores, PLOTS)
     plots.calibration(part.true, predicted.probs, scores, bins, PLOTS)
     plots.baselines(scores, PLOTS)
-    log_sigma = {m: x.mean(axis=1) for m, x in predicted.log_sigma.items()}
-    plots.uncertainty(part.clip_ids, noise, log_sigma, scores, PLOTS)
+    log_noise = {m: x.mean(axis=1) for m, x in predicted.log_noise.items()}
+    plots.uncertainty(part.clip_ids, noise, log_noise, scores, PLOTS)
 
 
 def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split]]:

@@ -18,12 +18,11 @@ from tqdm import tqdm
 
 import params
 import pipeline
-from lddu import checkpoint, mlp, noise, plots, processes, weights
+from lddu import calibration, checkpoint, mlp, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
 from lddu.engine import Means, Moments, Watcher, decay_groups, learning_rates, predict, steps_of, train_epoch
-from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
@@ -35,6 +34,9 @@ OWN_TENSORS = Path("data/tensors")  # made of the clips of corpus.root; all othe
 SAMPLE = Path("data/sample")  # the corpus that comes with the project
 # The score by which each value of train.choose chooses the epoch, and whether more of it is better.
 CHOICES = {"bce": ("valid_bce", False), "micro_ap": ("valid_micro_ap", True), "micro_f1": ("valid_micro_f1", True)}
+
+# Weights of the losses that the network with μ alone has not.
+OF_SIGMA = ("info", "calibration", "ambiguity", "ordinality")
 
 
 class TrainingError(RuntimeError):
@@ -230,7 +232,7 @@ def runs_of(settings: params.Train) -> dict[str, params.Train]:
         runs[weights.CENTRE] = settings.model_copy(
             update={
                 "model": settings.model.model_copy(update={"fusion": "mu"}),
-                "loss": settings.loss.model_copy(update={"info": 0.0, "calibration": 0.0, "ordinality": 0.0, "features": "mu"}),
+                "loss": settings.loss.model_copy(update=dict.fromkeys(OF_SIGMA, 0.0) | {"features": "mu"}),
             }
         )
     return runs
@@ -254,8 +256,8 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
     if accelerator.is_main_process:
         for folder in (MODEL, CURVES):  # evaluate would score networks of an earlier run too; old files may be links
             shutil.rmtree(folder, ignore_errors=True)
-    by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
-    of_train, of_valid = excess_errors(learning, held_out) if by_excess else (None, None)
+    calibrated = (settings.loss.calibration and settings.loss.calibration_form == "noise") or settings.loss.ambiguity
+    of_train, of_valid = calibration.targets(learning, held_out) if calibrated else (None, None)
     clips, others = Clips(learning, accelerator.device, of_train), Clips(held_out, accelerator.device, of_valid)
     for name, run in runs_of(settings).items():
         training = begin(run, learning, statistics, accelerator.device)

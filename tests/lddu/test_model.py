@@ -54,6 +54,7 @@ def test_every_parameter_gets_a_gradient() -> None:
     "change",
     [
         {"projections": 2},
+        {"label_residual": True},
         {"activation": "gelu"},
         {"rows": "mean"},
         {"rows": "mean_deviation"},

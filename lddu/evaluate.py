@@ -23,7 +23,7 @@ from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
-from lddu.judgement import Judgement
+from lddu.judgement import Judge, Judgement
 from lddu.model import LDDU, LOG_NORMS, LDDUOutput
 from lddu.tensors import Split, TensorError, read_noise, read_splits, require_labels
 
@@ -241,6 +241,24 @@ def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> N
         writer.writerows(rows)
 
 
+def write_predictions(
+    splits: dict[str, Split],
+    predicted: dict[str, Predictions],
+    thresholds: np.ndarray,
+    judge: Judge,
+    judgements: dict[str, Judgement],
+) -> None:
+    """The tables of all splits, and what `lddu predict` needs to judge as they do; deletes those of an earlier run."""
+    for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
+        shutil.rmtree(folder, ignore_errors=True)
+    train = predicted["train"]
+    for name, split in splits.items():
+        rows = prediction_rows(split, predicted[name], train, thresholds, judgements[name]) if name in predicted else []
+        write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
+    judgement.write(PREDICTIONS, judge)
+    quantiles.write(PREDICTIONS, quantiles.reference_of(train.log_sigma, train.present))
+
+
 def write_metrics(scores: dict[str, dict]) -> None:
     """metrics/<split>.json of each split; that of a split without labels says nothing."""
     METRICS.mkdir(parents=True, exist_ok=True)
@@ -318,18 +336,14 @@ def evaluate(parameters: params.Params) -> None:
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
             scores[name] |= readings.scores(judgements[name], splits[name], predicted[name], thresholds, settings.bins)
     shown = "test" if "test" in parts else "valid"
+    scores[shown]["judged_under_noise"] = readings.under_noise(
+        model, judge, splits[shown], clips["train"], predicted["train"], thresholds, accelerator
+    )
     if (MODEL / "epochs").is_dir():
         with tqdm(desc="every epoch", unit="clip") as bar:
             scores[shown]["authors_protocol"] = authors_protocol(
                 model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator, bar
             )
     write_metrics(scores)
-    for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
-        shutil.rmtree(folder, ignore_errors=True)
-    for name, split in splits.items():
-        of_train = predicted["train"]
-        rows = prediction_rows(split, predicted[name], of_train, thresholds, judgements[name]) if name in predicted else []
-        write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
-    judgement.write(PREDICTIONS, judge)
-    quantiles.write(PREDICTIONS, quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present))
+    write_predictions(splits, predicted, thresholds, judge, judgements)
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

@@ -124,6 +124,10 @@ def test_doubt_sureness_and_novelty_stand_in_scores_and_tables(trained: Paramete
         assert sure.mean() == pytest.approx(tree["sure"]["coverage"], abs=1e-5)
         assert not sure.any() or np.nanmax(doubts[sure]) <= np.nanmin(doubts[~sure])
     assert not {"doubt", "sure"} & set(scores("train"))
+    under_noise = scores("test")["judged_under_noise"]
+    assert set(under_noise) == set(noise.KINDS)
+    assert under_noise["swapped"]["wrong"] > scores("test")["doubt"]["wrong"]
+    assert all(found["doubt"] < found["wrong"] for found in under_noise.values())
     assert all(0 <= float(row["novelty"] or 0) <= 1 for row in predictions("other"))
     tree = trained().model_dump()
     tree["evaluate"]["risk"] = None

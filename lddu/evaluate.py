@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
-from lddu import baselines, judgement, metrics, mlp, plots, quantiles, readings, uncertainty, weights
+from lddu import baselines, channels, judgement, metrics, mlp, plots, quantiles, readings, uncertainty, weights
 from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
 from lddu.judgement import Judgement
-from lddu.model import LDDU, LOG_NORMS, LDDUOutput
+from lddu.model import LDDU, LDDUOutput
 from lddu.tensors import Split, TensorError, read_noise, read_splits, require_labels
 
 MODEL = Path("data/model")
@@ -70,7 +71,7 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         predictions.log_probs[chosen],
         predictions.log_not_probs[chosen],
         {m: x[chosen] for m, x in predictions.present.items()},
-        *({m: x[chosen] for m, x in getattr(predictions, part).items()} for part in LOG_NORMS),
+        *({m: x[chosen] for m, x in part.items()} for part in predictions.log_norms.values()),
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
     return Scored(split.present.numpy()[chosen], of_chosen, ids)
@@ -200,15 +201,17 @@ def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.
 def prediction_rows(
     split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray, judgement: Judgement
 ) -> list[dict[str, str]]:
-    """A row for each clip: its modalities and novelty; for each label probability, decision, truth, doubt, whether it is sure,
-    and σ as a quantile of train."""
+    """A row for each clip: its modalities, their novelty, noise and ambiguity; for each label probability, decision, truth,
+    doubt, whether it is sure, and σ as a quantile of train."""
     sigma, probs = sigma_quantiles(predicted, train), predicted.probs
     known, true = ~split.labels.isnan().numpy(), split.present.numpy()
+    of_clip = channels.shares(predicted.log_norms, channels.reference_of(train.log_norms, train.present))
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
         row |= {f"novelty_{m}": cell(share[i]) for m, share in judgement.novelty.items()}
         row["novelty"] = cell(judgement.clip_novelty[i])
+        row |= {name: cell(share[i]) for name, share in of_clip.items()}
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
@@ -230,7 +233,8 @@ def prediction_columns(split: Split) -> list[str]:
     sigma = [f"sigma_{m}" for m in split.features]
     of_label = ("probability", "predicted", "true", "doubt", "sure", *sigma)
     per_label = [f"{label}_{column}" for label in split.label_names for column in of_label]
-    return ["clip_id", "modalities", *(f"novelty_{m}" for m in split.features), "novelty", *per_label]
+    novelty, *blocks = ([f"{name}_{m}" for m in split.features] for name in ("novelty", *channels.BLOCKS))
+    return ["clip_id", "modalities", *novelty, "novelty", *chain.from_iterable(blocks), *per_label]
 
 
 def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
@@ -332,5 +336,7 @@ def evaluate(parameters: params.Params) -> None:
         rows = prediction_rows(split, predicted[name], of_train, thresholds, judgements[name]) if name in predicted else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
     judgement.write(PREDICTIONS, judge)
-    quantiles.write(PREDICTIONS, quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present))
+    of_train = predicted["train"]
+    reference = quantiles.reference_of(of_train.log_sigma, of_train.present)
+    quantiles.write(PREDICTIONS, reference | channels.reference_of(of_train.log_norms, of_train.present))
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

@@ -2,7 +2,7 @@
 
 `weights.safetensors` and `config.json` as train left them, `quantiles.safetensors` and the files of the judge as evaluate did,
 and `predictor.json`: the thresholds, and how clips were prepared, with the source and digest of every pretrained network. Where
-sound is normalised by speaker, `statistics.safetensors` of align too: the speaker of a new recording is unknown.
+features are relative to the speaker, `statistics.safetensors` of align too: the speaker of a new recording is unknown.
 The networks themselves are fetched when they are needed, except a tuned one, which no source has and which is copied;
 `python -m lddu export FOLDER` copies all of them.
 """
@@ -23,7 +23,7 @@ FILE = "predictor.json"
 NETWORKS = "networks"  # folder with a folder for each role, where they were copied
 MODEL, SCORES, PREDICTIONS = Path("data/model"), Path("metrics/valid.json"), Path("data/predictions")
 TEXT_MODEL = Path("data/text_model")  # as the clips' texts were encoded with: tuned, or as it came
-STATISTICS = "statistics.safetensors"  # has what is usual for the training split's sound
+STATISTICS = "statistics.safetensors"  # has what is usual for the training split
 OWN_TENSORS = Path("data/tensors")  # made from clips by this pipeline; all others are published features
 
 
@@ -59,7 +59,7 @@ def predictor(parameters: params.Params) -> None:
     tree = {"thresholds": thresholds, "preparation": preparation if from_clips else None}
     if from_clips and "tuned" in json.loads((TEXT_MODEL / "model.json").read_text(encoding="utf-8")):
         shutil.copytree(TEXT_MODEL, FOLDER / NETWORKS / "text", dirs_exist_ok=True)  # no source has it
-    if from_clips and parameters.align.normalise == "speaker":
+    if from_clips and parameters.align.normalise:
         shutil.copyfile(OWN_TENSORS / STATISTICS, FOLDER / STATISTICS)
     (FOLDER / FILE).write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

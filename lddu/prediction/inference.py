@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
 
 import params
 from contract import MODALITIES
@@ -65,8 +66,7 @@ class Utterance(Prediction):
     end: float
     transcript: Transcript | None  # None: there are no words
     refused: list[Refused]  # what the stages could not do, and why
-    # What is strange about the recording, of which nothing is missing; `About(note.code).meaning` says it in words.
-    notes: list[Note] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)  # what is strange about the recording, of which nothing is missing
 
 
 class Predictor:
@@ -250,12 +250,10 @@ class Predictor:
                 f"{self.folder} was trained on published features, which no recording can be turned into here: "
                 "give it rows of features (predict_features), or train on a corpus of your own"
             )
-        usual = None
-        if self.preparation.align.normalise == "speaker":
-            try:
-                usual = speakers.read_usual(self.folder)
-            except (OSError, KeyError) as error:
-                raise predictor.PredictorError(f"{self.folder / speakers.FILE} is missing or damaged ({error})") from None
+        try:
+            usual = speakers.read_usual(self.folder, relative) if (relative := self.preparation.align.normalise) else {}
+        except (OSError, KeyError, SafetensorError) as error:
+            raise predictor.PredictorError(f"{self.folder / speakers.FILE} is missing or damaged ({error})") from None
         return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device, usual)
 
     def _pretrained(self, role: str) -> Path:

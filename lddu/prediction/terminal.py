@@ -16,6 +16,7 @@ BAR = 12  # characters of the bar of a probability
 LABEL, TIME, SIGMA = 6, 8, 8  # characters of a column, at least
 WORDS = 24  # characters that the column of words needs; where fewer are left, each utterance gets a table of its own
 LINE = 100  # characters of a line of words with their times, at most
+MEANINGS = {about.value: about.meaning for about in About}
 UNLIMITED = 100_000  # characters of a line of a file
 MARKS = {"yes": "*", "no": " ", "unsure": "?"}
 UNLIKE = "unlike anything that the network learned from: trust neither its probabilities nor its doubts"
@@ -39,7 +40,7 @@ class Terminal:
         if not self.shown:
             self.console.print(Text(f"\n{printable(self.name)}", style="bold"))
             for note in utterance.notes:
-                self.print(Text(printable(f"note: {About(note.code).meaning} ({note.detail})"), style="yellow"), 2)
+                self.print(Text(printable(f"note: {MEANINGS[note.code]} ({note.detail})"), style="yellow"), 2)
         if alone or self.full or not self.has_room(utterance):
             self.show_table(utterance)
         else:

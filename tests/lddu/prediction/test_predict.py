@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import params
 from lddu import doubt, judgement, load, novelty, predictor, quantiles, weights
@@ -21,6 +21,7 @@ from lddu.judgement import Judge
 from lddu.model import LDDU, LDDUConfig
 from lddu.prediction import command
 from lddu.prediction.inference import Predictor, export
+from preprocess.encoders import speakers
 from preprocess.media import decoder, sound
 from preprocess.recording import RecordingError
 from tests.conftest import ROOT, Workspace
@@ -312,6 +313,12 @@ def test_the_stage_takes_a_threshold_a_label_and_the_text_encoder_that_no_source
     assert manual.thresholds == (thresholds if tuned else dict.fromkeys(labels, 0.35))
     assert [getattr(manual.preparation, name) for name in SECTIONS] == [getattr(settings, name) for name in SECTIONS]
     assert (predictor.FOLDER / "networks/text/model.json").is_file() == tuned
+    assert not (predictor.FOLDER / speakers.FILE).exists()
+    (tmp_path / "data/tensors").mkdir()
+    save_file({"audio_usual_mean": np.ones(2)}, tmp_path / "data/tensors" / speakers.FILE)
+    predictor.predictor(settings.model_copy(update={"align": settings.align.model_copy(update={"normalise": ["audio"]})}))
+    with pytest.raises(predictor.PredictorError, match=r"statistics\.safetensors is missing or damaged.*audio_usual_deviation"):
+        Predictor(predictor.FOLDER, "cpu").predict("any.wav")
     predictor.predictor(settings.model_copy(update={"tensors": "data/features/mosei"}))
     assert predictor.read(predictor.FOLDER).preparation is None
     assert not (predictor.FOLDER / "networks").exists()

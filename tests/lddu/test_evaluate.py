@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import f1_score
 
-from lddu import baselines, evaluate, noise, weights
+from lddu import baselines, evaluate, listing, noise, weights
 from lddu.engine import Predictions
 from lddu.tensors import Split, TensorError, read_split
 from lddu.train import train
@@ -320,7 +320,7 @@ def test_sigma_is_reported_as_its_place_among_the_training_clips(seed: int, clip
         return Predictions(np.zeros((count, 2)), np.zeros((count, 2)), {"text": there}, {"text": log_sigma})
 
     train_, found = said(15), said(clips)
-    quantiles = evaluate.sigma_quantiles(found, train_)["text"]
+    quantiles = listing.sigma_quantiles(found, train_)["text"]
     known = train_.log_sigma["text"][train_.present["text"]]
     for i, c in np.ndindex(clips, 2):
         value = found.log_sigma["text"][i, c]

@@ -83,6 +83,14 @@ def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins
     }
 
 
+def overview(part: Scored, card: weights.Card, thresholds: np.ndarray, settings: params.Evaluate) -> dict:
+    """What stands first in the scores of a split."""
+    first: dict = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
+    if settings.threshold == "per_label":
+        first["thresholds"] = dict(zip(card.labels, thresholds.tolist(), strict=True))
+    return first | network_scores(part, thresholds, card.labels, settings.bins)
+
+
 def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
     """Spearman's correlation of what is known of a modality's noise with σ's block of noise, and with that of ambiguity, the
     mean over labels of log ‖σ‖; and of the error |y - p| over all clips and labels with all of σ."""
@@ -227,7 +235,7 @@ def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split
 
 def evaluate(parameters: params.Params) -> None:
     """The stage."""
-    settings, labels = parameters.evaluate, parameters.corpus.labels
+    settings = parameters.evaluate
     model, card, splits = read(parameters)
     accelerator = accelerator_on(parameters.run.device, parameters.train.threads, parameters.train.precision)
     clips = {name: Clips(split, accelerator.device) for name, split in splits.items() if len(split)}
@@ -250,11 +258,7 @@ def evaluate(parameters: params.Params) -> None:
     of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
-        scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
-        if settings.threshold == "per_label":
-            scores[name]["thresholds"] = dict(zip(labels, thresholds.tolist(), strict=True))
-        scores[name] |= network_scores(part, thresholds, labels, settings.bins)
-        scores[name] |= of_sigma(model, name, part, thresholds)
+        scores[name] = overview(part, card, thresholds, settings) | of_sigma(model, name, part, thresholds)
         seeds = [scores[name], *(other[name] for network, other in others.items() if network != weights.CENTRE)]
         if len(seeds) > 1:
             scores[name]["seeds"] = metrics.over_seeds(seeds, SEED_SCORES)

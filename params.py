@@ -192,6 +192,7 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
+    dynamics: bool
     layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
@@ -209,7 +210,8 @@ class Align(Section):
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
     pooling: Literal["mean", "max", "mean_deviation"]
-    normalise: Literal["none", "speaker"]
+    context: Literal["none", "mean", "max", "mean_deviation"]
+    normalise: list[Literal["text", "audio", "vision"]]
 
 
 class Network(Section):
@@ -299,6 +301,8 @@ class Evaluate(Section):
     threshold: Literal["one", "per_label"]
     threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
+    risk: Annotated[float, Field(ge=0.001, le=0.5)] | None
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
 
 
 class Report(Section):

@@ -25,6 +25,7 @@ from lddu import baselines, calibration, metrics, noise, train, uncertainty
 from lddu.batches import Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import predict
+from lddu.model import LOG_NORMS
 from lddu.probability import clipped
 from lddu.tensors import Split, read_noise, read_splits, read_statistics
 
@@ -50,7 +51,7 @@ def write(folder: Path, splits: dict[str, Split], known: dict[str, dict[str, flo
         tensors = split.features | {f"{m}_mask": mask for m, mask in split.masks.items()} | {"labels": split.labels}
         save_file(tensors, folder / f"{name}.safetensors", metadata={"labels": json.dumps(split.label_names)})
         rows(folder / f"{name}.csv", [{"clip_id": clip_id} for clip_id in split.clip_ids])
-    statistics = {}
+    statistics: dict[str, torch.Tensor] = {}
     for m, x in splits["train"].features.items():
         seen = x[splits["train"].masks[m]]
         statistics |= {f"{m}_mean": seen.mean(dim=0), f"{m}_deviation": seen.std(dim=0, correction=0)}
@@ -138,24 +139,17 @@ def scores_of(data: DataSet, settings: params.Train, folder: Path) -> dict[str, 
     scores = {"epoch": training.best_epoch, "epochs": len(training.curves)} | of_probabilities(data, predicted.probs)
     scores["bce"] = metrics.cross_entropy(data.true, predicted.log_probs, predicted.log_not_probs)
     thresholds = metrics.best_thresholds(data.true, predicted.probs, 0.01, each=False)
-    error = np.abs(data.true - predicted.probs).ravel()
-    for name in ("sigma", "noise", "ambiguity"):
-        part = getattr(predicted, f"log_{name}")
-        for m, x in part.items():
-            scores[f"{name} known {m}"] = metrics.rank_correlation(data.noise[m], clip_norm(x))[0]
-        scores[f"{name} error"] = metrics.rank_correlation(error, uncertainty.joined(part).ravel())[0]
-        areas = uncertainty.risk_coverage(data.true, predicted.probs, thresholds, part)
-        scores |= {f"{name} area": areas["sigma"], "area": areas["probability"], "chance": areas["chance"]}
+    scores |= {f"{name} area": area for name, area in uncertainty.risk_coverage(data.true, predicted, thresholds).items()}
+    scores |= {f"{name} error": error for name, error in uncertainty.error_spearman(data.true, predicted).items()}
+    for part in LOG_NORMS:
+        for m, x in getattr(predicted, part).items():
+            scores[f"{part} known {m}"] = metrics.rank_correlation(data.noise[m], x.mean(axis=1))[0]
     for m, kinds in noise.noises(model, data.clips, ["dropped"]).items():
         torch.manual_seed(uncertainty.SEED)
         level = torch.rand(len(data.others))
         follows = uncertainty.log_noise_of(model, m, kinds["dropped"], data.others, level, BATCH, data.accelerator)
         scores[f"dropped {m}"] = metrics.rank_correlation(level.double().numpy(), follows)[0]
     return scores | {"seconds": perf_counter() - begun}
-
-
-def clip_norm(log_norms: np.ndarray) -> np.ndarray:
-    return log_norms.mean(axis=1)
 
 
 def of_probabilities(data: DataSet, probs: np.ndarray) -> dict[str, float]:

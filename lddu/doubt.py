@@ -26,7 +26,7 @@ STRENGTHS = (1e-6, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 FREE = 30.0  # the log-odds are multiplied by this, so that their slope is hardly penalised
 FOLDS = 5
 FEWEST = 8  # clips of valid; of fewer, and of labels that are always or never there, the probability is believed as it is
-STEPS = 500
+STEPS = 100
 FARTHEST = 6.0  # log-odds of a reading are at most so far from the joint ones
 
 
@@ -127,7 +127,8 @@ def regression(design: np.ndarray, true: np.ndarray, strength: float) -> tuple[f
     """Intercept and weights (F,) on features (N, C, F)."""
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=strength, max_iter=STEPS).fit(design.reshape(-1, design.shape[-1]), true.ravel())
+    model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=STEPS)
+    model.fit(design.reshape(-1, design.shape[-1]), true.ravel())
     return float(model.intercept_[0]), model.coef_[0]
 
 
@@ -145,6 +146,20 @@ def strongest_penalty(losses: dict[float, np.ndarray]) -> float:
         if worse.mean() <= worse.std() / np.sqrt(len(worse)):
             return strength
     return best
+
+
+def scores(doubts: np.ndarray, wrong: np.ndarray, bins: int) -> dict[str, float]:
+    """Of decisions (n,): mean doubt beside the share of wrong ones, the calibration error, the area under risk-coverage."""
+    from lddu.metrics import calibration_error, risk_coverage_area
+
+    if not len(doubts):
+        return dict.fromkeys(("mean", "wrong", "calibration_error", "risk_coverage"), 0.0)
+    return {
+        "mean": float(doubts.mean()),
+        "wrong": float(wrong.mean()),
+        "calibration_error": calibration_error(wrong, doubts, bins),
+        "risk_coverage": risk_coverage_area(wrong.astype(float), doubts),
+    }
 
 
 def write(path: Path, doubt: Doubt) -> None:

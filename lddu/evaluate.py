@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
-from lddu import baselines, metrics, mlp, plots, quantiles, uncertainty, weights
+from lddu import baselines, judgement, metrics, mlp, plots, quantiles, readings, uncertainty, weights
 from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
-from lddu.model import LDDU, LDDUOutput
+from lddu.judgement import Judgement
+from lddu.model import LDDU, LOG_NORMS, LDDUOutput
 from lddu.tensors import Split, TensorError, read_noise, read_splits, require_labels
 
 MODEL = Path("data/model")
@@ -69,7 +70,7 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         predictions.log_probs[chosen],
         predictions.log_not_probs[chosen],
         {m: x[chosen] for m, x in predictions.present.items()},
-        {m: x[chosen] for m, x in predictions.log_sigma.items()},
+        *({m: x[chosen] for m, x in getattr(predictions, part).items()} for part in LOG_NORMS),
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
     return Scored(split.present.numpy()[chosen], of_chosen, ids)
@@ -85,13 +86,20 @@ def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins
 
 
 def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
-    """Spearman's correlation of a modality's reported σ with its known noise, the mean over labels of log ‖σ‖; and of
-    log ‖σ‖ with the error |y - p| over all clips and labels."""
+    """Spearman's correlation of what is known of a modality's noise with σ's block of noise, and with that of ambiguity, the
+    mean over labels of log ‖σ‖; and of the error |y - p| over all clips and labels with all of σ."""
     scores = {}
-    for m, log_sigma in part.predictions.log_sigma.items():
-        correlation, clips = metrics.rank_correlation(noise[m], log_sigma.mean(axis=1))
-        of_error, _ = metrics.rank_correlation(np.abs(part.true - part.predictions.probs).ravel(), log_sigma.ravel())
-        scores[m] = {"noise_spearman": correlation, "clips": clips, "error_spearman": of_error}
+    predicted = part.predictions
+    for m, log_sigma in predicted.log_sigma.items():
+        correlation, clips = metrics.rank_correlation(noise[m], predicted.log_noise[m].mean(axis=1))
+        of_ambiguity, _ = metrics.rank_correlation(noise[m], predicted.log_ambiguity[m].mean(axis=1))
+        of_error, _ = metrics.rank_correlation(np.abs(part.true - predicted.probs).ravel(), log_sigma.ravel())
+        scores[m] = {
+            "noise_spearman": correlation,
+            "ambiguity_spearman": of_ambiguity,
+            "clips": clips,
+            "error_spearman": of_error,
+        }
     return scores
 
 
@@ -106,11 +114,11 @@ def sigma_scores(
     accelerator: Accelerator,
 ) -> dict:
     """Every score of a network's σ on the split of that name; with added noise where it is one of NOISE_SPLITS."""
-    probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
+    predicted = part.predictions
     scores = {
         "uncertainty": uncertainty_scores(part, noise[name]),
-        "error_spearman": uncertainty.error_spearman(part.true, probs, log_sigma),
-        "risk_coverage": uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma),
+        "error_spearman": uncertainty.error_spearman(part.true, predicted),
+        "risk_coverage": uncertainty.risk_coverage(part.true, predicted, thresholds),
     }
     if name in NOISE_SPLITS:
         scores["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, trained_on, accelerator)
@@ -189,28 +197,40 @@ def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.
     return {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
 
 
-def prediction_rows(split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
-    """A row for each clip: its modalities, and for each label probability, decision, truth and σ as a quantile of train."""
+def prediction_rows(
+    split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray, judgement: Judgement
+) -> list[dict[str, str]]:
+    """A row for each clip: its modalities and novelty; for each label probability, decision, truth, doubt, whether it is sure,
+    and σ as a quantile of train."""
     sigma, probs = sigma_quantiles(predicted, train), predicted.probs
     known, true = ~split.labels.isnan().numpy(), split.present.numpy()
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
+        row |= {f"novelty_{m}": cell(share[i]) for m, share in judgement.novelty.items()}
+        row["novelty"] = cell(judgement.clip_novelty[i])
         for c, label in enumerate(split.label_names):
             row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
             row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
             row[f"{label}_true"] = str(int(true[i, c])) if known[i, c] else ""
-            for m, quantile in sigma.items():
-                row[f"{label}_sigma_{m}"] = "" if np.isnan(quantile[i, c]) else f"{quantile[i, c]:.4f}"
+            row[f"{label}_doubt"] = cell(judgement.doubt[i, c])
+            row[f"{label}_sure"] = "" if judgement.sure is None else str(int(judgement.sure[i, c]))
+            row |= {f"{label}_sigma_{m}": cell(quantile[i, c]) for m, quantile in sigma.items()}
         rows.append(row)
     return rows
+
+
+def cell(share: float) -> str:
+    """Of a table; blank where there is none."""
+    return "" if np.isnan(share) else f"{share:.4f}"
 
 
 def prediction_columns(split: Split) -> list[str]:
     """The columns of `prediction_rows`, which a split without clips has too."""
     sigma = [f"sigma_{m}" for m in split.features]
-    per_label = [f"{label}_{column}" for label in split.label_names for column in ("probability", "predicted", "true", *sigma)]
-    return ["clip_id", "modalities", *per_label]
+    of_label = ("probability", "predicted", "true", "doubt", "sure", *sigma)
+    per_label = [f"{label}_{column}" for label in split.label_names for column in of_label]
+    return ["clip_id", "modalities", *(f"novelty_{m}" for m in split.features), "novelty", *per_label]
 
 
 def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
@@ -240,8 +260,8 @@ def draw(part: Scored, scores: dict, thresholds: np.ndarray, noise: dict[str, np
     plots.confusion(part.true, predicted.probs, thresholds, scores, PLOTS)
     plots.calibration(part.true, predicted.probs, scores, bins, PLOTS)
     plots.baselines(scores, PLOTS)
-    log_sigma = {m: x.mean(axis=1) for m, x in predicted.log_sigma.items()}
-    plots.uncertainty(part.clip_ids, noise, log_sigma, scores, PLOTS)
+    log_noise = {m: x.mean(axis=1) for m, x in predicted.log_noise.items()}
+    plots.uncertainty(part.clip_ids, noise, log_noise, scores, PLOTS)
 
 
 def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split]]:
@@ -278,6 +298,7 @@ def evaluate(parameters: params.Params) -> None:
         of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
+    judge, judgements = readings.judge_all(model, splits, clips, predicted, thresholds, settings, accelerator)
     complete = {name: splits[name].select(splits[name].complete) for name in parts}
     deviation = model.config.rows == "mean_deviation"
     of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
@@ -295,6 +316,7 @@ def evaluate(parameters: params.Params) -> None:
         scores[name]["baselines"] = of_baselines[name] | centre
         if name in NOISE_SPLITS:
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
+            scores[name] |= readings.scores(judgements[name], splits[name], predicted[name], thresholds, settings.bins)
     shown = "test" if "test" in parts else "valid"
     if (MODEL / "epochs").is_dir():
         with tqdm(desc="every epoch", unit="clip") as bar:
@@ -305,7 +327,9 @@ def evaluate(parameters: params.Params) -> None:
     for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
         shutil.rmtree(folder, ignore_errors=True)
     for name, split in splits.items():
-        rows = prediction_rows(split, predicted[name], predicted["train"], thresholds) if name in predicted else []
+        of_train = predicted["train"]
+        rows = prediction_rows(split, predicted[name], of_train, thresholds, judgements[name]) if name in predicted else []
         write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
+    judgement.write(PREDICTIONS, judge)
     quantiles.write(PREDICTIONS, quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present))
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lddu import doubt, metrics, novelty, risk
+from lddu import doubt, novelty, risk
 from lddu.doubt import Doubt, Signs
 from lddu.novelty import Novelty
 
@@ -26,6 +26,32 @@ class Judgement:
     sure: np.ndarray | None  # (N, C) bool; None where no risk was asked for
     novelty: dict[str, np.ndarray]  # (N,) by modality: quantile of the training split, NaN where it is absent
     clip_novelty: np.ndarray  # (N,) of all modalities together
+
+    def select(self, chosen: np.ndarray) -> "Judgement":
+        """The clips where `chosen` (N,) is true."""
+        sure = None if self.sure is None else self.sure[chosen]
+        of_modality = {m: x[chosen] for m, x in self.novelty.items()}
+        return Judgement(self.doubt[chosen], sure, of_modality, self.clip_novelty[chosen])
+
+    def put(self, chosen: np.ndarray, other: "Judgement") -> "Judgement":
+        """This one, with the doubt and sureness of another where `chosen` (N,) is true."""
+        doubts, sure = self.doubt.copy(), None if self.sure is None else self.sure.copy()
+        doubts[chosen] = other.doubt
+        if sure is not None and other.sure is not None:
+            sure[chosen] = other.sure
+        return Judgement(doubts, sure, self.novelty, self.clip_novelty)
+
+    def scores(self, wrong: np.ndarray, labels: list[str], bins: int) -> dict:
+        """Of decisions that are wrong or not (N, C): how good doubt is, which decisions are sure, how novel the clips are."""
+        known = ~np.isnan(self.doubt)
+        found: dict = {
+            "doubt": doubt.scores(self.doubt[known], wrong[known], bins),
+            "novelty": {
+                "unlike": float((self.clip_novelty > novelty.UNLIKE).mean()),
+                **{m: float((share > novelty.UNLIKE).mean()) for m, share in self.novelty.items()},
+            },
+        }
+        return found if self.sure is None else found | {"sure": risk.scores(self.sure, wrong, labels)}
 
 
 @dataclass(frozen=True)
@@ -75,27 +101,6 @@ def learn(
     cut = None if most_wrong is None else risk.largest_cut(doubts, wrong, most_wrong, confidence)
     judge = Judge(learned, known, cut)
     return judge, judge.judged(doubts, of_modality, of_clip)
-
-
-def scores(judgement: Judgement, wrong: np.ndarray, labels: list[str], bins: int) -> dict:
-    """Of decisions that are wrong or not (N, C): how good doubt is, which decisions are sure, how novel the clips are."""
-    known = ~np.isnan(judgement.doubt)
-    doubts, errors = judgement.doubt[known], wrong[known]
-    found: dict = {
-        "doubt": {
-            "mean": float(doubts.mean()) if len(doubts) else 0.0,
-            "wrong": float(errors.mean()) if len(doubts) else 0.0,
-            "calibration_error": metrics.calibration_error(errors, doubts, bins) if len(doubts) else 0.0,
-            "risk_coverage": metrics.risk_coverage_area(errors.astype(float), doubts) if len(doubts) else 0.0,
-        },
-        "novelty": {
-            "unlike": float((judgement.clip_novelty > novelty.UNLIKE).mean()),
-            **{m: float((share > novelty.UNLIKE).mean()) for m, share in judgement.novelty.items()},
-        },
-    }
-    if judgement.sure is not None:
-        found["sure"] = risk.scores(judgement.sure, wrong, labels)
-    return found
 
 
 def write(folder: Path, judge: Judge) -> None:

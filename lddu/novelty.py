@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 from safetensors.numpy import load_file, save_file
-
-from lddu.tensors import Split
+from scipy.special import gammaincc
 
 FILE = "novelty.safetensors"
 UNLIKE = 0.98  # a clip above this quantile is unlike anything that the network learned from
@@ -67,11 +66,6 @@ def mean_rows(features: ArrayLike, masks: ArrayLike) -> np.ndarray:
     return np.concatenate(sums or [np.zeros((0, x.shape[2]))]) / np.where(count, count, np.nan)
 
 
-def rows_of(split: Split) -> dict[str, np.ndarray]:
-    """The mean row (N, D) of each modality."""
-    return {m: mean_rows(x.numpy(), split.masks[m].numpy()) for m, x in split.features.items()}
-
-
 def distances(rows: np.ndarray, mean: np.ndarray, whitening: np.ndarray) -> np.ndarray:
     return np.linalg.norm((rows - mean) @ whitening.astype(np.float64), axis=1)
 
@@ -87,29 +81,29 @@ def surprise(shares: dict[str, np.ndarray], sizes: dict[str, int]) -> np.ndarray
 
     `sizes` are the numbers of distances that the shares are of.
     """
-    from scipy.stats import chi2
-
-    p = np.stack([1 - share + 1 / (sizes[m] + 1) for m, share in shares.items()])
+    p = np.stack([((1 - share) * sizes[m] + 1) / (sizes[m] + 1) for m, share in shares.items()])
     present = (~np.isnan(p)).sum(axis=0)
-    fisher = chi2.sf(-2 * np.log(np.nan_to_num(p, nan=1.0)).sum(axis=0), 2 * np.maximum(present, 1))
+    surprises = np.maximum(-np.log(np.nan_to_num(p, nan=1.0)), 0).sum(axis=0)
+    fisher = gammaincc(np.maximum(present, 1), surprises)
     smallest = np.minimum(1, np.nan_to_num(p, nan=1.0).min(axis=0) * present)
     return np.where(present > 0, -np.log(np.minimum(fisher, np.where(present > 0, smallest, 1.0))), np.nan)
 
 
-def fit(train: Split) -> Novelty:
-    """Learn what the training split is like. A modality that fewer than FEWEST of its clips have is never novel."""
+def fit(rows: Mapping[str, np.ndarray], people: np.ndarray) -> Novelty:
+    """Learn what the training split is like, of its mean rows (N, D) by modality and people (N,), the same number for clips of
+    one speaker. A modality that fewer than FEWEST clips have is never novel."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     known: dict[str, Known] = {}
     shares: dict[str, np.ndarray] = {}
     with threadpool_limits(1):  # sums repeat whatever the number of cores
-        for m, rows in rows_of(train).items():
-            there = ~np.isnan(rows).any(axis=1)
+        for m, of_modality in rows.items():
+            there = ~np.isnan(of_modality).any(axis=1)
             if there.sum() < FEWEST:
                 continue
-            held_out = distances_from_others(rows[there], train.people[there])
-            known[m] = Known(*whitened(rows[there]), np.sort(held_out))
-            shares[m] = np.full(len(rows), np.nan)
+            held_out = distances_from_others(of_modality[there], people[there])
+            known[m] = Known(*whitened(of_modality[there]), np.sort(held_out))
+            shares[m] = np.full(len(of_modality), np.nan)
             shares[m][there] = share_below(known[m].distances, held_out)
     found = surprise(shares, {m: len(x.distances) for m, x in known.items()}) if known else np.zeros(0)
     return Novelty(known, np.sort(found[~np.isnan(found)]))

@@ -1,10 +1,21 @@
-"""What each modality says alone: the network's answer where every other modality is masked."""
+"""The judge of a run's decisions: what it judges from is read from the network, also what each modality says alone."""
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
+import params
+from lddu import novelty, quantiles
+from lddu.batches import Clips, in_order
+from lddu.doubt import Signs
+from lddu.engine import Predictions
+from lddu.judgement import Calibration, Judge, Judgement, learn
 from lddu.model import LDDU
+from lddu.quantiles import Reference
+from lddu.tensors import Split
+
+BATCH = 64
 
 
 @torch.inference_mode()
@@ -21,3 +32,53 @@ def alone(model: LDDU, features: dict[str, Tensor], masks: dict[str, Tensor]) ->
         odds = (output.log_probs - output.log_not_probs).masked_fill(~output.present[m][:, None], torch.nan)
         found[m] = odds.double().cpu().numpy()
     return found
+
+
+def signs_of(model: LDDU, clips: Clips, predicted: Predictions, reference: Reference, accelerator: Accelerator) -> Signs:
+    """What doubt is judged from, of clips with these predictions; σ as a quantile of the training split's `reference`."""
+    parts = []
+    for batch in in_order(clips, BATCH):
+        with accelerator.autocast():
+            parts.append(alone(model, batch["features"], batch["masks"]))
+    readings = {m: np.concatenate([part[m] for part in parts]) for m in model.config.dims}
+    sigma = {f"sigma {m}": quantiles.shares(x, reference[m]) for m, x in predicted.log_sigma.items()}
+    return Signs(predicted.log_probs - predicted.log_not_probs, readings, sigma)
+
+
+def rows_of(split: Split) -> dict[str, np.ndarray]:
+    """The mean row (N, D) of each modality; NaN where it is absent."""
+    return {m: novelty.mean_rows(x.numpy(), split.masks[m].numpy()) for m, x in split.features.items()}
+
+
+def judge_all(
+    model: LDDU,
+    splits: dict[str, Split],
+    clips: dict[str, Clips],
+    predicted: dict[str, Predictions],
+    thresholds: np.ndarray,
+    settings: params.Evaluate,
+    accelerator: Accelerator,
+) -> tuple[Judge, dict[str, Judgement]]:
+    """The judge, learned from train and valid, and its judgement of every split that has clips."""
+    reference = quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present)
+    signs = {name: signs_of(model, clips[name], predicted[name], reference, accelerator) for name in predicted}
+    rows = {name: rows_of(splits[name]) for name in predicted}
+    chosen = splits["valid"].complete.numpy()
+    calibration = Calibration(
+        signs["valid"].select(chosen),
+        {m: x[chosen] for m, x in rows["valid"].items()},
+        splits["valid"].present.numpy()[chosen],
+        splits["valid"].people[chosen],
+    )
+    known = novelty.fit(rows["train"], splits["train"].people)
+    judge, of_valid = learn(known, calibration, thresholds, settings.risk, settings.confidence)
+    judgements = {name: judge.of(signs[name], rows[name], thresholds) for name in predicted}
+    judgements["valid"] = judgements["valid"].put(chosen, of_valid)
+    return judge, judgements
+
+
+def scores(judgement: Judgement, split: Split, predicted: Predictions, thresholds: np.ndarray, bins: int) -> dict:
+    """Of the clips of a split whose labels are all known."""
+    chosen = split.complete.numpy()
+    wrong = (predicted.probs >= thresholds) != split.present.numpy()
+    return judgement.select(chosen).scores(wrong[chosen], list(split.label_names), bins)

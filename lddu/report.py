@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
+from lddu.novelty import UNLIKE
 from lddu.page import html
 from lddu.page.card import Card
 from lddu.page.choice import Chosen, choose
@@ -114,6 +115,8 @@ def report(settings: params.Params) -> None:
         results=results,
         refusals=REFUSALS,
         boards=boards_of(results),
+        risk=settings.evaluate.risk or 0.0,
+        unlike=UNLIKE,
         pictures=pictures(),
         cards=[card_of(clip, results, archive) for clip in tqdm(chosen, desc="report", unit="clip")],
         has_media=any(archive.knows(clip.prediction.clip_id) for clip in chosen),

@@ -19,13 +19,12 @@ would take the labels of a clip for independent; one on clips would not use that
 """
 
 import numpy as np
-from scipy.special import logsumexp
 
 # Bets, as shares of the largest that cannot lose everything.
 BETS = np.arange(1, 40) / 40
 # The cuts, in units of `risk`. Doubt is calibrated, so of the decisions up to the first cut about a quarter of `risk` is wrong:
 # that can be proven of few clips. A first cut with fewer decisions would prove less.
-CUTS = np.arange(20, 401) / 40
+CUTS = 0.5 * 1.05 ** np.arange(80)
 NOTHING = -1.0  # the cut where nothing can be proven: no decision is sure
 
 
@@ -51,7 +50,7 @@ def share_wrong(sure: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 def log_evidence(excess: np.ndarray, most: float) -> float:
     """The logarithm of what bets against E[X] > 0 have won on X (N,), which is at most `most`; 0 is nothing won or lost."""
     bets = BETS[:, None] / most
-    return float(logsumexp(np.log1p(-bets * excess).sum(axis=1)) - np.log(len(BETS)))
+    return float(np.logaddexp.reduce(np.log1p(-bets * excess).sum(axis=1)) - np.log(len(BETS)))
 
 
 def scores(sure: np.ndarray, wrong: np.ndarray, labels: list[str]) -> dict:

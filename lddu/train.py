@@ -30,6 +30,8 @@ from lddu.tensors import Split, Statistics, pooled, read_splits, read_statistics
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
+OWN_TENSORS = Path("data/tensors")  # made of the clips of corpus.root; all others are published features
+SAMPLE = Path("data/sample")  # the corpus that comes with the project
 # The score by which each value of train.choose chooses the epoch, and whether more of it is better.
 CHOICES = {"bce": ("valid_bce", False), "micro_ap": ("valid_micro_ap", True), "micro_f1": ("valid_micro_f1", True)}
 
@@ -248,7 +250,7 @@ def train(parameters: params.Params) -> None:
 
 def train_all(parameters: params.Params, checkpoints: Path) -> None:
     """Train every network, in one of `train.processes` processes."""
-    settings = parameters.train
+    settings, labels = parameters.train, parameters.corpus.labels
     learning, held_out, statistics = read(parameters)
     accelerator = accelerator_on(parameters.run.device, settings.threads, settings.precision)
     if accelerator.is_main_process:
@@ -262,7 +264,8 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
         training.resume(checkpoints / name)
         fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip())
         if accelerator.is_main_process:
-            write(training, parameters.corpus.labels, checkpoints / name, name)
+            card = weights.Card(labels, training.best_epoch, training.model.prior.tolist(), learned_from(learning, parameters))
+            write(training, card, checkpoints / name, name)
             if run.baseline and name != weights.CENTRE:
                 mlp.save(mlp.fit(learning, held_out, run, accelerator.device), MODEL / name)
     accelerator.wait_for_everyone()
@@ -280,9 +283,16 @@ def read(parameters: params.Params) -> tuple[Split, Split, dict[str, Statistics]
     return learning, held_out, read_statistics(folder, learning.dims)
 
 
-def write(training: Training, labels: list[str], checkpoints: Path, name: str) -> None:
+def learned_from(train: Split, parameters: params.Params) -> weights.Learned:
+    """What a user of the network should know of the labelled clips that it was trained on."""
+    root, tensors = Path(parameters.corpus.root), Path(parameters.tensors)
+    from_clips = tensors == OWN_TENSORS
+    speakers = len(set(train.speakers) - {""})
+    return weights.Learned((root if from_clips else tensors).name, from_clips and root == SAMPLE, len(train), speakers)
+
+
+def write(training: Training, card: weights.Card, checkpoints: Path, name: str) -> None:
     """Write the best network, the last one, those of all epochs if they were kept, and the curves."""
-    card = weights.Card(labels, training.best_epoch, training.model.prior.tolist())
     weights.save(MODEL / name, training.best, training.model.config, card)
     weights.save_tensors(MODEL / name / "last.safetensors", training.scored.state_dict())
     if (checkpoints / "epochs").is_dir():

@@ -12,7 +12,7 @@ from torch import Tensor
 from lddu import metrics, noise
 from lddu.batches import Batch, Clips, in_order
 from lddu.engine import Predictions, predict
-from lddu.model import LDDU, blocks, log_norm
+from lddu.model import LDDU, LOG_NORMS, blocks, log_norm
 from lddu.noise import Noise
 from lddu.probability import logit
 
@@ -26,23 +26,32 @@ def joined(log_sigma: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(present, stacked, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
 
 
-def risk_coverage(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, log_sigma: dict[str, np.ndarray]) -> dict:
-    """Area under the risk-coverage curve of all N·C decisions, the least certain left out first: by σ, by the probability.
+def risk_coverage(true: np.ndarray, predicted: Predictions, thresholds: np.ndarray) -> dict[str, float]:
+    """Area under the risk-coverage curve of all N·C decisions, the least certain left out first: by σ, by either block of it,
+    by the probability.
 
     By the probability, a decision is uncertain when its logit is near that of the threshold. `best` is the area if the errors
     were known, `chance` that of a random order: the share of wrong decisions.
     """
+    probs = predicted.probs
     wrong = ((probs >= thresholds) != true).ravel().astype(float)
-    near = -np.abs(logit(probs) - logit(thresholds)).ravel()
-    orders = {"sigma": joined(log_sigma).ravel(), "probability": near, "best": wrong}
-    return {name: metrics.risk_coverage_area(wrong, order) for name, order in orders.items()} | {"chance": float(wrong.mean())}
+    near = -np.abs(logit(probs) - logit(thresholds))
+    orders = parts_of(predicted) | {"probability": near, "best": wrong}
+    return {name: metrics.risk_coverage_area(wrong, order.ravel()) for name, order in orders.items()} | {
+        "chance": float(wrong.mean())
+    }
 
 
-def error_spearman(true: np.ndarray, probs: np.ndarray, log_sigma: dict[str, np.ndarray]) -> dict[str, float]:
-    """Spearman's correlation with the error |y - p| of all N·C decisions: of σ, and of p (1 - p)."""
-    error = np.abs(true - probs).ravel()
-    orders = {"sigma": joined(log_sigma), "probability": probs * (1 - probs)}
+def error_spearman(true: np.ndarray, predicted: Predictions) -> dict[str, float]:
+    """Spearman's correlation with the error |y - p| of all N·C decisions: of σ, of either block of it, and of p (1 - p)."""
+    error = np.abs(true - predicted.probs).ravel()
+    orders = parts_of(predicted) | {"probability": predicted.probs * (1 - predicted.probs)}
     return {name: metrics.rank_correlation(error, order.ravel())[0] for name, order in orders.items()}
+
+
+def parts_of(predicted: Predictions) -> dict[str, np.ndarray]:
+    """(N, C) each: `joined` of σ and of its blocks, by the names sigma, noise and ambiguity."""
+    return {part.removeprefix("log_"): joined(getattr(predicted, part)) for part in LOG_NORMS}
 
 
 def response_to_noise(

@@ -22,7 +22,7 @@ import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
 from preprocess.downloads.problem import ModelError
-from preprocess.encoders import speakers, states
+from preprocess.encoders import states
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Usual
 from preprocess.media import header
@@ -56,7 +56,7 @@ class Tools:
     network: Callable[[str], Path]  # folder of a role's network; called only when the network is needed
     modalities: tuple[str, ...]  # that the model uses
     device: Callable[[], str]  # called only when a network is loaded, because it imports torch
-    usual: Usual | None = None  # of the training split's sound, where align.normalise is speaker
+    usual: dict[str, Usual] = field(default_factory=dict)  # in the training split, by modality of align.normalise
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def _blamed_on(name: str) -> Iterator[None]:
         yield
     except (RecordingError, *SETUP_ERRORS):
         raise
+    except MediaError as error:
+        raise RecordingError(f"{name}: {error}") from None
     except Exception as error:
         raise RecordingError(f"{name}: an error that nobody foresaw: {type(error).__name__}: {error}") from error
 
@@ -155,20 +157,20 @@ def of_file(path: Path, tools: Tools, text: str = "", whole: bool = False) -> It
 
 
 def _of_medium(path: Path, tools: Tools, text: str, whole: bool) -> Iterator[Utterance]:
-    seen = state_of(path)
+    file = header.Unchanged(path)
     streams = streams_in(path)
     notes = [Note(path.name, code, detail) for code, detail in streams.notes]
     load_decoders(streams, tools)
     with _working_folder() as folder, ThreadPoolExecutor(1) as ahead:
+        file.require()
         parts = spans(path, streams, tools, whole or bool(text))
         clips = (Clip(path.name, folder / str(i), start, end, text) for i, (start, end) in enumerate(parts))
-        require_state(path, seen)
         decoding = ahead.submit(decode, next(clips), path, streams, tools)
         load_encoders(streams, tools)
         for following in chain(clips, [None]):
             clip = decoding.result()
             if following:
-                require_state(path, seen)
+                file.require()
                 decoding = ahead.submit(decode, following, path, streams, tools)
             yield replace(encode(clip, tools), notes=notes)
             shards.close(clip.folder)
@@ -199,22 +201,6 @@ def streams_in(path: Path) -> Streams:
     if not streams.duration:
         raise RecordingError(f"{path}: lasts 0 s")
     return streams
-
-
-def state_of(path: Path) -> tuple[int, ...]:
-    """What differs between a file and another one that takes its place, or what is written into it."""
-    found = path.stat() if path.is_file() else None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found else ()
-
-
-def require_state(path: Path, seen: tuple[int, ...]) -> None:
-    """RecordingError where a file is not the one that was `seen` (state_of) any more.
-
-    Its header was read first in a process of limited memory; here it is read without a limit, because that would be one of
-    the caller's process.
-    """
-    if state_of(path) != seen:
-        raise RecordingError(f"{path}: it was changed while it was read; try again when it is complete")
 
 
 def load_decoders(streams: Streams, tools: Tools) -> None:
@@ -298,8 +284,7 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
         states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
     )
     rows = align.rows(aligned, tools.settings.align)
-    if tools.usual and speakers.MODALITY in rows:
-        rows[speakers.MODALITY] = tools.usual.apply(rows[speakers.MODALITY])
+    rows |= {m: usual.apply(rows[m]) for m, usual in tools.usual.items() if m in rows}
     if not rows:
         clip.refused.append(Refused(clip.name, "align", Code.NOTHING_LEFT, "no text, no sound, no face"))
     return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)

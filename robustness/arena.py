@@ -43,7 +43,7 @@ def read(settings: params.Params) -> Arena:
         raise CasesError(f"tensors is {settings.tensors}: raw clips can only be corrupted where it is {TENSORS}")
     whole = read_split(TENSORS, settings.robustness.split, settings.corpus.labels, settings.corpus.present_above)
     place = {clip_id: row for row, clip_id in enumerate(whole.clip_ids)}
-    corrupted, usual = Shards(FOLDER), usual_sounds(settings)
+    corrupted, usual = Shards(FOLDER), usual_speakers(settings)
     by_kind: dict[str, list[Case]] = {}
     for case in cases.planned(settings):
         if case.clip_id in place and case.name in corrupted.digests:
@@ -75,29 +75,29 @@ def masked(split: Split, modalities: list[str]) -> Split:
     return replace(split, masks=masks)
 
 
-def usual_sounds(settings: params.Params) -> Speakers | None:
-    """What is usual for each speaker's sound in the clips as they are; None where sound is not read relative to that."""
-    if settings.align.normalise == "none":
-        return None
+def usual_speakers(settings: params.Params) -> dict[str, Speakers]:
+    """What is usual for each speaker in the clips as they are, by modality of `align.normalise`."""
+    voices = speakers.read_voices(MANIFEST / "labels.csv") if settings.align.normalise else {}
 
-    def sounds() -> Iterator[tuple[str, Rows]]:
+    def rows_of_clips(modality: str) -> Iterator[tuple[str, Rows]]:
         for clip in align.read_clips(read_labels(settings.corpus.labels)):
             found = align.rows(clip, settings.align)
-            if speakers.MODALITY in found:
-                yield clip.clip_id, found[speakers.MODALITY]
+            if modality in found:
+                yield clip.clip_id, found[modality]
 
-    return Speakers(speakers.read_voices(MANIFEST / "labels.csv"), sounds)
+    return {m: Speakers(voices, partial(rows_of_clips, m)) for m in settings.align.normalise}
 
 
-def entry_of(case: Case, corrupted: Shards, usual: Speakers | None) -> dict[str, np.ndarray]:
+def entry_of(case: Case, corrupted: Shards, usual: dict[str, Speakers]) -> dict[str, np.ndarray]:
     """A case's rows, as the tensors have them."""
-    entry, m = tables.whole(partial(corrupted.open, case.name, ROWS)), speakers.MODALITY
-    if usual and m in entry:
-        entry[m] = usual.apply(case.clip_id, Rows(entry[m], entry[f"{m}_mask"], entry[f"{m}_time"])).states
+    entry = tables.whole(partial(corrupted.open, case.name, ROWS))
+    for m, of_modality in usual.items():
+        if m in entry:
+            entry[m] = of_modality.apply(case.clip_id, Rows(entry[m], entry[f"{m}_mask"], entry[f"{m}_time"])).states
     return entry
 
 
-def changed(split: Split, found: list[Case], corrupted: Shards, usual: Speakers | None) -> Split:
+def changed(split: Split, found: list[Case], corrupted: Shards, usual: dict[str, Speakers]) -> Split:
     """The split with the rows of the corrupted modalities in the place of the clean ones."""
     entries = [entry_of(case, corrupted, usual) for case in found]
     notes = [json.loads(corrupted.read(case.name, NOTE)) for case in found]

@@ -66,9 +66,10 @@ def predict(options: argparse.Namespace) -> int:
     from lddu.prediction.inference import Predictor
 
     predictor = Predictor(Path(options.model), options.device)
+    print(f"{options.model}: {predictor.learned}", file=sys.stderr)
     recordings = [predict_one(options, predictor, name, utterances) for name, utterances in sources(options, predictor)]
     if options.json:
-        tree = {"thresholds": predictor.thresholds, "recordings": recordings}
+        tree = {"learned": vars(predictor.learned), "thresholds": predictor.thresholds, "recordings": recordings}
         print(json.dumps(tree, indent=2, ensure_ascii=False))
     return FAILED if any("error" in recording for recording in recordings) else 0
 
@@ -126,10 +127,14 @@ def tree_of(utterance: "Utterance") -> dict:
         "start": round(utterance.start, 3),
         "end": round(utterance.end, 3),
         "modalities": list(utterance.modalities),
+        "novelty": {name: round(share, 4) for name, share in utterance.novelty.items()},
+        "unlike": utterance.unlike,
         "labels": {
             label: {
                 "probability": round(decision.probability, 6),
                 "present": decision.predicted,
+                "answer": decision.answer,
+                "doubt": None if decision.doubt is None else round(decision.doubt, 4),
                 "uncertainty": {m: round(share, 4) for m, share in decision.sigma.items()},
             }
             for label, decision in utterance.labels.items()

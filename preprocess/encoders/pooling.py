@@ -1,7 +1,7 @@
 """States become rows: those of the tokens of a row's words, and those of the sound or the face in a row's time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,6 +70,19 @@ def of_times(timed: TimedStates | None, times: np.ndarray, pooling: str = "mean"
         if mask[row]:
             pooled[row] = pool(timed.states[near], weights)
     return Rows(pooled, mask, times)
+
+
+def in_context(timed: TimedStates | None, rows: Rows | None, pooling: str) -> Rows | None:
+    """Rows, each followed by the observed states of the whole clip, pooled in one of POOLINGS; "none": rows as they are.
+
+    The same for all rows of the clip. Masked rows stay zeros.
+    """
+    if timed is None or rows is None or pooling == "none" or not timed.observed.any():
+        return rows
+    lengths = np.where(timed.observed, np.diff(timed.times, axis=1)[:, 0], 0)
+    whole = POOLINGS[pooling](timed.states, lengths.astype(np.float32))
+    beside = np.where(rows.mask[:, None], whole, 0).astype(np.float32)
+    return replace(rows, states=np.concatenate([rows.states, beside], axis=1))
 
 
 def _near(grid: np.ndarray, span: np.ndarray) -> slice:

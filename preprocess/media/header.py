@@ -32,6 +32,23 @@ def streams_of(path: Path) -> Streams:
     return Streams.from_json(answer["streams"])
 
 
+class Unchanged:
+    """A file whose header was read in a process of limited memory, and is read again without a limit: it must be the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.state = path, self._state(path)
+
+    def require(self) -> None:
+        """MediaError where another file has taken its place, or something was written into it."""
+        if self._state(self.path) != self.state:
+            raise MediaError("it was changed while it was read; try again when it is complete")
+
+    @staticmethod
+    def _state(path: Path) -> tuple[int, ...]:
+        found = path.stat() if path.is_file() else None
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found else ()
+
+
 def main(path: Path) -> None:
     """In the process that is started: print what the header says, or why it cannot be read, as JSON."""
     try:

@@ -100,7 +100,7 @@ def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
     word_times = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN_TIME)
     modalities = {
         "text": pooling.of_words(clip.text, groups, word_times),
-        "audio": pooling.of_times(clip.audio, media_times, settings.pooling),
+        "audio": pooling.in_context(clip.audio, pooling.of_times(clip.audio, media_times, settings.pooling), settings.context),
         "vision": pooling.of_times(clip.vision, media_times, settings.pooling),
     }
     return {name: pooled for name, pooled in modalities.items() if pooled is not None and pooled.mask.any()}
@@ -166,7 +166,7 @@ class Spool:
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.shapes: dict[str, dict[str, tuple[int, int]]] = {}  # of the states (L, D) by clip and modality
-        self.speakers: Speakers | None = None  # sound is read relative to what is usual for its speaker
+        self.speakers: dict[str, Speakers] = {}  # by modality that is read relative to what is usual for the speaker
         self._places: dict[str, int] = {}  # in the file, by clip
 
     def add(self, clip_id: str, modalities: dict[str, Rows]) -> None:
@@ -182,14 +182,12 @@ class Spool:
         for name, (length, width) in self.shapes[clip_id].items():
             states, times = self._take(np.float32, length, width), self._take(np.float32, length, 2)
             modalities[name] = Rows(states, self._take(bool, length), times)
-        if self.speakers and speakers.MODALITY in modalities:
-            modalities[speakers.MODALITY] = self.speakers.apply(clip_id, modalities[speakers.MODALITY])
-        return modalities
+        return modalities | {m: of.apply(clip_id, modalities[m]) for m, of in self.speakers.items() if m in modalities}
 
-    def sounds(self) -> Iterator[tuple[str, Rows]]:
-        """The clips that have sound, and its rows."""
-        having = (clip_id for clip_id, shapes in self.shapes.items() if speakers.MODALITY in shapes)
-        return ((clip_id, self.read(clip_id)[speakers.MODALITY]) for clip_id in having)
+    def of(self, modality: str) -> Iterator[tuple[str, Rows]]:
+        """The clips that have a modality, and its rows."""
+        having = (clip_id for clip_id, shapes in self.shapes.items() if modality in shapes)
+        return ((clip_id, self.read(clip_id)[modality]) for clip_id in having)
 
     def _take(self, kind: type, *shape: int) -> np.ndarray:
         return np.frombuffer(self.file.read(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(shape)
@@ -256,8 +254,8 @@ def main() -> None:
         empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
         refused += [Refused(clip_id, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for clip_id in empty]
         refusals.require_few(refused, len(empty), len(labels), settings.corpus.max_refused)
-        if settings.align.normalise == "speaker":
-            spool.speakers = Speakers(speakers.read_voices(MANIFEST / "labels.csv"), spool.sounds)
+        voices = speakers.read_voices(MANIFEST / "labels.csv") if settings.align.normalise else {}
+        spool.speakers = {m: Speakers(voices, partial(spool.of, m)) for m in settings.align.normalise}
         with work.alone("align"):
             write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
             ages.write(FOLDER / "ages.csv", old)
@@ -275,7 +273,8 @@ def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
         write_split(split, spool, of_split, widths, settings)
         if split == "train":
             values = statistics(partial(_clips, spool, of_split), widths)
-            values |= spool.speakers.tensors() if spool.speakers else {}
+            for m, of_modality in spool.speakers.items():
+                values |= of_modality.tensors(m)
             save_file(values, FOLDER / speakers.FILE)
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
 

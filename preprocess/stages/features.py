@@ -143,6 +143,10 @@ def convert(settings: params.Features, names: list[str], folder: Path) -> Conver
     """Write the file in the form of the tensors; returns what the summary shows."""
     table = table_of(settings, names)
     splits = packs_of(settings, table)
+    speakers = {clip.clip_id: clip.speaker for clip in table}
+    for of_split in splits.values():
+        pairs = zip(of_split.clip_ids, of_split.videos, strict=True)
+        of_split.videos = [speakers.get(clip_id) or video for clip_id, video in pairs]
     labels = labels_of(settings, names, splits, table)
     shapes = {m: x.shape[1:] for m, x in next(iter(splits.values())).states.items()}
     folder.mkdir(parents=True, exist_ok=True)

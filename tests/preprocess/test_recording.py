@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from transformers.utils import logging
@@ -21,6 +22,7 @@ from contract import MODALITIES
 from preprocess import recording
 from preprocess.clips import Task
 from preprocess.downloads.problem import ModelError
+from preprocess.encoders.speakers import Usual
 from preprocess.media import decoder, header, probe
 from preprocess.media.probe import Reading, Streams
 from preprocess.recording import RecordingError, Tools
@@ -55,6 +57,14 @@ def test_texts_one_after_the_other_hold_no_file_open(tools: Tools) -> None:
         assert "text" in recording.of_text(f"this is text number {number}", tools).rows
     assert open_files() == before
     assert set(shards._open) == archives
+
+
+def test_a_new_recording_is_measured_by_what_is_usual_for_the_training_split(tools: Tools) -> None:
+    plain = recording.of_text("I am glad", tools).rows["text"]
+    usual = {"text": Usual(np.full(384, 0.5), np.full(384, 2.0)), "audio": Usual(np.zeros(1), np.ones(1))}
+    found = recording.of_text("I am glad", replace(tools, usual=usual)).rows["text"]
+    assert plain.states.shape == (3, 384)
+    assert found.states == pytest.approx((plain.states - 0.5) / 2, abs=1e-5)
 
 
 def test_a_recording_that_is_left_in_the_middle_holds_no_file_open(tools: Tools, tmp_path: Path) -> None:
@@ -122,6 +132,25 @@ def test_a_header_is_the_same_in_a_process_of_its_own(film: Path) -> None:
     streams = replace(probe.streams_of(film), reading=Reading(track=1, gaps=((0.5, 2.0),)), notes=(("clock_gap", "a gap"),))
     assert header.streams_of(film) == probe.streams_of(film)
     assert Streams.from_json(json.loads(json.dumps(asdict(streams)))) == streams
+
+
+def test_a_file_that_another_one_replaces_meanwhile_is_not_read_without_a_limit(
+    tools: Tools, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header of the one was read in a process of limited memory, that of the other was not."""
+    source, other = tmp_path / "film.mkv", tmp_path / "other.mkv"
+    source.write_bytes(film.read_bytes())
+    other.write_bytes(film.read_bytes())
+    streams_of = header.streams_of
+
+    def replaced(path: Path) -> Streams:
+        streams = streams_of(path)
+        other.replace(path)
+        return streams
+
+    monkeypatch.setattr(header, "streams_of", replaced)
+    with pytest.raises(RecordingError, match=r"film\.mkv: it was changed while it was read"):
+        list(recording.of_file(source, tools))
 
 
 def test_an_error_that_nobody_foresaw_costs_the_stage_alone(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def sound(precision: str = "float32", layer: params.Layers = 1, features: str = 
 def vision(
     precision: str = "float32", features: str = "network", pooling: str = "first", layer: params.Layers = 1
 ) -> params.EncodeVision:
-    return params.EncodeVision(features=features, layer=layer, pooling=pooling, precision=precision, batch_size=16)
+    return params.EncodeVision(
+        features=features, dynamics=False, layer=layer, pooling=pooling, precision=precision, batch_size=16
+    )
 
 
 def transcripts(language: str) -> params.Transcripts:

@@ -1,6 +1,5 @@
-"""Sound relative to what is usual for its speaker: planted offsets vanish, and nobody's clips count for anybody else."""
+"""Features relative to what is usual for its speaker: planted offsets vanish, and nobody's clips count for anybody else."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +27,7 @@ def spoken(speaker: int, clips: int, what: int = 0) -> Clips:
 
 
 def of(clips: Clips, voices: dict[str, Voice]) -> Speakers:
-    def sounds() -> Iterable[tuple[str, Rows]]:
-        return clips.items()
-
-    return Speakers(voices, sounds)
+    return Speakers(voices, clips.items)
 
 
 def everyone(split: str = "train") -> tuple[Clips, dict[str, Voice]]:
@@ -74,8 +70,8 @@ def test_an_unknown_or_rare_speaker_is_measured_by_the_training_split(tmp_path: 
     clip = next(iter(few))
     expected = (few[clip].states[:-1] - x.mean(axis=0)) / x.std(axis=0)
     assert found.apply(clip, few[clip]).states[:-1] == pytest.approx(expected, abs=1e-4)
-    save_file(found.tensors(), tmp_path / speakers.FILE)
-    assert speakers.read_usual(tmp_path).apply(few[clip]).states[:-1] == pytest.approx(expected, abs=1e-4)
+    save_file(found.tensors("audio"), tmp_path / speakers.FILE)
+    assert speakers.read_usual(tmp_path, ["audio"])["audio"].apply(few[clip]).states[:-1] == pytest.approx(expected, abs=1e-4)
 
 
 def test_what_hardly_varies_in_a_speaker_is_not_blown_up() -> None:

@@ -65,7 +65,7 @@ def rows_of(split: Split, chosen: list[int]) -> Split:
     ids = tuple(split.clip_ids[i] for i in chosen)
     features = {m: x[index] for m, x in split.features.items()}
     masks = {m: x[index] for m, x in split.masks.items()}
-    people = tuple(split.speakers[i] for i in chosen)
+    people = tuple(split.speakers[i] for i in chosen if split.speakers)
     return replace(split, clip_ids=ids, features=features, masks=masks, labels=split.labels[index], speakers=people)
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -15,26 +15,61 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Language = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]
+Aligning = Literal["pocketsphinx", "attention", "ctc"]
+Characters = Literal["as_written", "simplified", "traditional"]
 Precision = Literal["float32", "bfloat16"]
+
+
+def _upper(value: object) -> object:
+    if value == "all" or (type(value) is int and 1 <= value <= 1000):
+        return value
+    raise ValueError(f"{value!r} is neither all nor a number of upper layers, 1 to 1000")
+
+
+UpperLayers = Annotated[Literal["all"] | int, BeforeValidator(_upper)]
 SOURCE = re.compile(r"pypi:[\w.-]+==[\w.+-]+![^\s]+|hub:[\w.-]+/[\w.-]+@[\w.-]+|file:.+")
 
 
-def _source(value: str) -> str:
-    if not SOURCE.fullmatch(value):
-        kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
-        raise ValueError(f"{value!r} names no network: {kinds} is expected")
+def _source(value: object) -> object:
+    parts = value if isinstance(value, list) and value else [value]
+    for part in parts:
+        if not isinstance(part, str) or not SOURCE.fullmatch(part):
+            kinds = "pypi:<package>==<version>!<path in the wheel>, hub:<owner>/<name>@<revision> or file:<path>"
+            raise ValueError(f"{part!r} names no network: {kinds} is expected, or a list of those that have its parts")
     return value
 
 
-Source = Annotated[str, AfterValidator(_source)]
+Source = Annotated[str | list[str], BeforeValidator(_source)]
 # A label names a column of a table and files of the plots.
 Label = Annotated[str, Field(pattern=r"^[^\W_][\w -]*$")]
 
 # No dot: DVC takes it for the border of two keys of params.yaml.
 FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
+
+def _layers(value: object) -> object:
+    numbers = value if isinstance(value, list) else [value]
+    if not numbers or any(type(number) is not int for number in numbers) or len(set(numbers)) < len(numbers):
+        raise ValueError(f"{value!r} is expected to be the number of a hidden layer, or a list of different ones, as [1, 2]")
+    return value
+
+
+# One hidden layer of a network, or several whose states are joined.
+Layers = Annotated[int | list[int], BeforeValidator(_layers)]
+
 # Kinds of noise in the features, of lddu/noise.py.
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
+
+# Kinds of corruption of raw clips, of robustness/kinds.py, and modalities, which stand for all kinds that change them.
+Corruption = Literal[
+    "noise", "babble", "reverberation", "telephone", "clipping", "dropouts",
+    "blur", "darkness", "resolution", "compression", "occlusion", "frozen", "lost_frames",
+    "heard_noise", "heard_babble", "lost_words", "misspelt", "everything", "text", "audio", "vision",
+]  # fmt: skip
+
+
+# How one value may be written in two ways; pydantic puts these names into the path of a wrong key.
+FORMS = ONE, SEVERAL = "(one)", "(several)"
 
 
 class Section(BaseModel):
@@ -45,7 +80,7 @@ class Section(BaseModel):
 
 def problem(error: dict) -> str:
     """One of pydantic's errors in one line: the key, the value, what is valid."""
-    key = ".".join(str(part) for part in error["loc"]) or "params.yaml"
+    key = ".".join(str(part) for part in error["loc"] if part not in FORMS) or "params.yaml"
     if error["type"] == "missing":
         return f"{key} is missing"
     if error["type"] == "extra_forbidden":

@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from contract import COLUMNS, NOISE_COLUMNS
 from parameter import (
+    ONE,
+    SEVERAL,
+    Aligning,
     Batch,
+    Characters,
+    Corruption,
     Count,
     Device,
     FolderName,
     Fraction,
     Label,
     Language,
+    Layers,
     Noise,
     NotNegativeCount,
     Positive,
@@ -29,6 +35,7 @@ from parameter import (
     Sha256,
     Source,
     Threads,
+    UpperLayers,
     problem,
 )
 
@@ -44,6 +51,7 @@ class ParameterError(ValueError):
 class Corpus(Section):
     root: str = Field(min_length=1)
     labels: list[Label] = Field(min_length=1)
+    present_above: Annotated[float, Field(ge=0, le=1000)]
     max_refused: Fraction
     folds: int = Field(ge=0, le=10_000)
     fold: int = Field(ge=0, le=10_000)
@@ -105,13 +113,24 @@ class Model(Section):
     sha256: Sha256
 
 
+# A network, or the same one behind several sources: the first that can be had is taken.
+Pretrained = Annotated[
+    Annotated[Model, Tag(ONE)] | Annotated[list[Model], Tag(SEVERAL), Field(min_length=1)],
+    Discriminator(lambda value: SEVERAL if isinstance(value, list) else ONE),
+]
+
+
+def models_of(network: Model | list[Model]) -> list[Model]:
+    return network if isinstance(network, list) else [network]
+
+
 class Models(Section):
-    face: Model
-    asr: Model
-    audio: Model
-    text: Model
-    vision: Model | None
-    aligner: Model | None
+    face: Pretrained
+    asr: Pretrained
+    audio: Pretrained
+    text: Pretrained
+    vision: Pretrained | None
+    aligner: Pretrained | None
 
 
 class Decoder(Section):
@@ -135,12 +154,16 @@ class Faces(Section):
 
 class Transcripts(Section):
     language: Language
+    aligner: Aligning
+    characters: Characters
     silence: Annotated[float, Field(ge=0, le=25)]  # of Whisper's 30 s, some have to be left for the speech
     tokens_per_second: Annotated[float, Field(gt=0, le=50)]
 
 
 class TuneText(Section):
     epochs: int = Field(ge=0, le=10_000)
+    layers: UpperLayers
+    precision: Precision
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Batch
     dropout: Annotated[float, Field(ge=0, le=0.99)]
@@ -153,7 +176,7 @@ class Tune(Section):
 
 
 class EncodeText(Section):
-    layer: int
+    layer: Layers
     pooling: Literal["mean", "first", "last"]
     precision: Precision
     batch_size: Batch
@@ -161,7 +184,7 @@ class EncodeText(Section):
 
 class EncodeAudio(Section):
     features: Literal["network", "prosody", "both"]
-    layer: int
+    layer: Layers
     padded: bool
     precision: Precision
     batch_size: Batch
@@ -169,7 +192,8 @@ class EncodeAudio(Section):
 
 class EncodeVision(Section):
     features: Literal["blendshapes", "network", "both"]
-    layer: int
+    dynamics: bool
+    layer: Layers
     pooling: Literal["first", "mean"]
     precision: Precision
     batch_size: Batch
@@ -185,14 +209,16 @@ class Align(Section):
     mode: Literal["words", "none"]
     max_rows: Count
     hop: Annotated[float, Field(ge=0.001)]
-    pooling: Literal["mean", "max"]
+    pooling: Literal["mean", "max", "mean_deviation"]
+    context: Literal["none", "mean", "max", "mean_deviation"]
+    normalise: list[Literal["text", "audio", "vision"]]
 
 
 class Network(Section):
     """LDDU's network; the features' widths and the labels come from the tensors."""
 
     width: int = Field(ge=2, le=8192)
-    latent: int = Field(ge=1, le=8192)
+    latent: int = Field(ge=2, le=8192)
     layers: int = Field(ge=0, le=64)
     heads: Count
     feedforward: int = Field(ge=1, le=65536)
@@ -200,8 +226,9 @@ class Network(Section):
     dropout: Annotated[float, Field(ge=0, le=0.99)]
     head_dropout: Annotated[float, Field(ge=0, le=0.99)]
     input: Literal["standardise", "layernorm"]
-    rows: Literal["all", "mean"]
+    rows: Literal["all", "mean", "mean_deviation"]
     projections: Literal[1, 2]
+    label_residual: bool
     activation: Literal["relu", "gelu"]
     info: Literal["shared", "per_label"]
     fusion: Literal["gate", "mean", "mu"]
@@ -222,13 +249,14 @@ class Loss(Section):
     info: LossWeight
     contrast: LossWeight
     calibration: LossWeight
+    ambiguity: LossWeight
     ordinality: LossWeight
     anchors: Literal["batch", "batch+queue"]
     negatives: Literal["all", "label"]
     features: Literal["both", "mu"]
     temperature: Annotated[float, Field(ge=0.001, le=1000)]
     queue: int = Field(ge=0, le=2**20)
-    calibration_form: Literal["excess", "unimodal", "released"]
+    calibration_form: Literal["noise", "released"]
     sharpness: Annotated[float, Field(gt=0, le=1000)]
     noise: list[Noise]
     noised: Count
@@ -258,6 +286,7 @@ class Train(Section):
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
     choose: Literal["bce", "micro_ap", "micro_f1"]
+    targets: Literal["presence", "share"]
     model: Network
     loss: Loss
 
@@ -272,11 +301,27 @@ class Evaluate(Section):
     threshold: Literal["one", "per_label"]
     threshold_step: Annotated[float, Field(ge=0.0001, le=0.5)]
     bins: int = Field(ge=2, le=100)
+    risk: Annotated[float, Field(ge=0.001, le=0.5)] | None
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
 
 
 class Report(Section):
     clips: int = Field(ge=0, le=10_000)
     seed: Seed
+
+
+class Robustness(Section):
+    split: Literal["train", "valid", "test"]
+    clips: int = Field(ge=1, le=1_000_000)
+    seed: Seed
+    kinds: list[Corruption] = Field(min_length=1)
+    levels: list[Annotated[int, Field(ge=1, le=5)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def nothing_is_named_twice(self) -> "Robustness":
+        if len(set(self.kinds)) < len(self.kinds) or len(set(self.levels)) < len(self.levels):
+            raise ValueError(f"kinds ({', '.join(self.kinds)}) and levels ({self.levels}) must name each one once")
+        return self
 
 
 class Preparation(Section):
@@ -290,6 +335,16 @@ class Preparation(Section):
     tune: Tune
     encode: Encode
     align: Align
+
+    @model_validator(mode="after")
+    def the_network_that_aligns_is_used(self) -> "Preparation":
+        if (self.transcripts.aligner == "ctc") != (self.models.aligner is not None):
+            named = "names a network" if self.models.aligner else "is null"
+            raise ValueError(
+                f"transcripts.aligner is {self.transcripts.aligner}, and models.aligner {named}: "
+                "ctc needs a network there, the other aligners use none"
+            )
+        return self
 
     @model_validator(mode="after")
     def pictures_have_a_network(self) -> "Preparation":
@@ -307,6 +362,7 @@ class Params(Preparation):
     train: Train
     evaluate: Evaluate
     report: Report
+    robustness: Robustness
 
     @model_validator(mode="after")
     def every_row_has_a_position(self) -> "Params":

@@ -94,12 +94,12 @@ def transcripts(medium: Medium, settings: Params) -> Work:
     wave = sound.wave(Shards(DATA / "audio"), medium.clip_id)
     blank = not clips.read_texts()[medium.clip_id]
     text = words.read(Shards(DATA / "transcripts"), medium.clip_id).text
-    aligner = stage.ALIGNER if (stage.ALIGNER / "config.json").is_file() else None
+    aligner = stage.MODELS / (stage.ROLES[settings.transcripts.aligner] or "asr")
 
     def work() -> None:
         if blank:
             list(transcription.transcribe(stage.MODEL, [wave], "cpu", settings.transcripts))
-        stage.align(wave, text, aligner, "cpu")
+        stage.align(wave, text, settings.transcripts, aligner, "cpu")
 
     return work
 

@@ -45,7 +45,7 @@ def clips(batch_size: int, device: torch.device) -> Batch:
         features={m: torch.randn(batch_size, ROWS, d, generator=generator).to(device) for m, d in dims.items()},
         masks={m: torch.ones(batch_size, ROWS, dtype=torch.bool, device=device) for m in dims},
         labels=(torch.rand(batch_size, LDDUConfig().labels, generator=generator) < 0.25).float().to(device),
-        excess=torch.randn(batch_size, len(dims), LDDUConfig().labels, generator=generator).to(device),
+        wanted=torch.randn(batch_size, len(dims), LDDUConfig().labels, generator=generator).to(device),
     )
 
 

@@ -15,12 +15,13 @@ LARGEST_SHARE = 0.5
 
 
 class Batch(TypedDict):
-    """B clips: features (B, L, D) and masks (B, L) by modality, labels (B, C), excess errors (B, M, C), NaN where unknown."""
+    """B clips: features (B, L, D) and masks (B, L) by modality, labels (B, C); wanted (B, M, C, 2) as of
+    lddu/calibration.py, NaN where unknown."""
 
     features: dict[str, Tensor]
     masks: dict[str, Tensor]
     labels: Tensor
-    excess: Tensor
+    wanted: Tensor
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Share:
 class Clips:
     """A split on a device, of which any selection of clips is a batch."""
 
-    def __init__(self, split: Split, device: torch.device, excess: Tensor | None = None) -> None:
+    def __init__(self, split: Split, device: torch.device, wanted: Tensor | None = None) -> None:
         clips, labels = split.labels.shape
         self.split, self.device = split, device
         self.rows = {m: _rows(mask) for m, mask in split.masks.items()}
@@ -42,7 +43,7 @@ class Clips:
         self.features = {m: x.to(place) for m, x in split.features.items()}
         self.masks = {m: x.to(place) for m, x in split.masks.items()}
         self.labels = split.labels.to(place)
-        self.excess = (torch.full((clips, len(split.masks), labels), torch.nan) if excess is None else excess).to(place)
+        self.wanted = (torch.full((clips, len(split.masks), labels, 2), torch.nan) if wanted is None else wanted).to(place)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +58,7 @@ class Clips:
             features={m: self._moved(x[index, : longest[m]]) for m, x in self.features.items()},
             masks={m: self._moved(x[index, : longest[m]]) for m, x in self.masks.items()},
             labels=self._moved(self.labels[index]),
-            excess=self._moved(self.excess[index]),
+            wanted=self._moved(self.wanted[index]),
         )
 
     def _moved(self, x: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """The decisions of evaluate on each clip, read back from its tables of predictions."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from lddu.channels import BLOCKS, Channel, channels
 from lddu.probability import LEAST
 
 FOLDER = Path("data/predictions")
@@ -23,6 +24,13 @@ class Decision:
     predicted: bool
     true: bool | None  # None where it is not annotated
     sigma: dict[str, float]  # by modality that is present: share of the training split whose σ is not larger
+    doubt: float | None = None  # the chance that it is wrong; None where there is nothing to judge from
+    sure: bool | None = None  # False: the answer is "unsure"; None where no risk was asked for
+
+    @property
+    def answer(self) -> str:
+        """yes, no or unsure."""
+        return "unsure" if self.sure is False else "yes" if self.predicted else "no"
 
     @property
     def wrong(self) -> bool:
@@ -44,6 +52,14 @@ class ClipDecisions:
     clip_id: str
     modalities: tuple[str, ...]
     decisions: dict[str, Decision]
+    channels: dict[str, Channel] = field(default_factory=dict)  # by modality that is present: its noise and ambiguity
+    novelty: float | None = None  # how unlike the training split's clips it is, as a quantile of these; None where unknown
+
+    @property
+    def doubt(self) -> float:
+        """Mean over labels; 0 where there is none."""
+        doubts = [decision.doubt for decision in self.decisions.values() if decision.doubt is not None]
+        return float(np.mean(doubts)) if doubts else 0.0
 
     @property
     def scored(self) -> bool:
@@ -78,7 +94,15 @@ def read(path: Path, labels: list[str]) -> list[ClipDecisions]:
         if missing:
             raise DecisionsError(f"{path} has no column {', '.join(missing)}: run evaluate again")
         return [
-            ClipDecisions(row["clip_id"], tuple(row["modalities"].split()), {label: _decision(row, label) for label in labels})
+            ClipDecisions(
+                row["clip_id"],
+                tuple(row["modalities"].split()),
+                {label: _decision(row, label) for label in labels},
+                channels(
+                    {name: _number(cell) for name, cell in row.items() if name.startswith(BLOCKS)}, row["modalities"].split()
+                ),
+                _number(row.get("novelty")),
+            )
             for row in table
         ]
 
@@ -91,4 +115,10 @@ def _decision(row: dict[str, str], label: str) -> Decision:
         predicted=row[f"{label}_predicted"] == "1",
         true=true == "1" if true else None,
         sigma={m: float(share) for m, share in sigma.items() if share},
+        doubt=_number(row.get(f"{label}_doubt")),
+        sure=None if not (sure := row.get(f"{label}_sure")) else sure == "1",
     )
+
+
+def _number(cell: str | None) -> float | None:
+    return float(cell) if cell else None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lddu.batches import Batch, Share
 from lddu.losses import LDDULoss
-from lddu.model import LDDU, LDDUOutput, StandIn
+from lddu.model import LDDU, LOG_NORMS, LDDUOutput, StandIn
 from lddu.noise import Noise
 
 # Called with each output and its batch.
@@ -30,10 +30,17 @@ class Predictions:
     log_not_probs: np.ndarray  # (N, C)
     present: dict[str, np.ndarray]  # (N,) bool a modality
     log_sigma: dict[str, np.ndarray]  # (N, C) a modality: log ‖σ‖, NaN where it is absent
+    log_noise: dict[str, np.ndarray] = field(default_factory=dict)  # the same of σ's block of noise
+    log_ambiguity: dict[str, np.ndarray] = field(default_factory=dict)  # the same of its block of ambiguity
 
     @property
     def probs(self) -> np.ndarray:
         return np.exp(self.log_probs)
+
+    @property
+    def log_norms(self) -> dict[str, dict[str, np.ndarray]]:
+        """log ‖σ‖ (N, C) by part of σ and modality."""
+        return {part: getattr(self, part) for part in LOG_NORMS}
 
 
 class Means:
@@ -51,7 +58,7 @@ class Means:
         self.clips += clips
 
     def watch(self, output: LDDUOutput, batch: Batch) -> None:
-        total, parts = self.loss(output, batch["labels"], batch["excess"])
+        total, parts = self.loss(output, batch["labels"], batch["wanted"])
         self.add(total, parts, len(batch["labels"]))
 
     def result(self) -> dict[str, float]:
@@ -151,7 +158,7 @@ def in_one_pass(
     """Compute the gradients of a batch that is not divided; the loss and its parts."""
     with accelerator.autocast():
         output = step.read(model, share.parts[0], 0, 0, share.sizes[0])
-    total, parts = loss(output, share.parts[0]["labels"], share.parts[0]["excess"])
+    total, parts = loss(output, share.parts[0]["labels"], share.parts[0]["wanted"])
     total.backward()
     return total, parts
 
@@ -174,14 +181,14 @@ def in_two_passes(
             return output.tensors()
 
     with torch.no_grad():
-        targets = [{"labels": batch["labels"], "excess": batch["excess"]} for batch in share.parts]
+        targets = [{"labels": batch["labels"], "wanted": batch["wanted"]} for batch in share.parts]
         outputs = [read(part) | of_part for part, of_part in enumerate(targets)]
     joined = {name: torch.cat([output[name] for output in outputs]) for name in outputs[0]}
     if several:
         joined = {name: gathered(x, share.sizes, accelerator) for name, x in joined.items()}
-    labels, excess = joined.pop("labels"), joined.pop("excess")
+    labels, wanted = joined.pop("labels"), joined.pop("wanted")
     leaves = {name: x.requires_grad_(x.is_floating_point()) for name, x in joined.items()}
-    total, parts = loss(LDDUOutput.of(leaves), labels, excess)
+    total, parts = loss(LDDUOutput.of(leaves), labels, wanted)
     total.backward()
     for part, clips in enumerate(starmap(slice, pairwise(firsts))):
         output = read(part)
@@ -214,17 +221,16 @@ def predict(model: LDDU, batches: Iterable[Batch], accelerator: Accelerator, wat
             watcher(output, batch)
         by_batch["log_probs"].append(output.log_probs)
         by_batch["log_not_probs"].append(output.log_not_probs)
-        for m, log_norm in output.log_sigma_norm().items():
-            by_batch[f"present {m}"].append(output.present[m])
-            by_batch[f"log_sigma {m}"].append(log_norm)
+        for name, by_modality in {"present": output.present, **output.log_norms()}.items():
+            for m, x in by_modality.items():
+                by_batch[f"{name} {m}"].append(x)
     joined = {name: torch.cat(tensors).cpu() for name, tensors in by_batch.items()}
     arrays = {name: x.numpy() if x.dtype == torch.bool else x.double().numpy() for name, x in joined.items()}
-    return Predictions(
-        arrays["log_probs"],
-        arrays["log_not_probs"],
-        {name.removeprefix("present "): x for name, x in arrays.items() if name.startswith("present ")},
-        {name.removeprefix("log_sigma "): x for name, x in arrays.items() if name.startswith("log_sigma ")},
-    )
+    trees: dict = {name: {} for name in ("present", *LOG_NORMS)}
+    for name, x in arrays.items():
+        kind, _, m = name.partition(" ")
+        trees.setdefault(kind, {}).update({m: x}) if m else trees.update({kind: x})
+    return Predictions(**trees)
 
 
 class Moments:

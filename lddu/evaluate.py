@@ -3,7 +3,6 @@
 The threshold, one for all labels or one a label, is chosen on valid. Test is scored with it, once.
 """
 
-import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -18,7 +17,8 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
-from lddu import baselines, metrics, plots, quantiles, uncertainty, weights
+from lddu import baselines, listing, metrics, mlp, plots, readings, uncertainty, weights
+from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
@@ -31,17 +31,13 @@ PREDICTIONS = Path("data/predictions")
 PLOTS = Path("data/plots")
 SCORED = ("train", "valid", "test")
 BATCH = 64
-# Scores that are written for baselines and further networks.
-BASELINE_SCORES = ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce")
 # Scores whose mean and deviation over the seeds are written.
-SEED_SCORES = (*BASELINE_SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
+SEED_SCORES = (*baselines.SCORES, "uncertainty", "error_spearman", "risk_coverage", "noise")
 # Splits that are also predicted with added noise, and from each subset of the modalities.
 NOISE_SPLITS = ("valid", "test")
 # Digits behind the point in JSON.
 DIGITS = 6
 
-# Truth and probabilities (N, C) to thresholds (C,).
-Chooser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # A network, the name of a split, its predictions there and the thresholds to every score of its σ.
 SigmaScores = Callable[[LDDU, str, "Scored", np.ndarray], dict]
 
@@ -72,10 +68,10 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         predictions.log_probs[chosen],
         predictions.log_not_probs[chosen],
         {m: x[chosen] for m, x in predictions.present.items()},
-        {m: x[chosen] for m, x in predictions.log_sigma.items()},
+        *({m: x[chosen] for m, x in part.items()} for part in predictions.log_norms.values()),
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
-    return Scored((split.labels > 0).numpy()[chosen], of_chosen, ids)
+    return Scored(split.present.numpy()[chosen], of_chosen, ids)
 
 
 def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins: int) -> dict:
@@ -87,14 +83,29 @@ def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins
     }
 
 
+def overview(part: Scored, card: weights.Card, thresholds: np.ndarray, settings: params.Evaluate) -> dict:
+    """What stands first in the scores of a split."""
+    first: dict = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
+    if settings.threshold == "per_label":
+        first["thresholds"] = dict(zip(card.labels, thresholds.tolist(), strict=True))
+    return first | network_scores(part, thresholds, card.labels, settings.bins)
+
+
 def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
-    """Spearman's correlation of a modality's reported σ with its known noise, the mean over labels of log ‖σ‖; and of
-    log ‖σ‖ with the error |y - p| over all clips and labels."""
+    """Spearman's correlation of what is known of a modality's noise with σ's block of noise, and with that of ambiguity, the
+    mean over labels of log ‖σ‖; and of the error |y - p| over all clips and labels with all of σ."""
     scores = {}
-    for m, log_sigma in part.predictions.log_sigma.items():
-        correlation, clips = metrics.rank_correlation(noise[m], log_sigma.mean(axis=1))
-        of_error, _ = metrics.rank_correlation(np.abs(part.true - part.predictions.probs).ravel(), log_sigma.ravel())
-        scores[m] = {"noise_spearman": correlation, "clips": clips, "error_spearman": of_error}
+    predicted = part.predictions
+    for m, log_sigma in predicted.log_sigma.items():
+        correlation, clips = metrics.rank_correlation(noise[m], predicted.log_noise[m].mean(axis=1))
+        of_ambiguity, _ = metrics.rank_correlation(noise[m], predicted.log_ambiguity[m].mean(axis=1))
+        of_error, _ = metrics.rank_correlation(np.abs(part.true - predicted.probs).ravel(), log_sigma.ravel())
+        scores[m] = {
+            "noise_spearman": correlation,
+            "ambiguity_spearman": of_ambiguity,
+            "clips": clips,
+            "error_spearman": of_error,
+        }
     return scores
 
 
@@ -109,11 +120,11 @@ def sigma_scores(
     accelerator: Accelerator,
 ) -> dict:
     """Every score of a network's σ on the split of that name; with added noise where it is one of NOISE_SPLITS."""
-    probs, log_sigma = part.predictions.probs, part.predictions.log_sigma
+    predicted = part.predictions
     scores = {
         "uncertainty": uncertainty_scores(part, noise[name]),
-        "error_spearman": uncertainty.error_spearman(part.true, probs, log_sigma),
-        "risk_coverage": uncertainty.risk_coverage(part.true, probs, thresholds, log_sigma),
+        "error_spearman": uncertainty.error_spearman(part.true, predicted),
+        "risk_coverage": uncertainty.risk_coverage(part.true, predicted, thresholds),
     }
     if name in NOISE_SPLITS:
         scores["noise"] = uncertainty.response_to_noise(model, clips[name], clips["train"], BATCH, trained_on, accelerator)
@@ -122,23 +133,7 @@ def sigma_scores(
 
 def baseline_scores(scores: dict) -> dict:
     """Those of all scores that are written for a baseline."""
-    return {key: scores[key] for key in BASELINE_SCORES}
-
-
-def scores_of_baselines(
-    parts: dict[str, Scored], splits: dict[str, Split], prior: np.ndarray, choose: Chooser
-) -> dict[str, dict]:
-    """For each split, the scores of each baseline at its own threshold from valid."""
-    chosen = {name: splits[name].select(splits[name].complete) for name in parts}
-    labels = list(splits["train"].label_names)
-    scores: dict[str, dict] = {name: {} for name in parts}
-    for baseline, probs in baselines.probabilities(chosen["train"], chosen, prior):
-        thresholds = choose(parts["valid"].true, probs["valid"])
-        for name, part in parts.items():
-            of_split = metrics.scores(part.true, probs[name], thresholds, labels)
-            of_split["bce"] = metrics.clipped_cross_entropy(part.true, probs[name])
-            scores[name][baseline] = {"threshold": float(thresholds.mean())} | baseline_scores(of_split)
-    return scores
+    return {key: scores[key] for key in baselines.SCORES if key in scores}
 
 
 def other_networks(
@@ -167,26 +162,6 @@ def other_networks(
     return scores
 
 
-def over_seeds(scores: list[dict]) -> dict:
-    """Mean and standard deviation of the scores of networks of several seeds."""
-    trees = [{key: of_seed[key] for key in SEED_SCORES if key in of_seed} for of_seed in scores]
-    return {"networks": len(scores)} | spread(trees)
-
-
-def spread(trees: list[dict]) -> dict:
-    """Mean and standard deviation of each number of some trees of one form; counts, which are whole, stay as they are."""
-    result: dict = {}
-    for key, first in trees[0].items():
-        values = [tree[key] for tree in trees]
-        if isinstance(first, dict):
-            result[key] = spread(values)
-        elif isinstance(first, float):
-            result[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
-        else:
-            result[key] = first
-    return result
-
-
 def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: np.ndarray, accelerator: Accelerator) -> dict:
     """The scores of every subset of the modalities, and the micro F1 that each modality's absence costs."""
     clips = Clips(split.select(split.complete), accelerator.device)
@@ -203,18 +178,16 @@ def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: n
     return {"subsets": subsets, "absence_cost": cost} if subsets else {}
 
 
-def authors_protocol(
-    model: LDDU, split: Split, clips: Clips, step: float, bins: int, accelerator: Accelerator, bar: tqdm
-) -> dict:
+def authors_protocol(model: LDDU, split: Split, clips: Clips, step: float, bins: int, accelerator: Accelerator) -> dict:
     """The scores of the epoch and threshold that are best on this very split, as in the authors' log.
 
     They are too high to compare methods by: epoch and threshold are chosen by the scores that are reported. Needs
     `train.keep_epochs`.
     """
     best: dict = {}
-    for path in sorted((MODEL / "epochs").glob("*.safetensors")):
+    for path in tqdm(sorted((MODEL / "epochs").glob("*.safetensors")), desc="every epoch", unit="epoch"):
         model.load_state_dict(load_file(path))
-        part = scored(split, predict_splits(model, {split.name: clips}, accelerator, bar)[split.name])
+        part = scored(split, predict(model, in_order(clips, BATCH), accelerator))
         threshold = metrics.best_threshold(part.true, part.predictions.probs, step)
         scores = network_scores(part, np.array(threshold), list(split.label_names), bins)
         if scores["micro_f1"] > best.get("micro_f1", -1):
@@ -222,49 +195,11 @@ def authors_protocol(
     return best
 
 
-def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.ndarray]:
-    """By modality (N, C): the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN if absent."""
-    reference = quantiles.reference_of(train.log_sigma, train.present)
-    return {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
-
-
-def prediction_rows(split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray) -> list[dict[str, str]]:
-    """A row for each clip: its modalities, and for each label probability, decision, truth and σ as a quantile of train."""
-    sigma, probs, true = sigma_quantiles(predicted, train), predicted.probs, split.labels.numpy()
-    rows = []
-    for i, clip_id in enumerate(split.clip_ids):
-        row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
-        for c, label in enumerate(split.label_names):
-            row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
-            row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
-            row[f"{label}_true"] = "" if np.isnan(true[i, c]) else str(int(true[i, c] > 0))
-            for m, quantile in sigma.items():
-                row[f"{label}_sigma_{m}"] = "" if np.isnan(quantile[i, c]) else f"{quantile[i, c]:.4f}"
-        rows.append(row)
-    return rows
-
-
-def prediction_columns(split: Split) -> list[str]:
-    """The columns of `prediction_rows`, which a split without clips has too."""
-    sigma = [f"sigma_{m}" for m in split.features]
-    per_label = [f"{label}_{column}" for label in split.label_names for column in ("probability", "predicted", "true", *sigma)]
-    return ["clip_id", "modalities", *per_label]
-
-
-def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def write_metrics(scores: dict[str, dict]) -> None:
-    """metrics/<split>.json; those of an earlier run are removed first."""
+    """metrics/<split>.json of each split; that of a split without labels says nothing."""
     METRICS.mkdir(parents=True, exist_ok=True)
     for name in SCORED:
-        (METRICS / f"{name}.json").unlink(missing_ok=True)
-    for name, tree in scores.items():
+        tree = scores.get(name, {})
         (METRICS / f"{name}.json").write_text(json.dumps(rounded(tree), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -279,15 +214,15 @@ def draw(part: Scored, scores: dict, thresholds: np.ndarray, noise: dict[str, np
     plots.confusion(part.true, predicted.probs, thresholds, scores, PLOTS)
     plots.calibration(part.true, predicted.probs, scores, bins, PLOTS)
     plots.baselines(scores, PLOTS)
-    log_sigma = {m: x.mean(axis=1) for m, x in predicted.log_sigma.items()}
-    plots.uncertainty(part.clip_ids, noise, log_sigma, scores, PLOTS)
+    log_noise = {m: x.mean(axis=1) for m, x in predicted.log_noise.items()}
+    plots.uncertainty(part.clip_ids, noise, log_noise, scores, PLOTS)
 
 
 def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split]]:
     """The trained network and all splits, which must fit each other."""
     folder = Path(parameters.tensors)
     model, card = weights.load(MODEL)
-    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels)
+    splits = read_splits(folder, TENSOR_SPLITS, parameters.corpus.labels, parameters.corpus.present_above)
     for name in ("train", "valid"):
         require_labels(splits[name], folder)
     if card.labels != parameters.corpus.labels or model.config.dims != splits["train"].dims:
@@ -300,7 +235,7 @@ def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split
 
 def evaluate(parameters: params.Params) -> None:
     """The stage."""
-    settings, labels = parameters.evaluate, parameters.corpus.labels
+    settings = parameters.evaluate
     model, card, splits = read(parameters)
     accelerator = accelerator_on(parameters.run.device, parameters.train.threads, parameters.train.precision)
     clips = {name: Clips(split, accelerator.device) for name, split in splits.items() if len(split)}
@@ -317,32 +252,31 @@ def evaluate(parameters: params.Params) -> None:
         of_sigma = partial(sigma_scores, noise=noise, clips=clips, trained_on=trained_on, accelerator=accelerator)
         thresholds = choose(parts["valid"].true, parts["valid"].predictions.probs)
         others = other_networks(splits, clips, choose, settings.bins, of_sigma, accelerator, bar)
-    of_baselines = scores_of_baselines(parts, splits, np.array(card.prior), choose)
+    judge, judgements = readings.judge_all(model, splits, clips, predicted, thresholds, settings, accelerator)
+    complete = {name: splits[name].select(splits[name].complete) for name in parts}
+    deviation = model.config.rows == "mean_deviation"
+    of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
-        scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
-        if settings.threshold == "per_label":
-            scores[name]["thresholds"] = dict(zip(labels, thresholds.tolist(), strict=True))
-        scores[name] |= network_scores(part, thresholds, labels, settings.bins)
-        scores[name] |= of_sigma(model, name, part, thresholds)
+        scores[name] = overview(part, card, thresholds, settings) | of_sigma(model, name, part, thresholds)
         seeds = [scores[name], *(other[name] for network, other in others.items() if network != weights.CENTRE)]
         if len(seeds) > 1:
-            scores[name]["seeds"] = over_seeds(seeds)
+            scores[name]["seeds"] = metrics.over_seeds(seeds, SEED_SCORES)
         centre = {weights.CENTRE: others[weights.CENTRE][name]} if weights.CENTRE in others else {}
         scores[name]["baselines"] = of_baselines[name] | centre
         if name in NOISE_SPLITS:
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
+            scores[name] |= readings.scores(judgements[name], splits[name], predicted[name], thresholds, settings.bins)
     shown = "test" if "test" in parts else "valid"
+    scores[shown]["judged_under_noise"] = readings.under_noise(
+        model, judge, splits[shown], clips["train"], predicted["train"], thresholds, accelerator
+    )
     if (MODEL / "epochs").is_dir():
-        with tqdm(desc="every epoch", unit="clip") as bar:
-            scores[shown]["authors_protocol"] = authors_protocol(
-                model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator, bar
-            )
+        scores[shown]["authors_protocol"] = authors_protocol(
+            model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator
+        )
     write_metrics(scores)
     for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
         shutil.rmtree(folder, ignore_errors=True)
-    for name, split in splits.items():
-        rows = prediction_rows(split, predicted[name], predicted["train"], thresholds) if name in predicted else []
-        write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
-    quantiles.write(PREDICTIONS, quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present))
+    listing.write(PREDICTIONS, splits, predicted, thresholds, judge, judgements)
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

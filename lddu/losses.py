@@ -1,7 +1,9 @@
 """What LDDU is trained with: each part a function of tensors, `LDDULoss` their weighted sum.
 
-L = BCE(p) + w_info BCE(p_info) + w_contrast L_scl + w_calibration L_crl (arXiv 2502.13954, section 3) + w_ordinality L_ord.
-The last is an addition of this project: with the published losses alone, σ was measured not to rise with noise.
+L = BCE(p) + w_info BCE(p_info) + w_contrast L_scl + w_calibration L_crl (arXiv 2502.13954, section 3) + w_ambiguity L_amb
++ w_ordinality L_ord. The last two are additions of this project, and so is the form of L_crl: with the published losses
+alone, σ was measured to rise neither with noise nor with ambiguity. L_crl and L_ord teach σ's block of noise, L_amb that of
+ambiguity.
 B clips, C labels, M modalities, z the width of the Gaussians. A label that is NaN is unknown and enters no loss.
 """
 
@@ -14,12 +16,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from lddu.model import LDDUConfig, LDDUOutput, require_known
+from lddu.model import LDDUConfig, LDDUOutput, blocks, log_norm, require_known
 
-# Added to the variance of errors before they are scaled, so that errors which hardly differ are not blown up.
-LEAST_VARIANCE = 1e-6
-# How much log ‖σ‖ should rise for each standard deviation of predicted excess error.
-RISE = 0.1
+# Deviations from a target of log ‖σ‖ are counted in these.
+UNIT = 0.1
 # Entries of the contrast's matrix of all pairs that are in memory at a time: a block fits a CPU's cache, or fills a GPU.
 BLOCK, BLOCK_ON_GPU = 2**20, 2**26
 
@@ -31,14 +31,17 @@ class LossConfig:
     info: float = 0.3
     contrast: float = 0.25  # with the batch's own anchors; the released weight 1 has the queue's rows as anchors too
     calibration: float = 0.3
+    ambiguity: float = 0.1
     ordinality: float = 0.1
     anchors: str = "batch"  # of the contrast; or "batch+queue", as released
     negatives: str = "all"  # what an anchor is told apart from; or "label": features of its own modality and label alone
     features: str = "both"  # what is contrasted: μ and σ, or "mu"
     temperature: float = 0.07
     queue: int = 8192  # features of earlier batches that the contrast looks at
-    calibration_form: str = "unimodal"  # of σ: by the error of a head on μ; or "excess": by lddu/excess.py; or "released"
+    calibration_form: str = "noise"  # of the block of noise, by lddu/calibration.py; or "released", of all of σ
     sharpness: float = 10.0  # κ of the ordinality
+    present_above: float = 0.0  # a label is present if its intensity is above this
+    targets: str = "presence"  # of the cross-entropy; or "share": the intensity itself, from 0 to 1
 
     def __post_init__(self) -> None:
         """ValueError for an unknown option."""
@@ -47,12 +50,13 @@ class LossConfig:
             anchors=("batch", "batch+queue"),
             negatives=("all", "label"),
             features=("both", "mu"),
-            calibration_form=("unimodal", "excess", "released"),
+            calibration_form=("noise", "released"),
+            targets=("presence", "share"),
         )
 
 
 class LDDULoss(nn.Module):
-    """The weighted sum of the losses, with the contrast's queue, and the heads of the unimodal calibration, as its state."""
+    """The weighted sum of the losses, with the contrast's queue as its state."""
 
     def __init__(self, network: LDDUConfig, config: LossConfig | None = None) -> None:
         super().__init__()
@@ -60,23 +64,25 @@ class LDDULoss(nn.Module):
         self.kinds = 2 * network.labels * len(network.dims)
         width = network.latent if self.config.features == "mu" else 2 * network.latent
         self.queue = FeatureQueue(self.config.queue if self.config.contrast else 0, width)
-        unimodal = bool(self.config.calibration) and self.config.calibration_form == "unimodal"
-        self.heads = UnimodalHeads(network) if unimodal else None
 
-    def forward(self, output: LDDUOutput, labels: Tensor, excess: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total and its parts before weighting, of intensities (B, C): a label is present iff above 0, NaN is unknown.
+    def forward(self, output: LDDUOutput, labels: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total and its parts before weighting, of intensities (B, C), NaN where unknown.
 
-        Calibration by excess errors takes them as (B, M, C), NaN where unknown; without `excess` all are unknown. In training
-        the batch's features enter the queue afterwards. Ordinality is computed where the output has a noised copy.
+        `wanted` (B, M, C, 2) is what log ‖σ‖ of noise and of ambiguity should be but for a constant, NaN where that is
+        unknown; without it all is. In training the batch's features enter the queue afterwards. Ordinality is computed where
+        the output has a noised copy.
         """
-        weight, targets = self.config, presence(labels, output)
+        weight, present = self.config, presence(labels, output, self.config.present_above)
+        targets = present if weight.targets == "presence" else labels.to(present.dtype).masked_fill(present.isnan(), torch.nan)
         terms = {"bce": (1.0, cross_entropy(output.log_probs, output.log_not_probs, targets))}
         if weight.info:
             terms["info"] = weight.info, cross_entropy(*log_sigmoids(output.logits_info), targets)
         if weight.contrast:
-            terms["contrast"] = weight.contrast, self.contrast(output, targets)
+            terms["contrast"] = weight.contrast, self.contrast(output, present)
         if weight.calibration:
-            terms |= {name: (weight.calibration, part) for name, part in self.calibration(output, targets, excess).items()}
+            terms["calibration"] = weight.calibration, self.calibration(output, targets, wanted)
+        if weight.ambiguity:
+            terms["ambiguity"] = weight.ambiguity, self.ambiguity(output, wanted)
         if weight.ordinality and output.noised_sigma:
             terms["ordinality"] = weight.ordinality, self.ordinality(output)
         total = torch.stack([factor * part for factor, part in terms.values()]).sum()
@@ -96,58 +102,43 @@ class LDDULoss(nn.Module):
             self.queue.enter(features, classes)
         return loss
 
-    def calibration(self, output: LDDUOutput, targets: Tensor, excess: Tensor | None) -> dict[str, Tensor]:
-        if self.heads is not None:
-            supervised, calibration = self.heads(output, targets)
-            return {"unimodal": supervised, "calibration": calibration}
-        if self.config.calibration_form == "excess":
-            return {"calibration": self.by_excess(output, excess)}
-        norms, known = joined_norm(output.sigma, output.present), ~targets.isnan()
-        return {"calibration": released_calibration(norms, output.logits_info.float().sigmoid(), known)}
+    def calibration(self, output: LDDUOutput, targets: Tensor, wanted: Tensor | None) -> Tensor:
+        if self.config.calibration_form == "released":
+            norms, known = joined_norm(output.sigma, output.present), ~targets.isnan()
+            return released_calibration(norms, output.logits_info.float().sigmoid(), known)
+        log_norms, of_noise, known = self.known_targets(
+            output.log_norms()["log_noise"], None if wanted is None else wanted[..., 0]
+        )
+        return deviation(log_norms, of_noise, known, (1,))
 
-    def by_excess(self, output: LDDUOutput, excess: Tensor | None) -> Tensor:
-        log_norms = torch.stack([sigma.norm(dim=-1).log() for sigma in output.sigma.values()])  # (M, B, C)
-        present = torch.stack(list(output.present.values()))[..., None]
-        errors = torch.full_like(log_norms, torch.nan) if excess is None else excess.transpose(0, 1)
-        return excess_calibration(log_norms, errors, present & ~errors.isnan())
+    def ambiguity(self, output: LDDUOutput, wanted: Tensor | None) -> Tensor:
+        log_norms, of_ambiguity, known = self.known_targets(
+            output.log_norms()["log_ambiguity"], None if wanted is None else wanted[..., 1]
+        )
+        return deviation(log_norms, of_ambiguity, known, (1, 2))
+
+    @staticmethod
+    def known_targets(log_norms: dict[str, Tensor], wanted: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(M, B, C) each: log ‖σ‖, its target, and whether both are known; the unknown are 0."""
+        stacked = torch.stack(list(log_norms.values()))
+        targets = torch.full_like(stacked, torch.nan) if wanted is None else wanted.transpose(0, 1)
+        known = ~(stacked.isnan() | targets.isnan())
+        return stacked.where(known, 0), targets.where(known, 0), known
 
     def ordinality(self, output: LDDUOutput) -> Tensor:
         terms = []
         for m, noised in output.noised_sigma.items():
             level, present = output.noise_level[m], output.present[m]
-            log_norms = torch.cat([output.sigma[m], noised]).norm(dim=-1).log()
+            log_norms = log_norm(blocks(torch.cat([output.sigma[m], noised]))[0])
             levels = torch.cat([torch.zeros_like(level), level])
             terms.append(ordinality(log_norms, levels, present.repeat(2), self.config.sharpness))
         return torch.stack(terms).mean()
 
 
-class UnimodalHeads(nn.Module):
-    """Used in training alone: a classifier on the μ of each single modality; σ is calibrated against its error."""
-
-    def __init__(self, network: LDDUConfig) -> None:
-        super().__init__()
-        modalities, reach = len(network.dims), network.latent**-0.5
-        self.weight = nn.Parameter(torch.empty(modalities, network.labels, network.latent).uniform_(-reach, reach))
-        self.bias = nn.Parameter(torch.zeros(modalities, network.labels))
-        self.log_scale = nn.Parameter(torch.zeros(modalities, 1, 1))
-
-    def forward(self, output: LDDUOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The heads' cross-entropy, and the calibration's divergence, of targets (B, C)."""
-        mu = torch.stack(list(output.mu.values()))  # (M, B, C, z)
-        logits = torch.einsum("mbcz,mcz->mbc", mu, self.weight) + self.bias[:, None]
-        absent = ~torch.stack(list(output.present.values()))[..., None]
-        targets = targets.expand(len(mu), -1, -1).masked_fill(absent, torch.nan)
-        supervised = cross_entropy(*log_sigmoids(logits), targets)
-        known = ~targets.isnan()
-        errors = standardised((targets.nan_to_num() - logits.float().sigmoid()).abs().detach(), known)
-        log_norms = torch.stack([sigma.norm(dim=-1).log() for sigma in output.sigma.values()])
-        return supervised, error_calibration(log_norms * self.log_scale.exp(), errors, known)
-
-
-def presence(labels: Tensor, output: LDDUOutput) -> Tensor:
-    """(B, C): 1 where a label's intensity is above 0, else 0; NaN where it is unknown or the clip has no modality."""
+def presence(labels: Tensor, output: LDDUOutput, above: float = 0.0) -> Tensor:
+    """(B, C): 1 where a label's intensity is above `above`, else 0; NaN where it is unknown or the clip has no modality."""
     has_modality = torch.stack(list(output.present.values())).any(dim=0)[:, None]
-    return (labels > 0).to(output.log_probs.dtype).masked_fill(labels.isnan() | ~has_modality, torch.nan)
+    return (labels > above).to(output.log_probs.dtype).masked_fill(labels.isnan() | ~has_modality, torch.nan)
 
 
 def log_sigmoids(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -282,32 +273,15 @@ def joined_norm(sigma: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
     return (len(squares) * mean.where(is_present.any(dim=0), 1.0)).sqrt()
 
 
-def standardised(errors: Tensor, known: Tensor) -> Tensor:
-    """(M, B, C): errors minus their mean, divided by their deviation, over the known ones of each modality and label."""
-    count = known.sum(dim=1, keepdim=True).clamp(min=1)
-    centred = errors - errors.where(known, 0).sum(dim=1, keepdim=True) / count
-    variance = centred.square().where(known, 0).sum(dim=1, keepdim=True) / count
-    return centred / (variance + LEAST_VARIANCE).sqrt()
+def deviation(log_norms: Tensor, targets: Tensor, known: Tensor, over: tuple[int, ...]) -> Tensor:
+    """Mean of ((s - s̄) - (t - t̄))² / UNIT², of the known: s = log ‖σ‖ learns to be its target t but for a constant.
 
-
-def error_calibration(scores: Tensor, errors: Tensor, known: Tensor) -> Tensor:
-    """Half the symmetric KL divergence between the softmax of a statistic of σ and that of the error; the mean over modalities.
-
-    All (M, B, C); each modality's softmax is over its B·C known entries (arXiv 2206.05833). The error is a target: pass it
-    detached.
+    All (M, B, C). The constants s̄ and t̄ are means over the axes `over`: (1,), one for each modality and label, or (1, 2), one
+    for each modality.
     """
-    of_scores, of_errors = (log_softmax_of(x.flatten(1), known.flatten(1)) for x in (scores, errors))
-    return symmetric_divergence(of_scores, of_errors, known.flatten(1)) / len(scores)
-
-
-def excess_calibration(log_norms: Tensor, excess: Tensor, known: Tensor) -> Tensor:
-    """Mean of ((s - s̄) / RISE - e)²: s = log ‖σ‖ learns to be RISE times the predicted excess error e.
-
-    All (M, B, C); s̄ is the mean over the known of the B clips, for each modality and label, so that the level of s is free.
-    """
-    count = known.sum(dim=1, keepdim=True).clamp(min=1)
-    centred = log_norms - log_norms.where(known, 0).sum(dim=1, keepdim=True) / count
-    return masked_mean((centred / RISE - excess.nan_to_num()).square(), known)
+    count = known.sum(dim=over, keepdim=True).clamp(min=1)
+    gap = (log_norms - targets).where(known, 0)
+    return masked_mean(((gap - gap.sum(dim=over, keepdim=True) / count) / UNIT).square(), known)
 
 
 def ordinality(log_norms: Tensor, levels: Tensor, known: Tensor, sharpness: float) -> Tensor:

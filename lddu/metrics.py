@@ -4,6 +4,8 @@ N clips, C labels; `true` and `predicted` are bool (N, C), `probs` float (N, C).
 precision and recall without a positive, average precision of a label that no clip has, rank correlation of constants.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, recall_score
@@ -35,7 +37,22 @@ def scores(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray | float, 
         "per_label": {
             label: {"f1": each[c], "ap": average_precision(true[:, c], probs[:, c])} for c, label in enumerate(labels)
         },
-    }
+    } | likeliest(true, probs)
+
+
+def likeliest(true: np.ndarray, probs: np.ndarray) -> dict[str, float]:
+    """Where no clip has several labels: how often the one with the largest probability is right, over clips that have one.
+
+    Weighted accuracy (WA) is the share of these clips, unweighted accuracy (UA) the mean of the labels' own shares. Nothing
+    where a clip has several labels.
+    """
+    if true.sum(axis=1).max(initial=0) != 1:
+        return {}
+    clips = true.any(axis=1)
+    label = true[clips].argmax(axis=1)
+    right = probs[clips].argmax(axis=1) == label
+    of_each = [right[label == c].mean() for c in np.unique(label)]
+    return {"weighted_accuracy": float(right.mean()), "unweighted_accuracy": float(np.mean(of_each))}
 
 
 def jaccard(true: np.ndarray, predicted: np.ndarray, empty: float) -> float:
@@ -131,3 +148,23 @@ def risk_coverage_area(wrong: np.ndarray, uncertainty: np.ndarray) -> float:
     mean = np.bincount(group, weights=wrong) / np.bincount(group)
     ordered = mean[np.sort(group)]
     return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1)).mean())
+
+
+def over_seeds(scores: list[dict], keys: Iterable[str]) -> dict:
+    """Mean and standard deviation of the scores of networks of several seeds, of those keys that they have."""
+    trees = [{key: of_seed[key] for key in keys if key in of_seed} for of_seed in scores]
+    return {"networks": len(scores)} | spread(trees)
+
+
+def spread(trees: list[dict]) -> dict:
+    """Mean and standard deviation of each number of some trees of one form; counts, which are whole, stay as they are."""
+    result: dict = {}
+    for key, first in trees[0].items():
+        values = [tree[key] for tree in trees]
+        if isinstance(first, dict):
+            result[key] = spread(values)
+        elif isinstance(first, float):
+            result[key] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+        else:
+            result[key] = first
+    return result

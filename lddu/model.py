@@ -3,6 +3,10 @@
 The method's five steps stand here in their order: extractor, emotion space mapping, distribution, readings, gate.
 B clips, C labels, L rows of a modality, D features a row, d = `width`, z = `latent`, M modalities.
 
+The z dimensions of a Gaussian are two blocks. σ of the first half is the noise of a modality: how little it carries. σ of the
+second half is its ambiguity: how mixed is what it carries. The losses teach them so; μ is one whole. This is an addition of
+this project: one number was measured not to follow both.
+
 Where the paper's figure and its released code differ, the code is the default and the figure an option: one projection for
 keys and values or two, ReLU without dropout or GELU with it between the distribution's layers.
 """
@@ -29,6 +33,10 @@ DEVIATION_FLOOR = 0.01
 CONSTANT = 1e-6
 
 
+# What is reported of σ: log ‖σ‖ of all dimensions, of the block of noise, of the block of ambiguity.
+LOG_NORMS = ("log_sigma", "log_noise", "log_ambiguity")
+
+
 @dataclass(frozen=True)
 class LDDUConfig:
     """Every size of the network; the defaults are those of the released model on aligned CMU-MOSEI."""
@@ -44,8 +52,11 @@ class LDDUConfig:
     dropout: float = 0.3  # of the extractor's hidden states and attention
     head_dropout: float = 0.1  # of the mapped vectors and of the classifiers' hidden layers
     input: str = "layernorm"  # or "standardise", with the training split's statistics
-    rows: str = "all"  # or "mean": a clip's observed rows are averaged before the network sees them
+    # "mean": a clip's observed rows are averaged before the network sees them; "mean_deviation": beside their mean stands
+    # their deviation.
+    rows: str = "all"
     projections: int = 1  # of the mapping: one for keys and values (code), or one each (figure): 2
+    label_residual: bool = False  # the mapping adds the label's embedding to what it attended to
     activation: str = "relu"  # of the distribution: "relu" (code), or "gelu" with dropout (figure)
     info: str = "shared"  # one info classifier for all labels; or "per_label", each its own, as the other readings have
     fusion: str = "gate"  # p is the gate's mixture; or "mean" of the three readings; or "mu": the centre's alone
@@ -53,11 +64,11 @@ class LDDUConfig:
     recompute: bool = True  # the layers' states are computed again in the backward pass instead of kept: no result changes
 
     def __post_init__(self) -> None:
-        """ValueError for an unknown option, and for a width that is no multiple of the heads."""
+        """ValueError for an unknown option, for a width that is no multiple of the heads, and for a latent below 2."""
         require_known(
             self,
             input=("layernorm", "standardise"),
-            rows=("all", "mean"),
+            rows=("all", "mean", "mean_deviation"),
             projections=(1, 2),
             activation=("relu", "gelu"),
             info=("shared", "per_label"),
@@ -65,6 +76,13 @@ class LDDUConfig:
         )
         if self.width % self.heads:
             raise ValueError(f"width is {self.width}: a multiple of heads ({self.heads}) is expected")
+        if self.latent < 2:
+            raise ValueError(f"latent is {self.latent}: at least 2 are expected, for noise and ambiguity")
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """By modality: features of a row as the extractor reads it."""
+        return {m: width * (2 if self.rows == "mean_deviation" else 1) for m, width in self.dims.items()}
 
 
 def require_known(config: object, **options: tuple) -> None:
@@ -96,11 +114,20 @@ class LDDUOutput:
         """(B, C) p."""
         return self.log_probs.exp()
 
-    def log_sigma_norm(self) -> dict[str, Tensor]:
-        """By modality (B, C): log ‖σ‖, the reported uncertainty; NaN where the modality is absent."""
+    def log_norms(self) -> dict[str, dict[str, Tensor]]:
+        """By part of σ and modality (B, C): log ‖σ‖, the reported uncertainty; NaN where the modality is absent.
+
+        The parts are all of σ, `log_sigma`, its block of noise, `log_noise`, and its block of ambiguity, `log_ambiguity`.
+        """
+        parts = {m: (sigma, *blocks(sigma)) for m, sigma in self.sigma.items()}
         return {
-            m: sigma.norm(dim=-1).log().masked_fill(~self.present[m][:, None], torch.nan) for m, sigma in self.sigma.items()
+            name: {m: log_norm(of[i]).masked_fill(~self.present[m][:, None], torch.nan) for m, of in parts.items()}
+            for i, name in enumerate(LOG_NORMS)
         }
+
+    def log_sigma_norm(self) -> dict[str, Tensor]:
+        """By modality (B, C): log ‖σ‖ of all dimensions."""
+        return self.log_norms()["log_sigma"]
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by name, the first axis B; `of` is the inverse."""
@@ -118,6 +145,17 @@ class LDDUOutput:
             name, _, m = key.partition(".")
             values.setdefault(name, {}).update({m: x}) if m else values.update({name: x})
         return cls(**values)
+
+
+def blocks(sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """σ (..., z) of the noise and of the ambiguity: the first z // 2 dimensions, and the others."""
+    half = sigma.shape[-1] // 2
+    return sigma[..., :half], sigma[..., half:]
+
+
+def log_norm(sigma: Tensor) -> Tensor:
+    """log ‖σ‖ over the last axis."""
+    return sigma.norm(dim=-1).log()
 
 
 # Step 1: unimodal extractor
@@ -254,13 +292,15 @@ class Mapping(nn.Module):
         self.key_value = nn.ModuleList(xavier(nn.Linear(d, d)) for _ in range(config.projections))
         self.output = xavier(nn.Linear(d, d))
         self.dropout = Dropout(config.head_dropout)
+        self.residual = config.label_residual
 
     def forward(self, labels: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         projected = [project(states) for project in self.key_value]
         query, key, value = self.query(labels), projected[0], projected[-1]  # (C, d), (B, L, d), (B, L, d)
         scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, C, L)
         attention = scores.masked_fill(~mask[:, None, :], -torch.inf).softmax(dim=-1)
-        return self.output(self.dropout(attention @ value))
+        mapped = self.output(self.dropout(attention @ value))
+        return mapped + labels if self.residual else mapped
 
 
 # Step 3: distribution learning
@@ -387,7 +427,7 @@ class LDDU(nn.Module):
     def __init__(self, config: LDDUConfig) -> None:
         super().__init__()
         self.config = config
-        self.extractor = nn.ModuleDict({m: Extractor(features, config) for m, features in config.dims.items()})
+        self.extractor = nn.ModuleDict({m: Extractor(features, config) for m, features in config.widths.items()})
         self.labels = nn.Parameter(nn.init.xavier_uniform_(torch.empty(config.labels, config.width)))
         self.mapping = nn.ModuleDict({m: Mapping(config) for m in config.dims})
         self.distribution = nn.ModuleDict({m: Distribution(config) for m in config.dims})
@@ -436,14 +476,19 @@ class LDDU(nn.Module):
     def observed(self, m: str, features: dict[str, Tensor], masks: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The modality's rows (B, L, D) as the extractor reads them, and their mask (B, L).
 
-        Masked rows are zeros. With rows "mean", the mean of the observed rows is the only row. A modality without features
-        has one masked row.
+        Masked rows are zeros. With rows "mean", the mean of the observed rows is the only row; with "mean_deviation" their
+        deviation stands beside it. A modality without features has one masked row.
         """
         if m not in masks:
             other = next(iter(masks.values()))
-            return self.labels.new_zeros(len(other), 1, self.config.dims[m]), other.new_zeros(len(other), 1)
+            return self.labels.new_zeros(len(other), 1, self.config.widths[m]), other.new_zeros(len(other), 1)
         x, mask = features[m].masked_fill(~masks[m][..., None], 0), masks[m]
-        return mean_row(x, mask) if self.config.rows == "mean" else (x, mask)
+        if self.config.rows == "all":
+            return x, mask
+        mean, any_row = mean_row(x, mask)
+        if self.config.rows == "mean":
+            return mean, any_row
+        return torch.cat([mean, deviation_row(x, mask, mean)], dim=-1), any_row
 
     def drop_modalities(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
         """In training, mask each modality of each clip by chance; at least one present modality always stays."""
@@ -460,6 +505,11 @@ def mean_row(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The mean (B, 1, D) of the observed rows of x (B, L, D), whose others are zeros, and whether there are any (B, 1)."""
     count = mask.sum(dim=1).clamp(min=1)
     return x.sum(dim=1, keepdim=True) / count[:, None, None], mask.any(dim=1, keepdim=True)
+
+
+def deviation_row(x: Tensor, mask: Tensor, mean: Tensor) -> Tensor:
+    """The standard deviation (B, 1, D) of the observed rows of x (B, L, D) from their mean (B, 1, D); 0 of one row or none."""
+    return mean_row((x - mean).square() * mask[..., None], mask)[0].sqrt()
 
 
 def xavier(linear: nn.Linear) -> nn.Linear:

@@ -1,7 +1,8 @@
 """Stage `predictor`: all that a prediction needs in one folder, which may be copied to another machine.
 
-`weights.safetensors` and `config.json` as train left them, `quantiles.safetensors` as evaluate did, and
-`predictor.json`: the thresholds, and how clips were prepared, with the source and digest of every pretrained network.
+`weights.safetensors` and `config.json` as train left them, `quantiles.safetensors` and the files of the judge as evaluate did,
+and `predictor.json`: the thresholds, and how clips were prepared, with the source and digest of every pretrained network. Where
+features are relative to the speaker, `statistics.safetensors` of align too: the speaker of a new recording is unknown.
 The networks themselves are fetched when they are needed, except a tuned one, which no source has and which is copied;
 `python -m lddu export FOLDER` copies all of them.
 """
@@ -14,13 +15,15 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 import params
-from lddu import quantiles
+from lddu import judgement, quantiles
+from lddu.judgement import Judge
 
 FOLDER = Path("data/predictor")
 FILE = "predictor.json"
 NETWORKS = "networks"  # folder with a folder for each role, where they were copied
 MODEL, SCORES, PREDICTIONS = Path("data/model"), Path("metrics/valid.json"), Path("data/predictions")
 TEXT_MODEL = Path("data/text_model")  # as the clips' texts were encoded with: tuned, or as it came
+STATISTICS = "statistics.safetensors"  # has what is usual for the training split
 OWN_TENSORS = Path("data/tensors")  # made from clips by this pipeline; all others are published features
 
 
@@ -35,11 +38,13 @@ class Manual:
     thresholds: dict[str, float]  # by label: probability from which it is decided to be present
     preparation: params.Preparation | None  # None: the network was trained on published features
     quantiles: quantiles.Reference  # of the training split's σ
+    judge: Judge
 
 
 def predictor(parameters: params.Params) -> None:
     """The stage."""
-    files = [MODEL / "weights.safetensors", MODEL / "config.json", PREDICTIONS / quantiles.FILE]
+    of_evaluate = [PREDICTIONS / name for name in (quantiles.FILE, *judgement.FILES)]
+    files = [MODEL / "weights.safetensors", MODEL / "config.json", *of_evaluate]
     missing = [str(path) for path in (*files, SCORES) if not path.is_file()]
     if missing:
         raise PredictorError(f"{', '.join(missing)} is not there: run train and evaluate")
@@ -54,6 +59,8 @@ def predictor(parameters: params.Params) -> None:
     tree = {"thresholds": thresholds, "preparation": preparation if from_clips else None}
     if from_clips and "tuned" in json.loads((TEXT_MODEL / "model.json").read_text(encoding="utf-8")):
         shutil.copytree(TEXT_MODEL, FOLDER / NETWORKS / "text", dirs_exist_ok=True)  # no source has it
+    if from_clips and parameters.align.normalise:
+        shutil.copyfile(OWN_TENSORS / STATISTICS, FOLDER / STATISTICS)
     (FOLDER / FILE).write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -65,7 +72,7 @@ def read(folder: Path) -> Manual:
         prepared = tree["preparation"]
         thresholds = {str(label): float(value) for label, value in tree["thresholds"].items()}
         preparation = None if prepared is None else params.Preparation.model_validate(prepared)
-        return Manual(thresholds, preparation, quantiles.read(folder))
+        return Manual(thresholds, preparation, quantiles.read(folder), judgement.read(folder))
     except FileNotFoundError as error:
         missing = error.filename or folder / quantiles.FILE
         raise PredictorError(

@@ -4,10 +4,11 @@ N clips, L rows, D features a row, C labels. Files that do not fit each other ar
 """
 
 import csv
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ class Split:
     features: dict[str, Tensor]
     masks: dict[str, Tensor]
     labels: Tensor  # (N, C) intensities, NaN where unlabelled
+    present_above: float = 0.0  # a label is present if its intensity is above this
+    speakers: tuple[str, ...] = ()  # of each clip, "" where unknown; () where the table does not say
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -61,6 +64,22 @@ class Split:
         """(N,) bool: is every label of the clip known, so that it can be scored."""
         return ~self.labels.isnan().any(dim=1)
 
+    @property
+    def present(self) -> Tensor:
+        """(N, C) bool: is the label present; False where that is unknown."""
+        return self.labels > self.present_above
+
+    def targets(self, kind: str) -> Tensor:
+        """(N, C) float32: what a network learns by `train.targets`, 1 for present and 0 for absent, or the share itself; NaN
+        where that is unknown."""
+        return self.labels if kind == "share" else self.present.float().masked_fill(self.labels.isnan(), torch.nan)
+
+    @property
+    def people(self) -> np.ndarray:
+        """(N,) whole numbers, the same for clips of one speaker; a clip whose speaker is unknown has its own."""
+        names = self.speakers or ("",) * len(self)
+        return np.unique([name or f"\0{i}" for i, name in enumerate(names)], return_inverse=True)[1]
+
     def select(self, chosen: Tensor) -> "Split":
         """The clips where `chosen` (N,) is true; all of them without a copy where it always is."""
         if bool(chosen.all()):
@@ -68,22 +87,23 @@ class Split:
         ids = tuple(clip_id for clip_id, keep in zip(self.clip_ids, chosen.tolist(), strict=True) if keep)
         features = {m: x[chosen] for m, x in self.features.items()}
         masks = {m: x[chosen] for m, x in self.masks.items()}
-        return Split(self.name, ids, self.label_names, features, masks, self.labels[chosen])
+        speakers = tuple(itertools.compress(self.speakers, chosen.tolist()))
+        return replace(self, clip_ids=ids, features=features, masks=masks, labels=self.labels[chosen], speakers=speakers)
 
 
-def read_splits(folder: Path, names: Iterable[str], labels: list[str]) -> dict[str, Split]:
+def read_splits(folder: Path, names: Iterable[str], labels: list[str], present_above: float = 0.0) -> dict[str, Split]:
     """Read and check these splits; they must have the same modalities and widths, and no clip in common.
 
     Raises TensorError with every problem that `problems_of` and this function find.
     """
-    splits = {name: read_split(folder, name, labels) for name in names}
+    splits = {name: read_split(folder, name, labels, present_above) for name in names}
     problems = list(_disagreements(folder, list(splits.values())))
     if problems:
         raise TensorError("\n".join(problems))
     return splits
 
 
-def read_split(folder: Path, name: str, labels: list[str]) -> Split:
+def read_split(folder: Path, name: str, labels: list[str], present_above: float = 0.0) -> Split:
     """Read and check one split whose labels must be these, in this order."""
     path, table = folder / f"{name}.safetensors", folder / f"{name}.csv"
     tensors, names = _read(path)
@@ -100,6 +120,8 @@ def read_split(folder: Path, name: str, labels: list[str]) -> Split:
         {m: tensors[m] for m in modalities},
         {m: tensors[f"{m}_mask"] for m in modalities},
         tensors["labels"],
+        present_above,
+        read_speakers(table),
     )
     problems = list(problems_of(split))
     if problems:
@@ -107,14 +129,21 @@ def read_split(folder: Path, name: str, labels: list[str]) -> Split:
     return split
 
 
-def pooled(split: Split, modalities: list[str]) -> np.ndarray:
-    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent."""
-    means = []
+def pooled(split: Split, modalities: list[str], deviation: bool = False) -> np.ndarray:
+    """(N, sum of D): each clip's mean observed row of each of the modalities, NaN where one is absent.
+
+    With `deviation`, the mean of a modality is followed by the standard deviation of its rows.
+    """
+    columns = []
     for m in modalities:
         mask = split.masks[m][..., None]
-        rows = split.features[m].where(mask, 0).sum(dim=1, dtype=split.features[m].dtype) / mask.sum(dim=1)
-        means.append(rows.double().numpy())
-    return np.concatenate(means, axis=1)
+        rows, count = split.features[m].where(mask, 0), mask.sum(dim=1)
+        mean = rows.sum(dim=1, dtype=rows.dtype) / count
+        columns.append(mean)
+        if deviation:
+            squares = (rows - mean[:, None]).square().where(mask, 0)
+            columns.append((squares.sum(dim=1) / count).sqrt())
+    return np.concatenate([column.double().numpy() for column in columns], axis=1)
 
 
 def read_statistics(folder: Path, dims: dict[str, int]) -> dict[str, Statistics]:
@@ -150,6 +179,12 @@ def read_clip_ids(path: Path) -> list[str]:
     return [row["clip_id"] for row in _rows(path, ("clip_id",))]
 
 
+def read_speakers(path: Path) -> tuple[str, ...]:
+    """The speaker of each clip of a split's table; () where it has no such column."""
+    rows = list(_rows(path, ("clip_id",)))
+    return tuple(row["speaker"] for row in rows) if rows and "speaker" in rows[0] else ()
+
+
 def problems_of(split: Split) -> Iterator[str]:
     """The problems of a split whose shapes are right."""
     if len(split) != len(split.labels):
@@ -175,6 +210,17 @@ def require_labels(split: Split, folder: Path) -> None:
         raise TensorError(
             f"{folder / split.name}.safetensors: {clips}: labelled clips are needed in train and in valid; "
             "give some that split in clips.csv, and a value in each label column"
+        )
+
+
+def require_shares(split: Split, folder: Path) -> None:
+    """TensorError where a label's value is no share, with the first clips of which it is not."""
+    wrong = (split.labels < 0) | (split.labels > 1)
+    if wrong.any():
+        raise TensorError(
+            f"{folder / split.name}.safetensors: labels from {split.labels.nan_to_num().min():g} to "
+            f"{split.labels.nan_to_num().max():g}, not from 0 to 1, of {_some(_clips(split, wrong.any(dim=1)))}: "
+            "train.targets: share learns shares of raters; write train.targets: presence, or shares into clips.csv"
         )
 
 

@@ -18,21 +18,25 @@ from tqdm import tqdm
 
 import params
 import pipeline
-from lddu import checkpoint, noise, plots, processes, weights
+from lddu import calibration, checkpoint, mlp, noise, plots, processes, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
 from lddu.engine import Means, Moments, Watcher, decay_groups, learning_rates, predict, steps_of, train_epoch
-from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
-from lddu.tensors import Split, Statistics, read_splits, read_statistics, require_labels
+from lddu.tensors import Split, Statistics, pooled, read_splits, read_statistics, require_labels, require_shares
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
+OWN_TENSORS = Path("data/tensors")  # made of the clips of corpus.root; all others are published features
+SAMPLE = Path("data/sample")  # the corpus that comes with the project
 # The score by which each value of train.choose chooses the epoch, and whether more of it is better.
 CHOICES = {"bce": ("valid_bce", False), "micro_ap": ("valid_micro_ap", True), "micro_f1": ("valid_micro_f1", True)}
+
+# Weights of the losses that the network with μ alone has not.
+OF_SIGMA = ("info", "calibration", "ambiguity", "ordinality")
 
 
 class TrainingError(RuntimeError):
@@ -90,14 +94,15 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
     torch.manual_seed(settings.seed)
     network = LDDUConfig(dims=train.dims, labels=train.labels.shape[1], **settings.model.model_dump())
     model = LDDU(network)
-    for m, of_modality in statistics.items():
+    for m, of_modality in of_inputs(statistics, train, settings.model.rows).items():
         input_layer = model.extractor[m].input
         if isinstance(input_layer, Standardise):
             input_layer.fit(of_modality.mean, of_modality.deviation)
-    model.prior.copy_(label_prior(train.labels))
+    model.prior.copy_(label_prior(train.targets(settings.targets)))
     model.to(device)
     options = settings.loss.model_dump(exclude={"noise", "noised"})
-    loss = LDDULoss(network, LossConfig(**options)).to(device)
+    config = LossConfig(**options, targets=settings.targets, present_above=train.present_above)
+    loss = LDDULoss(network, config).to(device)
     groups = decay_groups(nn.ModuleList([model, loss]), settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
     averaged = None
@@ -107,10 +112,23 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
     return Training(model, loss, optimizer, averaged)
 
 
-def label_prior(labels: Tensor) -> Tensor:
-    """(C,): share of the labelled clips with each label; one clip with it and one without are added, so it is never 0 or 1."""
-    known = ~labels.isnan()
-    return ((labels > 0).sum(dim=0) + 1) / (known.sum(dim=0) + 2)
+def of_inputs(statistics: dict[str, Statistics], train: Split, rows: str) -> dict[str, Statistics]:
+    """The statistics of what the extractors read: those of the rows, and with "mean_deviation" of the clips' deviations too."""
+    if rows != "mean_deviation":
+        return statistics
+    joined = {}
+    for m, of_rows in statistics.items():
+        deviations = torch.from_numpy(pooled(train, [m], deviation=True)[:, len(of_rows.mean) :]).float()
+        known = deviations[train.masks[m].any(dim=1)]
+        mean = known.mean(dim=0) if len(known) else torch.zeros_like(of_rows.mean)
+        spread = known.std(dim=0, correction=0) if len(known) else torch.ones_like(of_rows.mean)
+        joined[m] = Statistics(torch.cat([of_rows.mean, mean]), torch.cat([of_rows.deviation, spread]))
+    return joined
+
+
+def label_prior(targets: Tensor) -> Tensor:
+    """(C,): mean of each label's known targets (N, C); a clip with it and one without are added, so it is never 0 or 1."""
+    return (targets.nansum(dim=0) + 1) / ((~targets.isnan()).sum(dim=0) + 2)
 
 
 def fit(
@@ -165,9 +183,8 @@ def assess(
     means = Means(training.loss)
     batches = in_order(clips, settings.batch_size)
     predicted = predict(training.scored, batches, accelerator, [means.watch, *(watchers or [])])
-    labels = clips.split.labels
-    known = ~labels.isnan().numpy()
-    true, probs = (labels > 0).numpy()[known], predicted.probs[known]
+    known = ~clips.split.labels.isnan().numpy()
+    true, probs = clips.split.present.numpy()[known], predicted.probs[known]
     return means.result() | {"micro_ap": average_precision(true, probs), "micro_f1": best_micro_f1(true, probs)}
 
 
@@ -188,7 +205,7 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
     files = [folder / f"{name}{ending}" for name in ("train", "valid") for ending in (".safetensors", ".csv")]
     sources = sorted(Path(__file__).parent.glob("*.py"))
     machine = [device.type, torch.__version__, torch.backends.cpu.get_cpu_capability()]
-    values = [parameters.train.model_dump(), parameters.corpus.labels, *machine]
+    values = [parameters.train.model_dump(), parameters.corpus.labels, parameters.corpus.present_above, *machine]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in [*files, folder / "statistics.safetensors", *sources]:
         with path.open("rb") as file:
@@ -215,7 +232,7 @@ def runs_of(settings: params.Train) -> dict[str, params.Train]:
         runs[weights.CENTRE] = settings.model_copy(
             update={
                 "model": settings.model.model_copy(update={"fusion": "mu"}),
-                "loss": settings.loss.model_copy(update={"info": 0.0, "calibration": 0.0, "ordinality": 0.0, "features": "mu"}),
+                "loss": settings.loss.model_copy(update=dict.fromkeys(OF_SIGMA, 0.0) | {"features": "mu"}),
             }
         )
     return runs
@@ -233,37 +250,49 @@ def train(parameters: params.Params) -> None:
 
 def train_all(parameters: params.Params, checkpoints: Path) -> None:
     """Train every network, in one of `train.processes` processes."""
-    settings = parameters.train
+    settings, labels = parameters.train, parameters.corpus.labels
     learning, held_out, statistics = read(parameters)
     accelerator = accelerator_on(parameters.run.device, settings.threads, settings.precision)
     if accelerator.is_main_process:
         for folder in (MODEL, CURVES):  # evaluate would score networks of an earlier run too; old files may be links
             shutil.rmtree(folder, ignore_errors=True)
-    by_excess = settings.loss.calibration and settings.loss.calibration_form == "excess"
-    of_train, of_valid = excess_errors(learning, held_out) if by_excess else (None, None)
+    calibrated = (settings.loss.calibration and settings.loss.calibration_form == "noise") or settings.loss.ambiguity
+    of_train, of_valid = calibration.targets(learning, held_out) if calibrated else (None, None)
     clips, others = Clips(learning, accelerator.device, of_train), Clips(held_out, accelerator.device, of_valid)
     for name, run in runs_of(settings).items():
         training = begin(run, learning, statistics, accelerator.device)
         training.resume(checkpoints / name)
         fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip())
         if accelerator.is_main_process:
-            write(training, parameters.corpus.labels, checkpoints / name, name)
+            card = weights.Card(labels, training.best_epoch, training.model.prior.tolist(), learned_from(learning, parameters))
+            write(training, card, checkpoints / name, name)
+            if run.baseline and name != weights.CENTRE:
+                mlp.save(mlp.fit(learning, held_out, run, accelerator.device), MODEL / name)
     accelerator.wait_for_everyone()
 
 
 def read(parameters: params.Params) -> tuple[Split, Split, dict[str, Statistics]]:
     """The labelled clips of train and of valid, and the statistics."""
     folder = Path(parameters.tensors)
-    splits = read_splits(folder, ("train", "valid"), parameters.corpus.labels)
+    splits = read_splits(folder, ("train", "valid"), parameters.corpus.labels, parameters.corpus.present_above)
     for split in splits.values():
         require_labels(split, folder)
+        if parameters.train.targets == "share":
+            require_shares(split, folder)
     learning, held_out = (split.select(split.labelled) for split in splits.values())
     return learning, held_out, read_statistics(folder, learning.dims)
 
 
-def write(training: Training, labels: list[str], checkpoints: Path, name: str) -> None:
+def learned_from(train: Split, parameters: params.Params) -> weights.Learned:
+    """What a user of the network should know of the labelled clips that it was trained on."""
+    root, tensors = Path(parameters.corpus.root), Path(parameters.tensors)
+    from_clips = tensors == OWN_TENSORS
+    speakers = len(set(train.speakers) - {""})
+    return weights.Learned((root if from_clips else tensors).name, from_clips and root == SAMPLE, len(train), speakers)
+
+
+def write(training: Training, card: weights.Card, checkpoints: Path, name: str) -> None:
     """Write the best network, the last one, those of all epochs if they were kept, and the curves."""
-    card = weights.Card(labels, training.best_epoch, training.model.prior.tolist())
     weights.save(MODEL / name, training.best, training.model.config, card)
     weights.save_tensors(MODEL / name / "last.safetensors", training.scored.state_dict())
     if (checkpoints / "epochs").is_dir():

@@ -12,7 +12,7 @@ from torch import Tensor
 from lddu import metrics, noise
 from lddu.batches import Batch, Clips, in_order
 from lddu.engine import Predictions, predict
-from lddu.model import LDDU
+from lddu.model import LDDU, blocks, log_norm
 from lddu.noise import Noise
 from lddu.probability import logit
 
@@ -26,30 +26,39 @@ def joined(log_sigma: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(present, stacked, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
 
 
-def risk_coverage(true: np.ndarray, probs: np.ndarray, thresholds: np.ndarray, log_sigma: dict[str, np.ndarray]) -> dict:
-    """Area under the risk-coverage curve of all N·C decisions, the least certain left out first: by σ, by the probability.
+def risk_coverage(true: np.ndarray, predicted: Predictions, thresholds: np.ndarray) -> dict[str, float]:
+    """Area under the risk-coverage curve of all N·C decisions, the least certain left out first: by σ, by either block of it,
+    by the probability.
 
     By the probability, a decision is uncertain when its logit is near that of the threshold. `best` is the area if the errors
     were known, `chance` that of a random order: the share of wrong decisions.
     """
+    probs = predicted.probs
     wrong = ((probs >= thresholds) != true).ravel().astype(float)
-    near = -np.abs(logit(probs) - logit(thresholds)).ravel()
-    orders = {"sigma": joined(log_sigma).ravel(), "probability": near, "best": wrong}
-    return {name: metrics.risk_coverage_area(wrong, order) for name, order in orders.items()} | {"chance": float(wrong.mean())}
+    near = -np.abs(logit(probs) - logit(thresholds))
+    orders = parts_of(predicted) | {"probability": near, "best": wrong}
+    return {name: metrics.risk_coverage_area(wrong, order.ravel()) for name, order in orders.items()} | {
+        "chance": float(wrong.mean())
+    }
 
 
-def error_spearman(true: np.ndarray, probs: np.ndarray, log_sigma: dict[str, np.ndarray]) -> dict[str, float]:
-    """Spearman's correlation with the error |y - p| of all N·C decisions: of σ, and of p (1 - p)."""
-    error = np.abs(true - probs).ravel()
-    orders = {"sigma": joined(log_sigma), "probability": probs * (1 - probs)}
+def error_spearman(true: np.ndarray, predicted: Predictions) -> dict[str, float]:
+    """Spearman's correlation with the error |y - p| of all N·C decisions: of σ, of either block of it, and of p (1 - p)."""
+    error = np.abs(true - predicted.probs).ravel()
+    orders = parts_of(predicted) | {"probability": predicted.probs * (1 - predicted.probs)}
     return {name: metrics.rank_correlation(error, order.ravel())[0] for name, order in orders.items()}
+
+
+def parts_of(predicted: Predictions) -> dict[str, np.ndarray]:
+    """(N, C) each: `joined` of σ and of its blocks, by the names sigma, noise and ambiguity."""
+    return {part.removeprefix("log_"): joined(log_norms) for part, log_norms in predicted.log_norms.items()}
 
 
 def response_to_noise(
     model: LDDU, clips: Clips, train: Clips, batch_size: int, trained_on: Iterable[str], accelerator: Accelerator
 ) -> dict[str, dict[str, dict]]:
     """For each modality and kind of noise: Spearman's correlation of its level, which is drawn for each clip, with the reported
-    σ; the mean rise of log ‖σ‖ from level 0 to level 1; and whether training saw this kind of noise (1) or not (0)."""
+    noise; the mean rise of its log ‖σ‖ from level 0 to level 1; and whether training saw this kind of noise (1) or not (0)."""
     scores: dict[str, dict[str, dict]] = {}
     for m, kinds in noise.noises(model, train, noise.KINDS).items():
         scores[m] = {}
@@ -57,7 +66,7 @@ def response_to_noise(
             torch.manual_seed(SEED)
             level = torch.rand(len(clips))
             at_level, without, at_most = (
-                log_sigma_of(model, m, change, clips, x, batch_size, accelerator)
+                log_noise_of(model, m, change, clips, x, batch_size, accelerator)
                 for x in (level, torch.zeros_like(level), torch.ones_like(level))
             )
             spearman, _ = metrics.rank_correlation(level.double().numpy(), at_level)
@@ -67,17 +76,17 @@ def response_to_noise(
 
 
 @torch.no_grad()
-def log_sigma_of(
+def log_noise_of(
     model: LDDU, m: str, change: Noise, clips: Clips, level: Tensor, batch_size: int, accelerator: Accelerator
 ) -> np.ndarray:
-    """(N,): the mean over labels of log ‖σ_m‖ with noise of these levels (N,); NaN where the modality is absent."""
+    """(N,): the mean over labels of log ‖σ_m‖, the block of noise, with noise of these levels (N,); NaN where m is absent."""
     model.eval()
     parts = []
     for batch, of_batch in zip(in_order(clips, batch_size), level.split(batch_size), strict=True):
         x, mask = model.observed(m, batch["features"], batch["masks"])
         with accelerator.autocast():
             _, _, sigma = model.read(m, change(x, of_batch.to(x.device)), mask)
-        parts.append(sigma.norm(dim=-1).log().mean(dim=1).masked_fill(~mask.any(dim=1), torch.nan))
+        parts.append(log_norm(blocks(sigma)[0]).mean(dim=1).masked_fill(~mask.any(dim=1), torch.nan))
     return torch.cat(parts).double().cpu().numpy()
 
 
@@ -92,4 +101,4 @@ def with_fewer(model: LDDU, clips: Clips, batch_size: int, accelerator: Accelera
 
 def _only(kept: tuple[str, ...], batch: Batch) -> Batch:
     features, masks = ({m: tensors[m] for m in kept} for tensors in (batch["features"], batch["masks"]))
-    return Batch(features=features, masks=masks, labels=batch["labels"], excess=batch["excess"])
+    return Batch(features=features, masks=masks, labels=batch["labels"], wanted=batch["wanted"])

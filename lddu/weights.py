@@ -21,12 +21,28 @@ class WeightsError(ValueError):
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What a network was trained on."""
+
+    corpus: str  # name of the corpus' folder, or of that of published features
+    synthetic: bool  # are its people synthetic, as those of the corpus that comes with the project
+    clips: int  # of the training split
+    speakers: int  # of these clips; 0 where they are unknown
+
+    def __str__(self) -> str:
+        people = "" if not self.speakers else " of 1 person" if self.speakers == 1 else f" of {self.speakers} people"
+        made = "; its people are synthetic, and nothing that it says of real people has been tested" if self.synthetic else ""
+        return f"trained on the corpus {self.corpus}: {self.clips} clips{people}{made}"
+
+
+@dataclass(frozen=True)
 class Card:
     """What a model's user needs beside the weights and the network's sizes."""
 
     labels: list[str]
     epoch: int  # the chosen one, from 1
     prior: list[float]  # share of the training split's labelled clips that have each label
+    learned: Learned
 
 
 def save(folder: Path, weights: dict[str, Tensor], config: LDDUConfig, card: Card) -> None:
@@ -64,4 +80,4 @@ def load(folder: Path) -> tuple[LDDU, Card]:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise WeightsError(f"{folder}: weights.safetensors does not fit config.json: {error}") from None
-    return model.eval(), Card(**tree)
+    return model.eval(), Card(**tree | {"learned": Learned(**tree["learned"])})

@@ -11,11 +11,11 @@ import pipeline
 import process
 from params import ParameterError
 from preprocess.corpus import CorpusError
+from preprocess.downloads.problem import ModelError
 from preprocess.media.probe import MediaError, MediumGoneError
 from preprocess.refusals import TooManyError
 from preprocess.run import work
 from preprocess.run.work import WorkerDiedError
-from preprocess.stages.models import ModelError
 from preprocess.store import inventory
 
 STAGES = (

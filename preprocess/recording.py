@@ -21,7 +21,10 @@ from typing import Any
 import params
 from params import ParameterError
 from preprocess.clips import Medium, Task
+from preprocess.downloads.problem import ModelError
 from preprocess.encoders import states
+from preprocess.encoders.pooling import Rows
+from preprocess.encoders.speakers import Usual
 from preprocess.media import header
 from preprocess.media.notes import Note
 from preprocess.media.probe import MediaError, Streams
@@ -29,8 +32,6 @@ from preprocess.refusals import Code, Refusal, Refused
 from preprocess.speech import pauses, words
 from preprocess.speech.words import Transcript
 from preprocess.stages import align
-from preprocess.stages.align import Rows
-from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from preprocess.store.entries import Store
 from preprocess.store.shards import Shards
@@ -55,6 +56,7 @@ class Tools:
     network: Callable[[str], Path]  # folder of a role's network; called only when the network is needed
     modalities: tuple[str, ...]  # that the model uses
     device: Callable[[], str]  # called only when a network is loaded, because it imports torch
+    usual: dict[str, Usual] = field(default_factory=dict)  # in the training split, by modality of align.normalise
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,7 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
         states.read_timed(clip.shards("encode_vision"), CLIP) if clip.has("encode_vision") else None,
     )
     rows = align.rows(aligned, tools.settings.align)
+    rows |= {m: usual.apply(rows[m]) for m, usual in tools.usual.items() if m in rows}
     if not rows:
         clip.refused.append(Refused(clip.name, "align", Code.NOTHING_LEFT, "no text, no sound, no face"))
     return Utterance(clip.start, clip.end, transcript and moved(transcript, clip.start), rows, clip.refused)
@@ -290,11 +293,12 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
 def transcribe(clip: Clip, tools: Tools) -> None:
     from preprocess.stages import transcripts
 
+    role = transcripts.ROLES[tools.settings.transcripts.aligner]
     work = partial(
         transcripts.transcript_of,
         settings=tools.settings.transcripts,
         model=Path() if clip.text else tools.network("asr"),
-        aligner=tools.network("aligner") if tools.settings.models.aligner else None,
+        aligner=tools.network(role) if role else Path(),
         device=tools.device(),
     )
     content = {"text": clip.text, "sound": CLIP if clip.has("audio") else ""}

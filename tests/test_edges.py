@@ -32,9 +32,6 @@ TREE = params.load(ROOT / params.PATH).model_dump()
 ELSEWHERE = ("train", "evaluate")
 # Numbers that need no upper end, and why.
 UNBOUNDED = {
-    "encode.text.layer": "the stage compares it with the layers that the network has",
-    "encode.audio.layer": "as above",
-    "encode.vision.layer": "as above",
     "align.hop": "more than a clip lasts is one row",
     "align.max_rows": "at most train.model.positions",
 }

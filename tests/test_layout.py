@@ -17,7 +17,7 @@ FLOORS = [
     ["refusals", "clips", "corpus"],
     ["store"],
     ["media"],
-    ["run"],
+    ["run", "downloads"],
     ["face", "speech"],
     ["encoders"],
     ["corpora"],

@@ -1,4 +1,5 @@
-"""Which clips a reader should look at, and why: the best, the worst, the most uncertain, the incomplete, and chance."""
+"""Which clips a reader should look at, and why: the best, the worst, the most doubtful, the most uncertain, the most novel,
+the incomplete, and chance."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lddu.decisions import ClipDecisions
+from lddu.novelty import UNLIKE
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ def choose(predictions: list[ClipDecisions], modalities: list[str], count: int, 
     queues = [
         _best(predictions),
         _worst(predictions),
+        _doubtful(predictions),
         _uncertain(predictions),
+        _novel(predictions),
         _incomplete(predictions, modalities),
         _random(predictions, seed),
     ]
@@ -68,6 +72,19 @@ def _uncertain(predictions: list[ClipDecisions]) -> Iterator[Chosen]:
     for clip in sorted(candidates, key=lambda clip: (-clip.uncertainty, clip.clip_id)):
         percent = f"{100 * clip.uncertainty:.0f}"
         yield Chosen(clip, "Most uncertain", f"on average its σ is at percentile {percent} of the training clips")
+
+
+def _doubtful(predictions: list[ClipDecisions]) -> Iterator[Chosen]:
+    candidates = [clip for clip in predictions if clip.doubt > 0]
+    for clip in sorted(candidates, key=lambda clip: (-clip.doubt, clip.clip_id)):
+        yield Chosen(clip, "Most doubtful", f"{clip.doubt * len(clip.decisions):.1f} of its decisions are expected to be wrong")
+
+
+def _novel(predictions: list[ClipDecisions]) -> Iterator[Chosen]:
+    candidates = [(clip.novelty, clip) for clip in predictions if clip.novelty is not None and clip.novelty > UNLIKE]
+    for novelty, clip in sorted(candidates, key=lambda item: (-item[0], item[1].clip_id)):
+        share = f"{100 * (1 - novelty):.1f} % of the training clips are as far from those of other people"
+        yield Chosen(clip, "Unlike the training clips", share)
 
 
 def _incomplete(predictions: list[ClipDecisions], modalities: list[str]) -> Iterator[Chosen]:

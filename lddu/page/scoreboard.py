@@ -11,6 +11,8 @@ COLUMNS = {
     "micro_f1": ("micro F1", True),
     "macro_f1": ("macro F1", True),
     "accuracy": ("accuracy", True),
+    "weighted_accuracy": ("WA, of the likeliest label", True),
+    "unweighted_accuracy": ("UA", True),
     "micro_ap": ("micro AP", True),
     "hamming_loss": ("Hamming loss", False),
     "brier": ("Brier", False),
@@ -74,6 +76,15 @@ class NoiseResponse:
 
 
 @dataclass(frozen=True)
+class Sure:
+    """How many decisions are sure, and how many of these are wrong."""
+
+    label: str
+    coverage: float
+    risk: float
+
+
+@dataclass(frozen=True)
 class Board:
     """All of one split."""
 
@@ -85,6 +96,7 @@ class Board:
     labels: list[LabelScores]
     noise: list[NoiseResponse]
     calibration_error: float | None
+    sure: list[Sure]  # of all labels together, then of each; empty where no risk was asked for
 
 
 def board_of(split: str, scores: dict, predictions: list[ClipDecisions]) -> Board:
@@ -104,7 +116,15 @@ def board_of(split: str, scores: dict, predictions: list[ClipDecisions]) -> Boar
             if "clips" in response
         ],
         calibration_error=scores.get("calibration_error"),
+        sure=sure_of(scores.get("sure")),
     )
+
+
+def sure_of(scores: dict | None) -> list[Sure]:
+    if scores is None:
+        return []
+    rows = {"all labels": scores, **scores["per_label"]}
+    return [Sure(label, row["coverage"], row["risk"]) for label, row in rows.items()]
 
 
 def runs_of(scores: dict, columns: list[str]) -> list[Run]:

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit status: 0, FAILED where some file could not be read, or UNABLE with the reason printed."""
     from lddu.predictor import PredictorError
     from params import ParameterError
-    from preprocess.stages.models import ModelError
+    from preprocess.downloads.problem import ModelError
 
     try:
         return predict(options)
@@ -66,9 +66,10 @@ def predict(options: argparse.Namespace) -> int:
     from lddu.prediction.inference import Predictor
 
     predictor = Predictor(Path(options.model), options.device)
+    print(f"{options.model}: {predictor.learned}", file=sys.stderr)
     recordings = [predict_one(options, predictor, name, utterances) for name, utterances in sources(options, predictor)]
     if options.json:
-        tree = {"thresholds": predictor.thresholds, "recordings": recordings}
+        tree = {"learned": vars(predictor.learned), "thresholds": predictor.thresholds, "recordings": recordings}
         print(json.dumps(tree, indent=2, ensure_ascii=False))
     return FAILED if any("error" in recording for recording in recordings) else 0
 
@@ -126,10 +127,18 @@ def tree_of(utterance: "Utterance") -> dict:
         "start": round(utterance.start, 3),
         "end": round(utterance.end, 3),
         "modalities": list(utterance.modalities),
+        "novelty": {name: round(share, 4) for name, share in utterance.novelty.items()},
+        "unlike": utterance.unlike,
+        "channels": {
+            m: {"noise": round(channel.noise, 4), "ambiguity": round(channel.ambiguity, 4), "says": channel.sentence(m)}
+            for m, channel in utterance.channels.items()
+        },
         "labels": {
             label: {
                 "probability": round(decision.probability, 6),
                 "present": decision.predicted,
+                "answer": decision.answer,
+                "doubt": None if decision.doubt is None else round(decision.doubt, 4),
                 "uncertainty": {m: round(share, 4) for m, share in decision.sigma.items()},
             }
             for label, decision in utterance.labels.items()
@@ -145,7 +154,7 @@ def copy(source: Path, target: Path) -> None:
     """`lddu export`."""
     from lddu.prediction.inference import export
     from lddu.predictor import PredictorError
-    from preprocess.stages.models import ModelError
+    from preprocess.downloads.problem import ModelError
 
     try:
         roles = export(source, target)

@@ -6,7 +6,7 @@ Torch, which takes seconds to import, is imported when the network is first used
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
 
 import params
 from contract import MODALITIES
-from lddu import predictor, quantiles
+from lddu import channels, predictor, quantiles
+from lddu.channels import Channel
 from lddu.decisions import Decision
+from lddu.doubt import Signs
+from lddu.judgement import Judgement
+from lddu.novelty import UNLIKE, mean_rows
 from preprocess import recording
+from preprocess.encoders import speakers
 from preprocess.media import arrays
 from preprocess.media.notes import Note
 from preprocess.recording import RecordingError, Tools
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lddu.model import LDDU
+    from lddu.weights import Learned
 
 BATCH = 64  # clips of features that the network reads at once
 
@@ -41,6 +48,14 @@ class Prediction:
 
     labels: dict[str, Decision]
     modalities: tuple[str, ...]  # that are present; without any, probabilities are the labels' shares in training
+    # How unlike the training split's clips it is, as a quantile of these, by modality; "clip" is that of all together.
+    novelty: dict[str, float] = field(default_factory=dict, kw_only=True)
+    channels: dict[str, Channel] = field(default_factory=dict, kw_only=True)  # noise and ambiguity, by modality that is present
+
+    @property
+    def unlike(self) -> bool:
+        """Is it unlike anything that the network learned from? Then neither probabilities nor doubts can be trusted."""
+        return self.novelty.get("clip", 0.0) > UNLIKE
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,7 @@ class Predictor:
         self._device = device
         manual = predictor.read(folder)
         self.thresholds, self.preparation, self.quantiles = manual.thresholds, manual.preparation, manual.quantiles
+        self.judge = manual.judge
         self.labels = list(self.thresholds)
         self.modalities = tuple(m for m in MODALITIES if m in self.quantiles)  # that the network knows
 
@@ -71,8 +87,17 @@ class Predictor:
 
         return device(self._device)
 
-    @cached_property
+    @property
     def network(self) -> "LDDU":
+        return self._loaded[0]
+
+    @property
+    def learned(self) -> "Learned":
+        """What the network was trained on; `str` of it is a sentence."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> "tuple[LDDU, Learned]":
         from lddu import weights
 
         try:
@@ -81,7 +106,7 @@ class Predictor:
             raise predictor.PredictorError(str(error)) from None
         if card.labels != self.labels or set(network.config.dims) != set(self.modalities):
             raise predictor.PredictorError(f"{self.folder}: its files are of different networks; copy the folder whole")
-        return network.to(self.device)
+        return network.to(self.device), card.learned
 
     def predict(self, source: str | Path, text: str = "", whole: bool = False) -> list[Utterance]:
         """Every utterance of a file: a film, a sound, or a `.txt` with an utterance on each line.
@@ -134,33 +159,60 @@ class Predictor:
     def _decide(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> list[Prediction]:
         import torch
 
+        from lddu.readings import alone
+
         def moved(arrays: dict[str, np.ndarray]) -> "dict[str, Tensor]":
             return {m: torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for m, x in arrays.items()}
 
+        tensors, observed = moved({m: x.astype(np.float32) for m, x in features.items()}), moved(masks)
         with torch.inference_mode():
-            output = self.network(moved({m: x.astype(np.float32) for m, x in features.items()}), moved(masks))
+            output = self.network(tensors, observed)
+            readings = alone(self.network, tensors, observed)
         probs = output.log_probs.double().exp().cpu().numpy()
-        shares = {
-            m: quantiles.shares(values.double().cpu().numpy(), self.quantiles[m])
-            for m, values in output.log_sigma_norm().items()
-        }
+        log_norms = {part: {m: x.double().cpu().numpy() for m, x in of.items()} for part, of in output.log_norms().items()}
+        shares = {m: quantiles.shares(values, self.quantiles[m]) for m, values in log_norms["log_sigma"].items()}
+        of_clip = channels.shares(log_norms, self.quantiles)
         present = {m: is_present.cpu().numpy() for m, is_present in output.present.items()}
-        judged = np.any(list(present.values()), axis=0)  # a clip without any modality has no label, only probabilities
+        odds = (output.log_probs - output.log_not_probs).double().cpu().numpy()
+        signs = Signs(odds, readings, {f"sigma {m}": share for m, share in shares.items()})
+        judgement = self.judge.of(signs, self._mean_rows(features, masks), np.array(list(self.thresholds.values())))
+        predictions = [self._prediction(i, probs, shares, present, judgement) for i in range(len(probs))]
         return [
-            Prediction(
-                {
-                    label: Decision(
-                        probability=float(probs[i, c]),
-                        predicted=bool(judged[i] and probs[i, c] >= self.thresholds[label]),
-                        true=None,
-                        sigma={m: float(share[i, c]) for m, share in shares.items() if present[m][i]},
-                    )
-                    for c, label in enumerate(self.labels)
-                },
-                tuple(m for m in self.modalities if present[m][i]),
-            )
-            for i in range(len(probs))
+            replace(prediction, channels=channels.channels({name: x[i] for name, x in of_clip.items()}, prediction.modalities))
+            for i, prediction in enumerate(predictions)
         ]
+
+    def _prediction(
+        self,
+        i: int,
+        probs: np.ndarray,
+        shares: dict[str, np.ndarray],
+        present: dict[str, np.ndarray],
+        judgement: Judgement,
+    ) -> Prediction:
+        """Of one clip. Without any modality it has no label, only probabilities."""
+        modalities = tuple(m for m in self.modalities if present[m][i])
+        labels = {
+            label: Decision(
+                probability=float(probs[i, c]),
+                predicted=bool(modalities and probs[i, c] >= self.thresholds[label]),
+                true=None,
+                sigma={m: float(shares[m][i, c]) for m in modalities},
+                doubt=float(judgement.doubt[i, c]) if modalities else None,
+                sure=None if judgement.sure is None else bool(judgement.sure[i, c]),
+            )
+            for c, label in enumerate(self.labels)
+        }
+        novelty = {m: float(share[i]) for m, share in judgement.novelty.items() if m in modalities}
+        if not np.isnan(judgement.clip_novelty[i]):
+            novelty["clip"] = float(judgement.clip_novelty[i])
+        return Prediction(labels, modalities, novelty=novelty)
+
+    def _mean_rows(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Of every modality that the network knows; NaN where it is absent."""
+        count = len(next(iter(features.values())))
+        absent = {m: np.full((count, width), np.nan) for m, width in self.network.config.dims.items() if m not in features}
+        return absent | {m: mean_rows(x, masks[m]) for m, x in features.items()}
 
     def _check(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> None:
         dims = self.network.config.dims
@@ -184,13 +236,12 @@ class Predictor:
             features, masks = {first: np.zeros((1, 1, width))}, {first: np.zeros((1, 1), bool)}
         (answer,) = self.predict_features(features, masks)
         return Utterance(
-            answer.labels,
-            answer.modalities,
-            utterance.start,
-            utterance.end,
-            utterance.transcript,
-            utterance.refused,
-            utterance.notes,
+            **vars(answer),
+            start=utterance.start,
+            end=utterance.end,
+            transcript=utterance.transcript,
+            refused=utterance.refused,
+            notes=utterance.notes,
         )
 
     def _tools(self) -> Tools:
@@ -199,18 +250,23 @@ class Predictor:
                 f"{self.folder} was trained on published features, which no recording can be turned into here: "
                 "give it rows of features (predict_features), or train on a corpus of your own"
             )
-        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device)
+        try:
+            usual = speakers.read_usual(self.folder, relative) if (relative := self.preparation.align.normalise) else {}
+        except (OSError, KeyError, SafetensorError) as error:
+            raise predictor.PredictorError(f"{self.folder / speakers.FILE} is missing or damaged ({error})") from None
+        return Tools(self.preparation, self._pretrained, self.modalities, lambda: self.device, usual)
 
     def _pretrained(self, role: str) -> Path:
         """The folder of a role's network: beside the weights, in the project, or in the cache, where it is fetched to."""
         assert self.preparation is not None
-        model: params.Model = getattr(self.preparation.models, role)
-        cache = user_cache_path("lddu") / model.sha256[:16]
+        network: params.Pretrained = getattr(self.preparation.models, role)
+        first, *_ = params.models_of(network)
+        cache = user_cache_path("lddu") / first.sha256[:16]
         for folder in (self.folder / predictor.NETWORKS / role, self.folder.parent / "models" / role, cache / role):
-            if models.is_laid(folder, model):
+            if models.is_laid(folder, network):
                 return folder
-        print(f"fetching models.{role} into {cache}: {model.source} …", file=sys.stderr)
-        return models.lay(role, model, user_cache_path("lddu") / "downloads", cache)
+        print(f"fetching models.{role} into {cache}: {models.named(first.source)} …", file=sys.stderr)
+        return models.lay(role, network, user_cache_path("lddu") / "downloads", cache)
 
 
 def export(source: Path, target: Path) -> list[str]:

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lddu.decisions import Decision
+from lddu.channels import BLOCKS
 from lddu.prediction.inference import Utterance
 from preprocess.media.notes import About
 
@@ -18,6 +18,8 @@ WORDS = 24  # characters that the column of words needs; where fewer are left, e
 LINE = 100  # characters of a line of words with their times, at most
 MEANINGS = {about.value: about.meaning for about in About}
 UNLIMITED = 100_000  # characters of a line of a file
+MARKS = {"yes": "*", "no": " ", "unsure": "?"}
+UNLIKE = "unlike anything that the network learned from: trust neither its probabilities nor its doubts"
 
 
 def console_of_output() -> Console:
@@ -52,30 +54,40 @@ class Terminal:
             self.print(Text(line), 4)
         for refused in utterance.refused:
             self.print(Text(printable(f"missing: {refused.stage}: {refused.detail}"), style="yellow"), 4)
+        if utterance.unlike:
+            self.print(Text(UNLIKE, style="yellow"), 4)
+        for m, channel in utterance.channels.items():
+            if sentence := channel.sentence(m):
+                self.print(Text(f"{m}: {sentence}", style="yellow"), 4)
         if utterance.modalities:
             table = self.table(utterance)
             needed = Measurement.get(self.console, self.console.options.update(width=UNLIMITED), table).maximum
             fits = 3 + needed <= self.console.width
             for content in [table] if fits else self.lines(utterance):
                 self.print(content, 3 if fits else 4)
+            for block in BLOCKS if utterance.channels else ():
+                shares = (f"{m} {percent(getattr(channel, block))}" for m, channel in utterance.channels.items())
+                self.print(Text(f"{block}: {', '.join(shares)}"), 4)
 
     def print(self, content: Table | Text, indent: int) -> None:
         self.console.print(Padding(content, (0, 0, 0, indent), expand=False))
 
     def table(self, utterance: Utterance) -> Table:
-        """A row a label: probability as number and bar, decision, σ of each modality."""
+        """A row a label: probability as number and bar, decision, the chance that it is wrong, σ of each modality."""
         table = Table(box=None, padding=(0, 0, 0, 1), header_style="dim")
         table.add_column("label", min_width=self.longest(utterance))
         table.add_column("probability")
         table.add_column("", width=BAR)
         table.add_column("decision", justify="right")
+        table.add_column("doubt", justify="right")
         for m in self.modalities:
             table.add_column(f"σ {m}", justify="right", min_width=sigma_width(m))
         for label, decision in utterance.labels.items():
             bar = Bar(1, 0, decision.probability, width=BAR)
             sigma = [percent(decision.sigma.get(m)) for m in self.modalities]
             style = "bold" if decision.predicted else ""
-            table.add_row(label, f"{decision.probability:.2f}", bar, yes_or_no(decision), *sigma, style=style)
+            doubt = percent(decision.doubt)
+            table.add_row(label, f"{decision.probability:.2f}", bar, decision.answer, doubt, *sigma, style=style)
         return table
 
     def lines(self, utterance: Utterance) -> list[Text]:
@@ -83,7 +95,7 @@ class Terminal:
         width = self.longest(utterance)
         return [
             Text(
-                f"{label:{width}} {decision.probability:.2f} {yes_or_no(decision):>3}, σ "
+                f"{label:{width}} {decision.probability:.2f} {decision.answer:>6}, doubt {percent(decision.doubt)}, σ "
                 + ", ".join(f"{m} {percent(decision.sigma.get(m))}" for m in self.modalities),
                 style="bold" if decision.predicted else "",
             )
@@ -100,7 +112,8 @@ class Terminal:
         return self.console.width >= 1 + 2 * (1 + TIME) + labels + sigma + WORDS
 
     def row(self, utterance: Utterance, head: bool) -> Table:
-        """Start, end, probabilities (a star where the label is there), mean σ of each modality, words."""
+        """Start, end, probabilities (* where the label is there, ? where that is unsure), mean σ of each modality, words; "new"
+        before words of an utterance unlike anything that the network learned from."""
         table = Table(box=None, padding=(0, 0, 0, 1), show_header=head, header_style="dim")
         for name in ("start", "end"):
             table.add_column(name, justify="right", width=TIME)
@@ -112,12 +125,12 @@ class Terminal:
         timed = utterance.end > utterance.start
         times = [f"{seconds:.2f}" if timed else "" for seconds in (utterance.start, utterance.end)]
         decisions = [
-            right(f"{decision.probability:.2f}{'*' if decision.predicted else ' '}" if utterance.modalities else "– ", width)
+            right(f"{decision.probability:.2f}{MARKS[decision.answer]}" if utterance.modalities else "– ", width)
             for decision, width in zip(utterance.labels.values(), map(label_width, utterance.labels), strict=True)
         ]
         sigma = [percent(mean_sigma(utterance, m)) for m in self.modalities]
         text = printable(utterance.transcript.text) if utterance.transcript else ""
-        table.add_row(*times, *decisions, *sigma, Text(f" {text}"))
+        table.add_row(*times, *decisions, *sigma, Text(f" new: {text}" if utterance.unlike else f" {text}"))
         return table
 
 
@@ -132,10 +145,6 @@ def label_width(label: str) -> int:
 
 def sigma_width(modality: str) -> int:
     return max(SIGMA, cell_len(f"σ {modality}"))
-
-
-def yes_or_no(decision: Decision) -> str:
-    return "yes" if decision.predicted else "no"
 
 
 def percent(share: float | None) -> str:

@@ -16,7 +16,7 @@ from preprocess.corpus import CorpusError
 
 # To add a corpus, write a module beside this one with a docstring of its rules (the text of --help), `add_arguments` and
 # `convert`, and put its name here.
-PUBLISHED = ("mosei", "m3ed", "meld")
+PUBLISHED = ("mosei", "m3ed", "meld", "cremad")
 ADAPTERS = (*PUBLISHED, "folder")
 
 

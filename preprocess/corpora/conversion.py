@@ -47,6 +47,7 @@ class Conversion:
     clips: list[ClipRow] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # on the corpus as a whole
+    present_above: float = 0.0  # a label is counted as present if its value is above this
 
     def miss(self, clip_id: str, what: str, reason: str) -> None:
         self.missing.append(Missing(clip_id, what, reason))
@@ -109,7 +110,7 @@ def summary(result: Conversion, where: Path) -> str:
     labelled = [clip for clip in clips if clip.labels]
     lines = [f"{where}: {len(clips)} clips, {sum(clip.seconds for clip in clips) / 3600:.2f} hours"]
     lines += _counts_by_split(result)
-    counts = Counter(sum(value > 0 for value in clip.labels.values()) for clip in labelled)
+    counts = Counter(sum(value > result.present_above for value in clip.labels.values()) for clip in labelled)
     lines.append("labels per clip: " + (", ".join(f"{n}: {counts[n]}" for n in sorted(counts)) or "no clip is labelled"))
     if any(clip.media or clip.text for clip in clips):
         with_medium, with_text = sum(bool(clip.media) for clip in clips), sum(bool(clip.text) for clip in clips)
@@ -141,7 +142,8 @@ def _counts_by_split(result: Conversion) -> list[str]:
     rows.append(("hours", [f"{sum(clip.seconds for clip in by_split[name]) / 3600:.2f}" for name in names]))
     rows.append(("unlabelled", [sum(not clip.labels for clip in by_split[name]) for name in names]))
     rows += [
-        (label, [sum(clip.labels.get(label, 0) > 0 for clip in by_split[name]) for name in names]) for label in result.labels
+        (label, [sum(clip.labels.get(label, 0) > result.present_above for clip in by_split[name]) for name in names])
+        for label in result.labels
     ]
     return [f"  {title:<{width}}" + "".join(f"{cell!s:>10}" for cell in cells) for title, cells in rows]
 

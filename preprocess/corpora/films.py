@@ -70,6 +70,10 @@ class Films:
         """The file with the first of these names that exists; a name is `stem` or `folder/stem`. ValueError as in `only`."""
         return next((self.only(name, paths) for name in names if (paths := self._ending_in(nfc(name), self._by_stem))), None)
 
+    def named(self, stem: str) -> list[Path]:
+        """Every file of this name, whatever its folder and ending."""
+        return self._by_stem.get(nfc(stem), [])
+
     def _ending_in(self, name: str, groups: dict[str, list[Path]]) -> list[Path]:
         """Of the files by stem or by file name, those whose path ends in `name`, which may begin with the folder's name."""
         *folders, last = name.split("/")

@@ -205,7 +205,7 @@ def label_names(written: str) -> list[str]:
     """The labels of --labels; CorpusError where params.yaml could not have them in corpus.labels."""
     labels = [name.strip() for name in written.split(",")]
     try:
-        params.Corpus(root=".", labels=labels, max_refused=0, folds=0, fold=0)
+        params.Corpus(root=".", labels=labels, present_above=0, max_refused=0, folds=0, fold=0)
     except ValidationError:
         raise CorpusError(
             f"--labels {written!r}: each label is written once, of letters, digits, spaces, '_' and '-', and no other column "

@@ -162,6 +162,9 @@ def to_transformers(source: Path, target: Path) -> None:
     if network.generation_config.is_multilingual:
         network.generation_config.lang_to_id = languages(source / "tokenizer.json", range(end + 2, end + 2 + LANGUAGES))
         network.generation_config.task_to_id = {"translate": end + 2 + LANGUAGES, "transcribe": end + 3 + LANGUAGES}
+    network.generation_config.alignment_heads = json.loads((source / "config.json").read_text(encoding="utf-8"))[
+        "alignment_heads"
+    ]
     with quiet():
         network.save_pretrained(target)
     WhisperFeatureExtractor(feature_size=network.config.num_mel_bins).save_pretrained(target)

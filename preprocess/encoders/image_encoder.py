@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionMo
 
 import params
 from params import ParameterError
-from preprocess.encoders.networks import batches, inference, load, of_vision, preparer
+from preprocess.encoders.networks import batches, inference, joined, load, numbers, of_vision, preparer
 
 
 def kind(folder: Path) -> Any:
@@ -24,15 +24,17 @@ def encode(pictures: Iterable[np.ndarray], folder: Path, device: str, settings: 
     ParameterError where the network's states are not those of patches.
     """
     network, processor = load(kind(folder), folder, device, settings.precision), preparer(AutoImageProcessor, folder)
-    pooled_states = [np.zeros((0, of_vision(folder).hidden_size), np.float32)]
+    width = of_vision(folder).hidden_size * len(numbers(settings.layer))
+    pooled_states = [np.zeros((0, width), np.float32)]
     for batch in batches(pictures, settings.batch_size):
         pixels = processor(images=batch, return_tensors="pt").pixel_values.to(device, network.dtype)
-        hidden = network(pixel_values=pixels, output_hidden_states=True).hidden_states[settings.layer]
-        if hidden.dim() != 3:
+        layers = network(pixel_values=pixels, output_hidden_states=True).hidden_states
+        if layers[-1].dim() != 3:
             raise ParameterError(
-                f"models.vision: {folder} gives states of shape {tuple(hidden.shape[1:])} for a picture: "
+                f"models.vision: {folder} gives states of shape {tuple(layers[-1].shape[1:])} for a picture: "
                 "name an encoder of patches, such as CLIP or ViT"
             )
+        hidden = joined(layers, settings.layer)
         pooled = hidden[:, 0] if settings.pooling == "first" else hidden.mean(1)
         pooled_states.append(pooled.float().cpu().numpy())
     return np.concatenate(pooled_states)

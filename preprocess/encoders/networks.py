@@ -6,14 +6,14 @@ and a stage whose clips are all in the store, do without.
 
 import ctypes
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from params import ParameterError, Precision
+from params import Layers, ParameterError, Precision
 
 Item = TypeVar("Item")
 
@@ -114,12 +114,25 @@ def of_vision(folder: Path) -> Any:
     return getattr(config, "vision_config", config)
 
 
-def require_layer(key: str, layer: int, folder: Path) -> None:
-    """ParameterError where the encoder has no such hidden layer; 0 is the input of the first layer."""
+def require_layer(key: str, layer: Layers, folder: Path) -> None:
+    """ParameterError where the encoder lacks one of the hidden layers; 0 is the input of the first layer."""
     config = of_vision(folder)
     count = int(getattr(config, "encoder_layers", None) or getattr(config, "num_hidden_layers", None) or 0)
-    if not -count - 1 <= layer <= count:
-        raise ParameterError(f"{key} is {layer}: {folder} has {count} layers, so it takes {-count - 1} to {count}")
+    for number in numbers(layer):
+        if not -count - 1 <= number <= count:
+            raise ParameterError(f"{key} is {number}: {folder} has {count} layers, so it takes {-count - 1} to {count}")
+
+
+def numbers(layer: Layers) -> list[int]:
+    """The layers that a parameter names, in its order."""
+    return layer if isinstance(layer, list) else [layer]
+
+
+def joined(hidden: Sequence[Any], layer: Layers) -> Any:
+    """The states (..., D) of one hidden layer, or of several side by side, of the states of all of them."""
+    import torch
+
+    return torch.cat([hidden[number] for number in numbers(layer)], dim=-1)
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel
 
 import params
 from preprocess.encoders import prosody, wav2vec, whisper
-from preprocess.encoders.networks import batches, preparer
+from preprocess.encoders.networks import batches, joined, preparer
 from preprocess.encoders.states import TimedStates
 from preprocess.media import sound
 from preprocess.media.sound import SAMPLE_RATE, WINDOW
@@ -81,6 +81,6 @@ def _wav2vec(
     waves: Iterable[np.ndarray], folder: Path, device: str, settings: params.EncodeAudio, together: int
 ) -> Iterator[np.ndarray]:
     def pick(output: Any) -> Any:
-        return output.hidden_states[settings.layer]
+        return joined(output.hidden_states, settings.layer)
 
     return wav2vec.read(AutoModel, folder, waves, device, pick, settings.precision, together)

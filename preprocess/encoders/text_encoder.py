@@ -12,21 +12,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 import params
-from preprocess.encoders.networks import batches, inference, load, preparer
+from params import Layers
+from preprocess.encoders.networks import batches, inference, joined, load, preparer
 from preprocess.encoders.states import WordStates
 from preprocess.speech import words
-
-
-def join(spoken: list[str]) -> tuple[str, list[int]]:
-    """Words as one text, and the word of each character (-1: of none). Scripts without spaces get none."""
-    pieces, owner = list[str](), list[int]()
-    for i, word in enumerate(spoken):
-        if i and not (words.is_unspaced(spoken[i - 1][-1]) and words.is_unspaced(word[0])):
-            pieces.append(" ")
-            owner.append(-1)
-        pieces.append(word)
-        owner += [i] * len(word)
-    return "".join(pieces), owner
 
 
 def encode(
@@ -47,12 +36,12 @@ def encode(
 
 
 @inference()
-def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: int) -> np.ndarray:
-    """States (windows, tokens of the longest, D) float32 of a hidden layer."""
+def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: Layers) -> np.ndarray:
+    """States (windows, tokens of the longest, D) float32 of a hidden layer, or of several side by side."""
     ids = pad_sequence([torch.tensor(window.ids) for window in windows], batch_first=True)
     mask = pad_sequence([torch.ones(len(window.ids), dtype=torch.long) for window in windows], batch_first=True)
     output = model(input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True)
-    return output.hidden_states[layer].float().cpu().numpy()
+    return joined(output.hidden_states, layer).float().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ class _Window:
 
 
 def _windows(clip: int, spoken: list[str], config: Any, folder: Path) -> Iterator[_Window]:
-    text, owner = join(spoken)
+    text, owner = words.join(spoken)
     tokens = preparer(AutoTokenizer, folder)
     positions = getattr(config, "max_position_embeddings", None) or 514
     longest = min(tokens.model_max_length, positions - 2)  # RoBERTa counts positions from 2

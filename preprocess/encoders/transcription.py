@@ -7,7 +7,7 @@ the network itself finds its words unlikely, repeats itself, or hears another la
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,11 @@ from transformers.modeling_outputs import BaseModelOutput
 import params
 from params import ParameterError
 from preprocess.encoders.networks import inference, load, preparer
-from preprocess.encoders.whisper import encode, mel
+from preprocess.encoders.whisper import languages, listen
 from preprocess.media.sound import SAMPLE_RATE, WINDOW, windows
 from preprocess.refusals import Code, Refusal
 from preprocess.speech import activity, markup, words
+from preprocess.speech.characters import in_one_form
 
 MAX_TOKENS = 224  # of a window, half of the decoder's positions
 MAX_REPETITION = 2.4  # arXiv 2212.04356, section 4.5
@@ -41,6 +42,7 @@ class Heard:
     text: str = ""  # "": no words, or none that can be trusted
     scores: list[float] = field(default_factory=list)  # mean log-probability of the tokens of each word of `text`
     doubt: Refusal | None = None  # why there is no text
+    states: Tensor | None = None  # (T, D) of the encoder, where there is a text
 
 
 def transcribe(folder: Path, blocks: Iterable[np.ndarray], device: str, settings: params.Transcripts) -> Iterator[Heard]:
@@ -58,8 +60,7 @@ def hear(folder: Path, wave: np.ndarray, device: str, settings: params.Transcrip
     Decoding is greedy. A text that compresses too well repeats itself, by Whisper's own measure: it is decoded again with no
     three tokens twice.
     """
-    quiet = np.zeros(int(settings.silence * SAMPLE_RATE), np.float32)
-    (states,) = encode(folder, [mel(folder, np.concatenate([wave, quiet]), device)], device)
+    states = listen(folder, wave, settings.silence, device)
     other = other_language(folder, states, device, settings.language)
     if other:
         return Heard(wave, doubt=Refusal(Code.OTHER_LANGUAGE, other))
@@ -67,7 +68,9 @@ def hear(folder: Path, wave: np.ndarray, device: str, settings: params.Transcrip
     text, scores = _decode(folder, states, device, settings.language, max_new_tokens=longest)
     if repetition(text) > MAX_REPETITION:
         text, scores = _decode(folder, states, device, settings.language, max_new_tokens=longest, no_repeat_ngram_size=3)
-    return judged(wave, text, scores, SURE_OF_MANY if languages_of(folder, device) else SURE)
+    text = in_one_form(text, settings.characters)
+    heard = judged(wave, text, scores, SURE_OF_MANY if languages_of(folder, device) else SURE)
+    return replace(heard, states=states) if heard.text else heard
 
 
 def judged(wave: np.ndarray, text: str, scores: list[float], sure: float) -> Heard:
@@ -116,22 +119,16 @@ def languages_of(folder: Path, device: str) -> dict[str, int]:
     return getattr(network.generation_config, "lang_to_id", None) or {}
 
 
-@inference()
 def other_language(folder: Path, states: Tensor, device: str, language: str) -> str:
     """What a multilingual network hears instead of the language that it is asked for; "" where it may be that one."""
     tokens = languages_of(folder, device)
     if language == "auto" or f"<|{language}|>" not in tokens:
         return ""
-    network = load(WhisperForConditionalGeneration, folder, device)
-    begin = torch.tensor([[network.config.decoder_start_token_id]], device=device)
-    encoded = BaseModelOutput(last_hidden_state=states[None])
-    logits = network(encoder_outputs=encoded, decoder_input_ids=begin).logits[0, -1].float()
-    names = list(tokens)
-    probabilities = logits[list(tokens.values())].softmax(-1)
-    best = int(probabilities.argmax())
-    if names[best] == f"<|{language}|>" or probabilities[best] < SURE_OF_LANGUAGE:
+    heard = languages(load(WhisperForConditionalGeneration, folder, device), states, device)
+    best = max(heard, key=lambda name: heard[name])
+    if best == f"<|{language}|>" or heard[best] < SURE_OF_LANGUAGE:
         return ""
-    return f"{names[best].strip('<|>')} rather than {language} is spoken, with probability {probabilities[best]:.2f}"
+    return f"{best.strip('<|>')} rather than {language} is spoken, with probability {heard[best]:.2f}"
 
 
 def task_of(network: WhisperForConditionalGeneration, language: str) -> dict[str, str]:

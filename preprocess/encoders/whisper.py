@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
 
-from params import Precision
-from preprocess.encoders.networks import inference, load, preparer
+from params import Layers, Precision
+from preprocess.encoders.networks import inference, joined, load, preparer
 from preprocess.media.sound import SAMPLE_RATE
 
 STATE = 0.02  # seconds that one encoder state covers: two mel frames of 10 ms
@@ -27,13 +28,21 @@ def mel(folder: Path, wave: np.ndarray, device: str) -> Tensor:
     return inputs.input_features.to(device)
 
 
+def listen(folder: Path, wave: np.ndarray, silence: float, device: str) -> Tensor:
+    """States (T, D) of the last layer for a wave (n,) with so many seconds of silence after it, as the decoder needs it."""
+    quiet = np.zeros(int(silence * SAMPLE_RATE), np.float32)
+    (states,) = encode(folder, [mel(folder, np.concatenate([wave, quiet]), device)], device)
+    return states
+
+
 @inference()
 def encode(
-    folder: Path, spectrograms: list[Tensor], device: str, layer: int = -1, precision: Precision = "float32"
+    folder: Path, spectrograms: list[Tensor], device: str, layer: Layers = -1, precision: Precision = "float32"
 ) -> list[Tensor]:
     """Encoder states (frames / 2, width) float32 of log-mel spectrograms (1, bins, frames), read together.
 
-    `layer` -1 is the last one, after its norm. Shorter spectrograms are padded, and the padding is masked.
+    `layer` -1 is the last one, after its norm; several stand side by side. Shorter spectrograms are padded, and the padding is
+    masked.
     """
     encoder = load(WhisperForConditionalGeneration, folder, device, precision).get_encoder()
     lengths = torch.tensor([spectrogram.shape[-1] for spectrogram in spectrograms], device=device)
@@ -52,4 +61,19 @@ def encode(
         output = block(states[-1], mask)
         states.append(output[0] if isinstance(output, tuple) else output)
     states[-1] = encoder.layer_norm(states[-1])
-    return [rows[:count].float() for rows, count in zip(states[layer], counts.tolist(), strict=True)]
+    return [rows[:count].float() for rows, count in zip(joined(states, layer), counts.tolist(), strict=True)]
+
+
+@inference()
+def languages(network: WhisperForConditionalGeneration, states: Tensor, device: str) -> dict[str, float]:
+    """The probability of each language that a multilingual network knows, as <|en|>, for states (T, D) of its encoder."""
+    tokens = network.generation_config.lang_to_id
+    begin = torch.tensor([[network.config.decoder_start_token_id]], device=device)
+    logits = network(encoder_outputs=BaseModelOutput(last_hidden_state=states[None]), decoder_input_ids=begin).logits[0, -1]
+    return dict(zip(tokens, logits.float()[list(tokens.values())].softmax(-1).tolist(), strict=True))
+
+
+def language_of(network: WhisperForConditionalGeneration, states: Tensor, device: str) -> str:
+    """The most probable language, as <|en|>."""
+    heard = languages(network, states, device)
+    return max(heard, key=lambda name: heard[name])

@@ -84,6 +84,18 @@ def is_unspaced(character: str) -> bool:
     return bool(re.match(f"[{UNSPACED}]", character))
 
 
+def join(spoken: list[str]) -> tuple[str, list[int]]:
+    """Words as one text, and the word of each character (-1: of none). Scripts without spaces get none."""
+    pieces, owner = list[str](), list[int]()
+    for i, word in enumerate(spoken):
+        if i and not (is_unspaced(spoken[i - 1][-1]) and is_unspaced(word[0])):
+            pieces.append(" ")
+            owner.append(-1)
+        pieces.append(word)
+        owner += [i] * len(word)
+    return "".join(pieces), owner
+
+
 def interpolate(spans: list[Span | None], duration: float) -> list[Span]:
     """Give each run of missing spans equal shares of the time between the neighbours that have one."""
     times: list[Span] = []

@@ -1,8 +1,7 @@
 """Stage align: the aligned tensors that training reads.
 
-With `words`, row i of every modality is the same word: the mean of its tokens' states, and the mean of the states of sound
-and face, weighted by how much of the word's time they cover. With `none`, a row of text is a word, and a row of sound or
-picture is a hop.
+With `words`, row i of every modality is the same word: the mean of its tokens' states, and the states of sound and face
+pooled over the word's time. With `none`, a row of text is a word, and a row of sound or picture is a hop.
 """
 
 import csv
@@ -24,7 +23,9 @@ from contract import MODALITIES, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import refusals
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.clips import Label, read_labels, read_media
-from preprocess.encoders import ages, states
+from preprocess.encoders import ages, pooling, speakers, states
+from preprocess.encoders.pooling import Rows
+from preprocess.encoders.speakers import Speakers
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.refusals import Code, Refused
 from preprocess.run import work
@@ -36,16 +37,6 @@ from preprocess.store.shards import Shards
 
 FOLDER = Path("data/tensors")
 STAGES = ("manifest", "frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")
-LEAST_COVERED = 0.01  # of the state that a span covers longest; a state that it covers less is left out of a maximum
-
-
-@dataclass(frozen=True)
-class Rows:
-    """One modality of one clip."""
-
-    states: np.ndarray  # (L, D) float32, 0 where masked
-    mask: np.ndarray  # (L,) bool: something was observed in the row's span
-    times: np.ndarray  # (L, 2) float32, seconds from the clip's start, or UNKNOWN_TIME
 
 
 @dataclass(frozen=True)
@@ -80,62 +71,6 @@ def spans(clip: Clip, settings: params.Align) -> tuple[np.ndarray, list[np.ndarr
     return np.array(times, np.float32), groups
 
 
-def pool_words(tokens: WordStates | None, groups: list[np.ndarray], times: np.ndarray) -> Rows | None:
-    """Mean of the token states of each row's words."""
-    if tokens is None:
-        return None
-    member = np.array([np.isin(tokens.words, group) for group in groups])  # (L, T)
-    return _rows(member.astype(np.float32), tokens.states, times)
-
-
-def pool_times(timed: TimedStates | None, times: np.ndarray, pooling: str = "mean") -> Rows | None:
-    """Mean of the observed states in each row's span, weighted by the time that they share with it, or their maximum.
-
-    A span that shares no time with a state takes the state that covers its middle; at the end of the clip, the last one.
-    """
-    if timed is None:
-        return None
-    pooled = np.zeros((len(times), timed.states.shape[1]), np.float32)
-    mask = np.zeros(len(times), bool)
-    last = np.nextafter(timed.times[:, 1].max(), 0, dtype=np.float32)
-    for row, span in enumerate(times):
-        near = _near(timed.times, np.minimum(span, last))
-        weights = _shared(timed.times[near], span, last) * timed.observed[near]
-        total = weights.sum()
-        mask[row] = total > 0
-        if total > 0 and pooling == "max":
-            pooled[row] = timed.states[near][weights > LEAST_COVERED * weights.max()].max(0)
-        elif total > 0:
-            pooled[row] = weights @ timed.states[near] / total
-    return Rows(pooled, mask, times)
-
-
-def _near(grid: np.ndarray, span: np.ndarray) -> slice:
-    """The states, of those with times (T, 2) in order, that may share time with a span or cover its middle."""
-    return slice(
-        max(0, int(np.searchsorted(grid[:, 0], span[0], "right")) - 2), int(np.searchsorted(grid[:, 0], span[1], "right"))
-    )
-
-
-def _shared(grid: np.ndarray, span: np.ndarray, last: float) -> np.ndarray:
-    """Seconds (T,) that states (T, 2) share with a span; if none does, 1 for the state that covers its middle, else 0.
-
-    A middle after `last`, the last moment that a state covers, is moved there.
-    """
-    shared = np.minimum(span[1], grid[:, 1]) - np.maximum(span[0], grid[:, 0])
-    if shared.max(initial=0) > 0:
-        return np.maximum(shared, 0)
-    middle = min(np.float32(span.mean()), np.float32(last))
-    return ((grid[:, 0] <= middle) & (middle < grid[:, 1])).astype(np.float32)
-
-
-def _rows(weights: np.ndarray, states: np.ndarray, times: np.ndarray) -> Rows:
-    total = weights.sum(1, keepdims=True)
-    mask = total[:, 0] > 0
-    pooled = (weights / np.where(total > 0, total, 1)) @ states
-    return Rows(pooled.astype(np.float32), mask, times)
-
-
 def hops(clip: Clip, settings: params.Align) -> np.ndarray:
     """Times (L, 2) of a row for each hop; more than max_rows are merged with their neighbours, as words are in `spans`."""
     groups = _merged(hops_in(clip, settings), settings)
@@ -164,9 +99,9 @@ def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
     media_times = times if settings.mode == "words" else hops(clip, settings)
     word_times = times if not clip.words or clip.words[0].start is not None else np.full_like(times, UNKNOWN_TIME)
     modalities = {
-        "text": pool_words(clip.text, groups, word_times),
-        "audio": pool_times(clip.audio, media_times, settings.pooling),
-        "vision": pool_times(clip.vision, media_times, settings.pooling),
+        "text": pooling.of_words(clip.text, groups, word_times),
+        "audio": pooling.in_context(clip.audio, pooling.of_times(clip.audio, media_times, settings.pooling), settings.context),
+        "vision": pooling.of_times(clip.vision, media_times, settings.pooling),
     }
     return {name: pooled for name, pooled in modalities.items() if pooled is not None and pooled.mask.any()}
 
@@ -231,6 +166,7 @@ class Spool:
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.shapes: dict[str, dict[str, tuple[int, int]]] = {}  # of the states (L, D) by clip and modality
+        self.speakers: dict[str, Speakers] = {}  # by modality that is read relative to what is usual for the speaker
         self._places: dict[str, int] = {}  # in the file, by clip
 
     def add(self, clip_id: str, modalities: dict[str, Rows]) -> None:
@@ -246,7 +182,12 @@ class Spool:
         for name, (length, width) in self.shapes[clip_id].items():
             states, times = self._take(np.float32, length, width), self._take(np.float32, length, 2)
             modalities[name] = Rows(states, self._take(bool, length), times)
-        return modalities
+        return modalities | {m: of.apply(clip_id, modalities[m]) for m, of in self.speakers.items() if m in modalities}
+
+    def of(self, modality: str) -> Iterator[tuple[str, Rows]]:
+        """The clips that have a modality, and its rows."""
+        having = (clip_id for clip_id, shapes in self.shapes.items() if modality in shapes)
+        return ((clip_id, self.read(clip_id)[modality]) for clip_id in having)
 
     def _take(self, kind: type, *shape: int) -> np.ndarray:
         return np.frombuffer(self.file.read(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(shape)
@@ -279,12 +220,20 @@ def write_split(split: str, spool: Spool, labels: list[Label], widths: dict[str,
             row = tensors([spool.read(label.clip_id)], widths, length)
             table.append(row | {"labels": np.array([label.values], np.float32)})
     media = {item.clip_id: item for item in read_media()}
+    speaker_of = speaker_names()
     with (FOLDER / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
         listing = csv.writer(file, lineterminator="\n")
-        listing.writerow(["clip_id", "start", "end", "duration"])
+        listing.writerow(["clip_id", "start", "end", "duration", "speaker"])
         for label in labels:
             item = media.get(label.clip_id)
-            listing.writerow([label.clip_id, *([item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0])])
+            span = [item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0]
+            listing.writerow([label.clip_id, *span, speaker_of[label.clip_id]])
+
+
+def speaker_names() -> dict[str, str]:
+    """The speaker of every clip, "" where it is unknown."""
+    with (MANIFEST / "labels.csv").open(encoding="utf-8", newline="") as file:
+        return {row["clip_id"]: row["speaker"] for row in csv.DictReader(file)}
 
 
 def main() -> None:
@@ -305,6 +254,8 @@ def main() -> None:
         empty = [clip_id for clip_id, shapes in spool.shapes.items() if not shapes]
         refused += [Refused(clip_id, "align", Code.NOTHING_LEFT, "no text, no sound, no face") for clip_id in empty]
         refusals.require_few(refused, len(empty), len(labels), settings.corpus.max_refused)
+        voices = speakers.read_voices(MANIFEST / "labels.csv") if settings.align.normalise else {}
+        spool.speakers = {m: Speakers(voices, partial(spool.of, m)) for m in settings.align.normalise}
         with work.alone("align"):
             write(settings, [label for label in labels if spool.shapes[label.clip_id]], spool)
             ages.write(FOLDER / "ages.csv", old)
@@ -322,7 +273,9 @@ def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
         write_split(split, spool, of_split, widths, settings)
         if split == "train":
             values = statistics(partial(_clips, spool, of_split), widths)
-            save_file(values, FOLDER / "statistics.safetensors")
+            for m, of_modality in spool.speakers.items():
+                values |= of_modality.tensors(m)
+            save_file(values, FOLDER / speakers.FILE)
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
 
 
@@ -336,6 +289,7 @@ def summarise(shapes: dict[str, dict[str, tuple[int, int]]], refused: list[Refus
     counts = {
         "clips": sum(bool(of_clip) for of_clip in shapes.values()),
         **{f"with_{name}": count for name, count in present.items()},
+        "features": {name: width for of_clip in shapes.values() for name, (_, width) in of_clip.items()},
         "merged": merged,
         "refused": {code.value: sum(row.code == code for row in refused) for code in Code},
     }

@@ -1,4 +1,5 @@
-"""Stage encode_vision: each frame's face as numbers: 52 blendshapes and the head's pose, an image network's states, or both."""
+"""Stage encode_vision: each frame's face as numbers: 52 blendshapes and the head's pose, an image network's states, or both,
+and how the face moves."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -12,7 +13,8 @@ from preprocess.clips import Task, durations
 from preprocess.encoders import states
 from preprocess.encoders.networks import device as resolve
 from preprocess.encoders.networks import require_layer
-from preprocess.face.track import BLENDSHAPES, FaceTrack, read_track_pieces
+from preprocess.face import dynamics
+from preprocess.face.track import BLENDSHAPES, FaceTrack, read_choice, read_track_pieces
 from preprocess.media import film
 from preprocess.run.stage import Stage, fill
 from preprocess.store import tables
@@ -30,6 +32,22 @@ def head(pose: np.ndarray) -> np.ndarray:
     return np.concatenate([turn, pose[:, :3, 3]], 1).astype(np.float32)
 
 
+def shapes(track: FaceTrack) -> np.ndarray:
+    """(n, 58): blendshapes and head of the n frames with the face."""
+    present = track.present
+    return np.concatenate([track.blendshapes[present], head(track.pose[present])], 1) if present.any() else NO_FACES
+
+
+def movement(shards: Shards, clip_id: str) -> np.ndarray:
+    """(T, 62) float32: how the face moves around each of the clip's T frames, zeros where it is missing."""
+    pieces = [(track.times, track.present, shapes(track)) for track in read_track_pieces(shards, clip_id)]
+    times, present, features = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    moving = dynamics.encode(times[present], features, read_choice(shards, clip_id).correlation)
+    result = np.zeros((len(times), moving.shape[1]), np.float32)
+    result[present] = moving
+    return result
+
+
 def encode(
     track: FaceTrack, crops: Iterator[np.ndarray], settings: params.EncodeVision, model: Path = MODEL, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -41,9 +59,7 @@ def encode(
     present = track.present
     features = []
     if settings.features in ("blendshapes", "both"):
-        features.append(
-            np.concatenate([track.blendshapes[present], head(track.pose[present])], 1) if present.any() else NO_FACES
-        )
+        features.append(shapes(track))
     if settings.features in ("network", "both"):
         from preprocess.encoders import image_encoder as images  # needs torch, which blendshapes do not
 
@@ -72,10 +88,12 @@ def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVisi
     remaining = spans(np.concatenate([track.times for track in read_track_pieces(shards, task.clip_id)]), rate)
     with shards.open(task.clip_id, film.FILE) as crops, tables.Writer(folder / states.FILE) as table:
         pictures = (picture for _, picture in film.read(crops))
+        moving = movement(shards, task.clip_id) if settings.dynamics else np.zeros((len(remaining), 0), np.float32)
         for track in read_track_pieces(shards, task.clip_id):
             encoded, present = encode(track, pictures, settings, model, device)
             times, remaining = np.split(remaining, [len(present)])
-            table.append({"states": encoded, "times": times, "observed": present})
+            moves, moving = np.split(moving, [len(present)])
+            table.append({"states": np.concatenate([encoded, moves], 1), "times": times, "observed": present})
 
 
 def main() -> None:

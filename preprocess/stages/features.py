@@ -4,8 +4,9 @@
 the result. preprocess/packs/dvc.yaml makes a stage of it: `dvc repro evaluate` then runs it before training, and no other
 stage of preprocess.
 
-The labels come from the file's own `tgt` (token ids: label k is k + 4, between a start and an end token), from the `tgt` of
-another file with the same rows, or from a clips.csv, by clip id (`video$_$clip` in the file is `video_clip` there).
+The file is a pickle, or a folder of safetensors as preprocess/packs/arrays.py has it. The labels come from the file's own `tgt`
+(token ids: label k is k + 4, between a start and an end token), from the `tgt` of another file with the same rows, or from a
+clips.csv, by clip id (`video$_$clip` in the file is `video_clip` there); so does the known noise.
 preprocess/packs/pack.py has the rules for values that are not finite, padding, lengths and widths.
 """
 
@@ -18,14 +19,14 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import params
-from contract import SPLITS, TENSOR_SPLITS, UNKNOWN_TIME
+from contract import NOISE_COLUMNS, SPLITS, TENSOR_SPLITS, UNKNOWN_TIME
 from params import ParameterError
 from preprocess import corpus
 from preprocess.corpora import conversion
 from preprocess.corpora.conversion import ClipRow, Conversion, Missing
-from preprocess.corpus import CorpusError
+from preprocess.corpus import Clip, CorpusError
+from preprocess.packs import arrays, pickles
 from preprocess.packs import pack as packs
-from preprocess.packs import pickles
 from preprocess.packs.pack import Pack, PackError
 from preprocess.packs.pickles import PickleError
 
@@ -33,11 +34,27 @@ FOLDER = Path("data/features")
 BLOCK = 1024  # clips at a time, for statistics
 
 
-def labels_of(settings: params.Features, names: list[str], splits: dict[str, Pack]) -> dict[str, np.ndarray]:
+def table_of(settings: params.Features, names: list[str]) -> list[Clip]:
+    """The clips of the table that has the labels; none where they come from elsewhere."""
+    path = Path(settings.labels)
+    return corpus.check(path, path.parent, names) if path.suffix.lower() == ".csv" else []
+
+
+def packs_of(settings: params.Features, table: list[Clip]) -> dict[str, Pack]:
+    """The splits of the feature file, or of the folder of them."""
+    source = Path(settings.source)
+    if not source.is_dir():
+        return packs.read(pickles.read(source))
+    if not table:
+        raise PackError(f"{source} is a folder, whose files do not name their clips: features.labels must name a clips.csv")
+    return packs.read(arrays.read(source, table))
+
+
+def labels_of(settings: params.Features, names: list[str], splits: dict[str, Pack], table: list[Clip]) -> dict[str, np.ndarray]:
     """Intensities (N, C) of each split in the order of `names`, NaN where unlabelled."""
     path = Path(settings.labels)
-    if path.suffix.lower() == ".csv":
-        clips = {clip.clip_id: clip.labels for clip in corpus.check(path, path.parent, names)}
+    if table:
+        clips = {clip.clip_id: clip.labels for clip in table}
         clip_ids = [clip_id for pack in splits.values() for clip_id in pack.clip_ids]
         if not clips.keys() & set(clip_ids):
             raise PackError(
@@ -110,11 +127,10 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
         tensors |= {name: states[order], f"{name}_mask": mask}
         tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
-    ids = [pack.clip_ids[i] for i in order.tolist()]
-    conversion.write_table(
-        folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids)
-    )
-    return ids
+    speakers = {pack.clip_ids[i]: pack.videos[i] for i in order.tolist()}
+    rows = ([clip_id, "", "", 0.0, speaker] for clip_id, speaker in speakers.items())
+    conversion.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration", "speaker"], rows)
+    return list(speakers)
 
 
 def empty(shapes: dict[str, tuple[int, ...]]) -> Pack:
@@ -125,8 +141,13 @@ def empty(shapes: dict[str, tuple[int, ...]]) -> Pack:
 
 def convert(settings: params.Features, names: list[str], folder: Path) -> Conversion:
     """Write the file in the form of the tensors; returns what the summary shows."""
-    splits = packs.read(pickles.read(Path(settings.source)))
-    labels = labels_of(settings, names, splits)
+    table = table_of(settings, names)
+    splits = packs_of(settings, table)
+    speakers = {clip.clip_id: clip.speaker for clip in table}
+    for of_split in splits.values():
+        pairs = zip(of_split.clip_ids, of_split.videos, strict=True)
+        of_split.videos = [speakers.get(clip_id) or video for clip_id, video in pairs]
+    labels = labels_of(settings, names, splits, table)
     shapes = {m: x.shape[1:] for m, x in next(iter(splits.values())).states.items()}
     folder.mkdir(parents=True, exist_ok=True)
     result = Conversion(names)
@@ -143,7 +164,19 @@ def convert(settings: params.Features, names: list[str], folder: Path) -> Conver
                 result.clips.append(ClipRow(clip_id, split=split_name, speaker=video, labels=intensities))
         result.missing += pack.missing
         result.remarks += pack.remarks
+    write_noise(folder, table, {clip.clip_id for clip in result.clips})
     return result
+
+
+def write_noise(folder: Path, table: list[Clip], kept: set[str]) -> None:
+    """noise.csv, which evaluate alone reads: the known noise of the clips, where the table has any."""
+    noise_rows = [
+        [clip.clip_id, *(clip.noise.get(name, "") for name in NOISE_COLUMNS)]
+        for clip in table
+        if clip.noise and clip.clip_id in kept
+    ]
+    if noise_rows:
+        conversion.write_table(folder / "noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
 
 
 def write_statistics(folder: Path, train: Pack) -> None:
@@ -158,7 +191,9 @@ def write_summary(folder: Path, result: Conversion) -> None:
     conversion.write_missing(folder, result.missing)
     counts = {
         "clips": {split: sum(clip.split == split for clip in result.clips) for split in SPLITS},
-        "positives": {name: sum(clip.labels.get(name, 0) > 0 for clip in result.clips) for name in result.labels},
+        "positives": {
+            name: sum(clip.labels.get(name, 0) > result.present_above for clip in result.clips) for name in result.labels
+        },
         "unlabelled": sum(not clip.labels for clip in result.clips),
         "missing": len(result.missing),
     }
@@ -179,5 +214,6 @@ def main(name: str) -> None:
         result.remarks.append(
             f"params.yaml has tensors: {settings.tensors}; to train on these features, write tensors: {folder}"
         )
+    result.present_above = settings.corpus.present_above
     write_summary(folder, result)
     print(conversion.summary(result, folder))

@@ -145,8 +145,9 @@ def notes_on(clip: Clip, medium: Medium | None, probed: Probed | None) -> list[N
     return corrected + [Note(clip.clip_id, code, f"{probed.media}: {detail}") for code, detail in remarks]
 
 
-def summary(clips: list[Clip], media: list[Medium], refused: list[Refused], noted: list[Note]) -> dict[str, Any]:
-    """Counts of the corpus for `dvc metrics`: clips, hours, streams, splits, labels, and notes and refusals by code."""
+def summary(clips: list[Clip], media: list[Medium], refused: list[Refused], noted: list[Note], above: float) -> dict[str, Any]:
+    """Counts of the corpus for `dvc metrics`: clips, hours, streams, splits, labels that are above `above`, and notes and
+    refusals by code."""
     labelled = [clip for clip in clips if clip.labels]
     names = sorted({label for clip in labelled for label in clip.labels})
     return {
@@ -158,7 +159,7 @@ def summary(clips: list[Clip], media: list[Medium], refused: list[Refused], note
         "splits": {split: sum(clip.split == split for clip in clips) for split in SPLITS},
         "without_split": sum(not clip.split for clip in clips),
         "labelled": len(labelled),
-        "positives": {name: sum(clip.labels[name] > 0 for clip in labelled) for name in names},
+        "positives": {name: sum(clip.labels[name] > above for clip in labelled) for name in names},
         "notes": notes.counts(noted),
         "speakers_in_two_splits": len(corpus.leakage(clips, "speaker")),
         "media_in_two_splits": len(corpus.leaking_media(clips, {item.media: item.digest for item in media})),
@@ -166,20 +167,22 @@ def summary(clips: list[Clip], media: list[Medium], refused: list[Refused], note
     }
 
 
-def write(clips: list[Clip], labels: list[str], media: list[Medium], refused: list[Refused], noted: list[Note]) -> None:
+def write(clips: list[Clip], settings: params.Corpus, media: list[Medium], refused: list[Refused], noted: list[Note]) -> None:
     """One table for each thing that later stages need, so that a new label or text does not decode anything again."""
     shutil.rmtree(FOLDER, ignore_errors=True)  # never written through: its files may be links into DVC's cache
     FOLDER.mkdir(parents=True)
     media_rows = [[_cell(value) for value in asdict(medium).values()] for medium in media]
     _table("media.csv", [f.name for f in fields(Medium)], media_rows)
     _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
-    label_rows = ([clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in labels)] for clip in clips)
-    _table("labels.csv", ["clip_id", "split", "speaker", *labels], label_rows)
+    label_rows = (
+        [clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in settings.labels)] for clip in clips
+    )
+    _table("labels.csv", ["clip_id", "split", "speaker", *settings.labels], label_rows)
     noise_rows = ([clip.clip_id, *(clip.noise.get(name, "") for name in NOISE_COLUMNS)] for clip in clips if clip.noise)
     _table("noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
     notes.write(FOLDER / "notes.csv", noted)
     refusals.write(FOLDER / "refused.csv", refused)
-    text = json.dumps(summary(clips, media, refused, noted), indent=2)
+    text = json.dumps(summary(clips, media, refused, noted, settings.present_above), indent=2)
     (FOLDER / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -227,7 +230,7 @@ def main() -> None:
     media = {item.clip_id: item for item in items if isinstance(item, Medium)}
     noted = [note for clip in clips for note in notes_on(clip, media.get(clip.clip_id), probed.get(clip.media))]
     with work.alone("manifest"):
-        write(clips, settings.corpus.labels, list(media.values()), refused, noted)
+        write(clips, settings.corpus, list(media.values()), refused, noted)
     print(f"manifest: {len(clips)} clips, {len(names) - cached} media read, {cached} known, {len(refused)} refused")
     refusals.announce(refused)
     if noted:

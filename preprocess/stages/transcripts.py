@@ -1,12 +1,13 @@
 """Stage transcripts: the words of each clip with start, end and confidence.
 
-A blank text is transcribed by Whisper. Every text is aligned with the sound: by the network under models.aligner, or by
-pocketsphinx where there is none. The words of a text without sound have no times.
+A blank text is transcribed by Whisper. Every text is aligned with the sound, in the way that transcripts.aligner names. The
+words of a text without sound have no times.
 """
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,15 +19,24 @@ from preprocess.media import sound
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.run.stage import Stage, fill
 from preprocess.speech import activity, words
+from preprocess.speech.characters import in_one_form
 from preprocess.speech.words import FILE, INTERPOLATED, OPEN, Span, Transcript, Word, read, split
 from preprocess.store.shards import Shards
 
-MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODELS = Path("data/models")
+MODEL = MODELS / "asr"
+ROLES = {"pocketsphinx": "", "attention": "asr", "ctc": "aligner"}  # whose network an aligner needs; pocketsphinx has its own
+ALIGNING = {  # modules that an aligner imports
+    "pocketsphinx": ["preprocess.speech.alignment"],
+    "attention": ["preprocess.encoders.attention", "preprocess.speech.alignment"],
+    "ctc": ["preprocess.encoders.ctc"],
+}
 
 
-def hear(
-    shards: Shards, clip_id: str, settings: params.Transcripts, model: Path, aligner: Path | None, device: str
-) -> Transcript:
+def hear(shards: Shards, clip_id: str, settings: params.Transcripts, model: Path, aligner: Path, device: str) -> Transcript:
     """Transcribe a clip; Refusal where nothing is said, or nothing that is recognised with confidence.
 
     The words of a window are aligned with the sound of that window, so that the cost grows linearly with the length.
@@ -39,7 +49,7 @@ def hear(
         end = begin + len(heard.wave) / sound.SAMPLE_RATE
         if heard.text:
             texts.append(heard.text)
-            of_window = align(heard.wave, heard.text, aligner, device)
+            of_window = align(heard.wave, heard.text, settings, aligner, device, heard.states)
             timed += [later(doubted(word, score), begin) for word, score in zip(of_window, heard.scores, strict=True)]
         elif heard.doubt:
             doubts.append(heard.doubt)
@@ -63,26 +73,37 @@ def doubted(word: Word, score: float) -> Word:
     return word if score >= UNSURE_WORD else replace(word, confidence=min(word.confidence, OPEN))
 
 
-def align(wave: np.ndarray, text: str, aligner: Path | None, device: str) -> list[Word]:
-    """Times of the words of a text in a wave (n,) at 16 kHz. `aligner` is the folder of a network; None: pocketsphinx.
+def align(
+    wave: np.ndarray,
+    text: str,
+    settings: params.Transcripts,
+    folder: Path,
+    device: str,
+    states: "Tensor | None" = None,
+) -> list[Word]:
+    """Times of the words of a text in a wave (n,) at 16 kHz. `folder` has the aligner's network, if it needs one.
 
     What is written and not said, as [laughter], is not searched for and gets the time between its neighbours. Where nobody
-    speaks at all, no word is searched for: they share the time evenly.
+    speaks at all, no word is searched for: they share the time evenly. `states` are those of Whisper's encoder, if known.
     """
     speech = activity.of_wave(wave)
     said = words.said(text) if activity.is_spoken(speech) else [""] * len(split(text))
-    if aligner:
-        from preprocess.encoders import ctc
+    if any(said):
+        from preprocess.encoders.aligners import Aligner  # imports torch, which a corpus without sound does without
 
-        times = ctc.align(wave, said, aligner, device)
+        times = Aligner(settings.aligner, folder, device, settings.language).align(wave, said, speech, states)
     else:
-        from preprocess.speech import alignment
-
-        times = alignment.align(wave, said)
+        times = unsearched(said, len(wave) / sound.SAMPLE_RATE)
     return [
         replace(placed(time, speech), word=written.word, spoken=written.spoken)
         for time, written in zip(times, without_sound(text), strict=True)
     ]
+
+
+def unsearched(said: list[str], seconds: float) -> list[Word]:
+    """Words that share the time evenly."""
+    times = words.interpolate([None] * len(said), seconds)
+    return [Word(word, round(start, 3), round(end, 3), INTERPOLATED) for word, (start, end) in zip(said, times, strict=True)]
 
 
 def placed(word: Word, speech: np.ndarray) -> Word:
@@ -104,15 +125,13 @@ def later(word: Word, seconds: float) -> Word:
     return replace(word, start=round(word.start + seconds, 3), end=round(word.end + seconds, 3))
 
 
-def transcript_of(
-    task: Task, folder: Path, settings: params.Transcripts, model: Path, aligner: Path | None, device: str
-) -> None:
-    """One clip's words."""
-    shards, text = Shards(Path(task.source)), task.content["text"]
+def transcript_of(task: Task, folder: Path, settings: params.Transcripts, model: Path, aligner: Path, device: str) -> None:
+    """One clip's words. `model` and `aligner` are the folders of the networks that transcribe and that time the words."""
+    shards, text = Shards(Path(task.source)), in_one_form(task.content["text"], settings.characters)
     if not split(text):
         transcript = hear(shards, task.clip_id, settings, model, aligner, device)
     elif task.content["sound"]:
-        transcript = Transcript(text, False, align(sound.wave(shards, task.clip_id), text, aligner, device))
+        transcript = Transcript(text, False, align(sound.wave(shards, task.clip_id), text, settings, aligner, device))
     else:
         transcript = Transcript(text, False, without_sound(text))
     (folder / FILE).write_text(transcript.to_json(), encoding="utf-8")
@@ -154,9 +173,8 @@ def note_doubts(shards: Shards, seconds: dict[str, float]) -> None:
 def main() -> None:
     settings = params.load()
     device = resolve(settings.run.device)
-    aligner = ALIGNER if (ALIGNER / "config.json").is_file() else None
+    aligner = MODELS / (ROLES[settings.transcripts.aligner] or "asr")
     texts = read_texts()
-    aligning = "preprocess.encoders.ctc" if aligner else "preprocess.speech.alignment"
     hearing = [] if all(texts.values()) else ["preprocess.encoders.transcription"]
     sounds = Shards(Path("data/audio"))
     seconds = durations()
@@ -165,9 +183,9 @@ def main() -> None:
         module="preprocess.stages.transcripts",
         work=partial(transcript_of, settings=settings.transcripts, model=MODEL, aligner=aligner, device=device),
         parameters=settings.transcripts.model_dump(),
-        models=[MODEL, aligner] if aligner else [MODEL],
+        models=sorted({MODEL, aligner}),
         environment=device,
-        preload=["onnxruntime", "scipy.signal", aligning, *hearing],
+        preload=["onnxruntime", "scipy.signal", *ALIGNING[settings.transcripts.aligner], *hearing],
     )
     todo = [
         Task(clip_id, {"text": text, "sound": sounds.digests.get(clip_id, "")}, seconds.get(clip_id, 0.0), str(sounds.folder))

@@ -14,6 +14,7 @@ LABELS = ["happy", "sad", "anger"]
 DIMS = {"text": 12, "audio": 7, "vision": 5}
 ROWS = {"text": 6, "audio": 9, "vision": 4}
 CLIPS = {"train": 96, "valid": 32, "test": 40, "other": 5}
+SPEAKERS = 8  # of each split
 # Chance of a modality to be missing from a clip.
 MISSING = 0.1
 
@@ -39,7 +40,10 @@ def write(folder: Path, dims: dict[str, int] | None = None, spoil: dict[str, Spo
         if spoil and name in spoil:
             spoil[name](tensors)
         save_file(tensors, folder / f"{name}.safetensors", metadata={"labels": json.dumps(LABELS)})
-        write_rows(folder / f"{name}.csv", [{"clip_id": i, "start": 0, "end": 1, "duration": 1} for i in ids])
+        rows = [
+            {"clip_id": x, "start": 0, "end": 1, "duration": 1, "speaker": f"{name}-{i % SPEAKERS}"} for i, x in enumerate(ids)
+        ]
+        write_rows(folder / f"{name}.csv", rows)
         noise_rows += [
             {"clip_id": clip_id} | {f"noise_{m}": f"{noise[m][i]:.3f}" if m in noise else "" for m in DIMS}
             for i, clip_id in enumerate(ids)

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lddu.batches import Batch, Clips, Shuffled, in_order
+from lddu.calibration import targets
 from lddu.engine import Means, Moments, Step, decay_groups, in_two_passes, learning_rates, predict, steps_of, train_epoch
-from lddu.excess import excess_errors
 from lddu.losses import LDDULoss, LossConfig
-from lddu.model import LDDU, LDDUConfig, LDDUOutput
+from lddu.model import LDDU, LOG_NORMS, LDDUConfig, LDDUOutput
 from lddu.noise import Noise, noises
 from lddu.tensors import Split, read_split
 from tests.lddu.small_corpus import DIMS, LABELS, write
@@ -92,7 +92,7 @@ def test_biases_and_layernorms_do_not_decay() -> None:
     assert not {"labels", "centre.hidden_weight", "extractor.text.positions.table", "info.hidden.weight"} & still
 
 
-def learner(dropout: float = 0.1, form: str = "unimodal") -> tuple[LDDU, LDDULoss, torch.optim.Optimizer]:
+def learner(dropout: float = 0.1, form: str = "noise") -> tuple[LDDU, LDDULoss, torch.optim.Optimizer]:
     torch.manual_seed(0)
     network = LDDU(replace(NETWORK, dropout=dropout, head_dropout=dropout))
     loss = LDDULoss(NETWORK, LossConfig(queue=64, calibration_form=form))
@@ -187,14 +187,14 @@ def test_every_modality_that_is_noised_has_levels_and_sigmas_of_its_own(train: S
     assert not torch.allclose(output.noised_sigma["text"], output.sigma["text"])
 
 
-@pytest.mark.parametrize(("parts", "form"), [(2, "unimodal"), (3, "excess"), (40, "unimodal")])
+@pytest.mark.parametrize(("parts", "form"), [(2, "noise"), (3, "noise"), (40, "released")])
 def test_accumulated_gradients_are_those_of_the_large_batch(train: Split, parts: int, form: str) -> None:
     """All losses, with dropout 0: contrast, calibration and ranking see every pair of the large batch, the queue too."""
     found = []
-    excess, _ = excess_errors(train, train)
+    wanted, _ = targets(train, train)
     for count in (1, parts):
         network, loss, optimizer = learner(dropout=0.0, form=form)
-        order = Shuffled(Clips(train, CPU, excess), 32, seed=1, parts=count)
+        order = Shuffled(Clips(train, CPU, wanted), 32, seed=1, parts=count)
         steps = steps_of(1, 1, 3, noises(network, order.clips, ["faded"]), noised=3)
         still = [0.0] * 3  # AdamW divides a small gradient's rounding by its size
         means = train_epoch(network, loss, order.epoch(1), steps, still, optimizer, Accelerator(cpu=True), 1e9)
@@ -249,8 +249,10 @@ def test_predictions_do_not_depend_on_the_batch_size(train: Split) -> None:
     np.testing.assert_allclose(one.log_probs, many.log_probs, atol=1e-5)
     for m in DIMS:
         assert np.array_equal(one.present[m], train.masks[m].any(dim=1).numpy())
-        np.testing.assert_allclose(one.log_sigma[m], many.log_sigma[m], atol=1e-5)
-        assert np.array_equal(np.isnan(one.log_sigma[m]).all(axis=1), ~one.present[m])
+        for part in LOG_NORMS:
+            first, second = (getattr(predicted, part)[m] for predicted in (one, many))
+            np.testing.assert_allclose(first, second, atol=1e-5)
+            assert np.array_equal(np.isnan(first).all(axis=1), ~one.present[m])
 
 
 def test_predicting_changes_nothing(train: Split) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import f1_score
 
-from lddu import baselines, evaluate, noise, weights
+from lddu import baselines, evaluate, listing, noise, weights
 from lddu.engine import Predictions
 from lddu.tensors import Split, TensorError, read_split
 from lddu.train import train
@@ -109,6 +109,33 @@ def test_sigma_learns_to_rise_with_noise(parameters: Parameters) -> None:
     assert risen[1]["dropped"] > max(0.4, risen[0]["dropped"] + 0.2)
 
 
+def test_doubt_sureness_and_novelty_stand_in_scores_and_tables(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    for name in ("valid", "test"):
+        tree, rows = scores(name), predictions(name)
+        assert tree["doubt"]["wrong"] == pytest.approx(tree["hamming_loss"], abs=1e-5)
+        assert tree["doubt"]["risk_coverage"] < tree["doubt"]["wrong"]
+        assert tree["novelty"]["unlike"] <= 0.1
+        assert list(tree["sure"]["per_label"]) == LABELS
+        doubts = np.array([[float(row[f"{label}_doubt"] or "nan") for label in LABELS] for row in rows])
+        sure = np.array([[row[f"{label}_sure"] == "1" for label in LABELS] for row in rows])
+        assert np.array_equal(np.isnan(doubts).any(axis=1), [row["modalities"] == "" for row in rows])
+        assert np.nanmean(doubts) == pytest.approx(tree["doubt"]["mean"], abs=1e-3)
+        assert sure.mean() == pytest.approx(tree["sure"]["coverage"], abs=1e-5)
+        assert not sure.any() or np.nanmax(doubts[sure]) <= np.nanmin(doubts[~sure])
+    assert not {"doubt", "sure"} & set(scores("train"))
+    under_noise = scores("test")["judged_under_noise"]
+    assert set(under_noise) == set(noise.KINDS)
+    assert under_noise["swapped"]["wrong"] > scores("test")["doubt"]["wrong"]
+    assert all(found["doubt"] < found["wrong"] for found in under_noise.values())
+    assert all(0 <= float(row["novelty"] or 0) <= 1 for row in predictions("other"))
+    tree = trained().model_dump()
+    tree["evaluate"]["risk"] = None
+    evaluate.evaluate(trained().model_validate(tree))
+    assert "sure" not in scores("test")
+    assert {row[f"{label}_sure"] for row in predictions("test") for label in LABELS} == {""}
+
+
 def test_a_threshold_a_label_is_each_labels_best_on_valid(trained: Parameters) -> None:
     tree = trained().model_dump()
     tree["evaluate"]["threshold"] = "per_label"
@@ -134,8 +161,9 @@ def test_further_seeds_and_the_network_without_sigma_stand_beside(parameters: Pa
     train(settings)
     evaluate.evaluate(settings)
     found = scores("test")
-    assert tuple(found["baselines"]) == (*BASELINES, "centre")
+    assert tuple(found["baselines"]) == (*BASELINES, "mlp", "centre")
     assert found["baselines"]["centre"]["micro_f1"] != found["micro_f1"]
+    assert found["baselines"]["mlp"]["seeds"]["networks"] == 2
     assert found["seeds"]["networks"] == 2
     train(parameters(seed=43, epochs=3))
     evaluate.evaluate(parameters())
@@ -179,6 +207,25 @@ def test_the_predictions_are_those_that_were_scored(trained: Parameters) -> None
             there = bool(tensors.masks[m][i].any())
             assert (m in row["modalities"].split()) == there
             assert all((row[f"{label}_sigma_{m}"] != "") == there for label in LABELS)
+
+
+def test_a_label_is_present_above_the_value_that_params_name(trained: Parameters) -> None:
+    """Intensities of 0 and 2 are 0.2 and 0.7 here: learned, scored and written as the same presence."""
+    evaluate.evaluate(trained())
+    before = all_outputs()
+
+    def shared(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["labels"] = 0.2 + tensors["labels"] / 4
+
+    small_corpus.write(Path("data/tensors"), spoil=dict.fromkeys(CLIPS, shared))
+    tree = trained(epochs=6).model_dump()
+    tree["corpus"]["present_above"] = 0.2
+    changed = trained().model_validate(tree)
+    train(changed)
+    evaluate.evaluate(changed)
+    assert all_outputs() == before
+    evaluate.evaluate(trained())
+    assert scores("test")["micro_recall"] != json.loads(before["metrics/test.json"])["micro_recall"]
 
 
 def test_unlabelled_clips_are_predicted_and_never_scored(trained: Parameters) -> None:
@@ -228,9 +275,10 @@ def test_a_corpus_without_a_test_split_is_scored_on_the_others(trained: Paramete
     small_corpus.write(Path("data/tensors"), spoil=spoil)
     Path("data/tensors/test.csv").write_text("clip_id,start,end,duration\n")
     Path("metrics").mkdir()
-    Path("metrics/test.json").write_text("{}")
+    Path("metrics/test.json").write_text('{"micro_f1": 1.0}')
     evaluate.evaluate(trained())
-    assert sorted(path.name for path in Path("metrics").iterdir()) == ["train.json", "valid.json"]
+    assert scores("test") == {}
+    assert scores("valid")["clips"] == CLIPS["valid"]
     assert predictions("test") == []
     assert Path("data/predictions/test.csv").read_text().startswith("clip_id,modalities,happy_probability")
 
@@ -272,7 +320,7 @@ def test_sigma_is_reported_as_its_place_among_the_training_clips(seed: int, clip
         return Predictions(np.zeros((count, 2)), np.zeros((count, 2)), {"text": there}, {"text": log_sigma})
 
     train_, found = said(15), said(clips)
-    quantiles = evaluate.sigma_quantiles(found, train_)["text"]
+    quantiles = listing.sigma_quantiles(found, train_)["text"]
     known = train_.log_sigma["text"][train_.present["text"]]
     for i, c in np.ndindex(clips, 2):
         value = found.log_sigma["text"][i, c]
@@ -296,6 +344,21 @@ def test_probes_learn_from_mean_rows_and_leave_absent_modalities_at_the_mean() -
     assert found["prior"]["test"].ravel().tolist() == [0.6] * 5
     probs = found["text"]["test"].ravel()
     assert probs[0] < probs[1] < probs[4] < probs[2] < probs[3]
+
+
+def test_a_probe_may_read_the_deviation_of_the_rows() -> None:
+    """Each clip's rows have mean 0 but for a masked row; how far they are from it is what the label says."""
+    spread = torch.tensor([0.1, 0.2, 0.3, 2.0, 2.1, 2.2])
+    rows = torch.stack([-spread, spread, torch.full_like(spread, 1e6)], dim=1)[..., None]  # (6, 3, 1)
+    mask = torch.tensor([[True, True, False]] * 6)
+    labels = (spread > 1).float()[:, None]
+    split = Split("train", tuple("abcdef"), ("happy",), {"text": rows}, {"text": mask}, labels)
+    blind, seeing = (
+        dict(baselines.probabilities(split, {"valid": split}, np.array([0.5]), deviation))["text"]["valid"].ravel()
+        for deviation in (False, True)
+    )
+    assert blind == pytest.approx(np.full(6, 0.5), abs=1e-3)
+    assert seeing[:3].max() < 0.3 < 0.7 < seeing[3:].min()
 
 
 def test_a_probe_of_a_label_that_never_varies_says_so() -> None:

@@ -62,6 +62,17 @@ def test_cross_entropy_is_that_of_scikit_learn(clips: int, seed: int) -> None:
     assert metrics.clipped_cross_entropy(true, probs) == pytest.approx(expected)
 
 
+def test_the_likeliest_label_is_scored_where_no_clip_has_several() -> None:
+    true = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=bool)
+    probs = np.array([[0.4, 0.3, 0.1], [0.2, 0.1, 0.1], [0.1, 0.2, 0.9], [0.1, 0.2, 0.1], [0.9, 0.9, 0.9]])
+    found = metrics.scores(true, probs, 0.99, NAMES[:3])
+    assert found["weighted_accuracy"] == pytest.approx(3 / 4)
+    assert found["unweighted_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    true[0, 1] = True
+    assert "weighted_accuracy" not in metrics.scores(true, probs, 0.99, NAMES[:3])
+    assert "weighted_accuracy" not in metrics.scores(np.zeros_like(true), probs, 0.99, NAMES[:3])
+
+
 def test_scores_by_hand() -> None:
     true = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0]], dtype=bool)
     probs = np.array([[0.9, 0.2, 0.1], [0.1, 0.1, 0.1], [0.1, 0.8, 0.6]])

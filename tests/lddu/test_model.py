@@ -52,7 +52,16 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"projections": 2}, {"activation": "gelu"}, {"rows": "mean"}, {"layers": 0}, {"fusion": "mean"}, {"info": "per_label"}],
+    [
+        {"projections": 2},
+        {"label_residual": True},
+        {"activation": "gelu"},
+        {"rows": "mean"},
+        {"rows": "mean_deviation"},
+        {"layers": 0},
+        {"fusion": "mean"},
+        {"info": "per_label"},
+    ],
 )
 def test_every_option_changes_the_output_and_lets_every_parameter_learn(change: dict) -> None:
     features, masks, _ = random_batch(6, ROWS, seed=1)
@@ -63,7 +72,7 @@ def test_every_option_changes_the_output_and_lets_every_parameter_learn(change: 
     (output.log_probs.sum() + output.logits_info.sum()).backward()
     idle = {name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()}
     # The mean row has nothing to attend to but itself.
-    assert not {name for name in idle if change != {"rows": "mean"} or ("mapping" not in name and "query_key_value" not in name
+    assert not {name for name in idle if "rows" not in change or ("mapping" not in name and "query_key_value" not in name
                 and "positions" not in name and name != "labels")}  # fmt: skip
 
 
@@ -97,6 +106,23 @@ def test_the_mean_row_is_that_of_the_observed_rows(seed: int) -> None:
     with torch.no_grad():
         pooled = model(means, {m: mask.any(dim=1, keepdim=True) for m, mask in masks.items()})
         assert_same(model(features, masks), pooled)
+
+
+def test_beside_the_mean_row_stands_the_deviation_of_the_observed_rows() -> None:
+    model = small(rows="mean_deviation")
+    features, masks, _ = random_batch(5, ROWS, seed=3)
+    masks["text"][0] = False
+    masks["text"][1] = torch.arange(ROWS["text"]) == 2  # one row alone has no deviation
+    for m, x in features.items():
+        found, there = model.observed(m, features, masks)
+        assert found.shape == (5, 1, 2 * DIMS[m])
+        assert there[:, 0].tolist() == masks[m].any(dim=1).tolist()
+        for b in range(5):
+            rows = x[b][masks[m][b]]
+            expected = torch.cat([rows.mean(dim=0), rows.std(dim=0, correction=0)]) if len(rows) else torch.zeros(2 * DIMS[m])
+            torch.testing.assert_close(found[b, 0], expected, atol=1e-5, rtol=1e-5)
+    del features["audio"], masks["audio"]
+    assert model(features, masks).probs.isfinite().all()
 
 
 def test_an_output_is_its_tensors_by_name() -> None:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from contract import TENSOR_SPLITS
-from lddu.tensors import TensorError, read_noise, read_split, read_splits, read_statistics, require_labels
+from lddu.tensors import TensorError, read_noise, read_split, read_splits, read_statistics, require_labels, require_shares
 from tests.lddu.small_corpus import CLIPS, DIMS, LABELS, ROWS, write, write_rows
 
 
@@ -55,6 +55,30 @@ def test_clips_are_selected_with_all_that_belongs_to_them(folder: Path) -> None:
     assert torch.equal(few.labels, train.labels[chosen])
     assert torch.equal(few.features["audio"], train.features["audio"][chosen])
     assert train.select(torch.ones(len(train), dtype=torch.bool)) is train
+
+
+def test_a_label_is_present_above_a_value_and_learned_as_presence_or_share(tmp_path: Path) -> None:
+    def shared(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["labels"][:2] = torch.tensor([[0.2, 0.3, 0.0], [torch.nan, 1.0, 0.1]])
+
+    split = read_split(write(tmp_path, spoil={"train": shared}), "train", LABELS, present_above=0.2)
+    assert split.present[:2].tolist() == [[False, True, False], [False, True, False]]
+    assert split.targets("presence")[:2].nan_to_num(-1).tolist() == [[0, 1, 0], [-1, 1, 0]]
+    assert split.targets("share")[:2].nan_to_num(-1).tolist() == split.labels[:2].nan_to_num(-1).tolist()
+    assert split.select(torch.arange(len(split)) < 2).present_above == 0.2
+
+
+@pytest.mark.parametrize("value", [-0.1, 2.0])
+def test_labels_that_are_no_shares_are_named_by_clip(tmp_path: Path, value: float) -> None:
+    def shared(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["labels"] /= 2
+        tensors["labels"][3, 1], tensors["labels"][4] = value, torch.nan
+
+    folder = write(tmp_path, spoil={"train": shared, "valid": lambda tensors: tensors["labels"].div_(2)})
+    train, valid = read_splits(folder, ("train", "valid"), LABELS).values()
+    with pytest.raises(TensorError, match=rf"train\.safetensors: labels from .*{value:g}.*of clip train-003: train\.targets"):
+        require_shares(train, folder)
+    require_shares(valid, folder)
 
 
 def test_an_empty_split_is_read_but_cannot_be_trained_on(folder: Path) -> None:

@@ -22,7 +22,7 @@ from lddu.engine import predict
 from lddu.metrics import cross_entropy
 from lddu.model import LDDUConfig
 from lddu.processes import ProcessError
-from lddu.tensors import TensorError
+from lddu.tensors import TensorError, read_split
 from lddu.train import TrainingError, label_prior, train
 from tests.lddu import small_corpus
 from tests.lddu.conftest import Parameters
@@ -117,6 +117,19 @@ def begun(settings: params.Params) -> tuple[stage.Training, Clips, Clips]:
     learning, held_out, statistics = stage.read(settings)
     cpu = torch.device("cpu")
     return stage.begin(settings.train, learning, statistics, cpu), Clips(learning, cpu), Clips(held_out, cpu)
+
+
+def test_deviations_of_rows_are_standardised_by_those_of_the_training_split(parameters: Parameters) -> None:
+    settings = parameters()
+    model = settings.train.model.model_copy(update={"rows": "mean_deviation", "input": "standardise"})
+    learning, _, statistics = stage.read(settings)
+    training = stage.begin(settings.train.model_copy(update={"model": model}), learning, statistics, torch.device("cpu"))
+    for m, width in small_corpus.DIMS.items():
+        rows, there = training.model.observed(m, learning.features, learning.masks)
+        read = training.model.extractor[m].input(rows[there])  # (clips that have the modality, 2 D)
+        assert read.shape[1] == 2 * width
+        torch.testing.assert_close(read[:, width:].mean(dim=0), torch.zeros(width), atol=1e-4, rtol=0)
+        torch.testing.assert_close(read[:, width:].std(dim=0, correction=0), torch.ones(width), atol=1e-4, rtol=0)
 
 
 def test_the_averaged_network_is_what_is_scored_and_kept(parameters: Parameters) -> None:
@@ -375,8 +388,24 @@ def test_a_device_that_is_not_there_is_named(parameters: Parameters) -> None:
         train(parameters().model_validate(tree))
 
 
-def test_the_prior_is_the_share_of_labelled_clips_and_never_certain() -> None:
-    labels = torch.tensor([[1.0, 0.0, torch.nan], [2.0, 0.0, 1.0]])
+def test_shares_are_learned_where_the_labels_are_shares(parameters: Parameters) -> None:
+    """Each label that is present here was said by a seventh of the raters: no probability comes near a half."""
+    with pytest.raises(TensorError, match=r"from 0 to 2, not from 0 to 1, of clip train-0.*write train\.targets: presence"):
+        train(parameters(targets="share"))
+
+    def shared(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["labels"] /= 14
+
+    small_corpus.write(Path("data/tensors"), spoil={"train": shared, "valid": shared})
+    train(parameters(targets="share", choose="bce", epochs=6, lr=0.01))
+    model, card = weights.load(Path("data/model"))
+    assert max(card.prior) < 0.1
+    valid = Clips(read_split(Path("data/tensors"), "valid", small_corpus.LABELS), torch.device("cpu"))
+    assert predict(model, in_order(valid, 32), accelerator_on("cpu", 1)).probs.mean() < 0.15
+
+
+def test_the_prior_is_the_mean_of_labelled_clips_and_never_certain() -> None:
+    labels = torch.tensor([[1.0, 0.0, torch.nan], [1.0, 0.0, 1.0]])
     assert label_prior(labels).tolist() == pytest.approx([3 / 4, 1 / 4, 2 / 3])
 
 

@@ -1,7 +1,5 @@
 """Uncertainty that is known to be right, or wrong, is scored as such: the signs of all that tells what σ is worth."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -23,40 +21,48 @@ ERROR = np.abs(TRUE - PROBS)
 HALF = np.full(2, 0.5)
 
 
+def predictions(probs: np.ndarray, sigma: dict[str, np.ndarray], ambiguity: dict[str, np.ndarray] | None = None) -> Predictions:
+    """With log ‖σ‖ of all of σ, and of its ambiguity; its noise is the opposite of that."""
+    ambiguity = ambiguity or sigma
+    there = {m: ~np.isnan(x).all(axis=1) for m, x in sigma.items()}
+    return Predictions(np.log(probs), np.log1p(-probs), there, sigma, {m: -x for m, x in ambiguity.items()}, ambiguity)
+
+
 def test_sigma_that_knows_the_errors_leaves_the_least_risk_and_its_opposite_the_most() -> None:
-    right, wrong = (uncertainty.risk_coverage(TRUE, PROBS, HALF, {"text": sign * ERROR}) for sign in (1, -1))
-    assert right["chance"] == 3 / 8
-    assert right["sigma"] == pytest.approx(right["best"]) == pytest.approx((1 / 6 + 2 / 7 + 3 / 8) / 8)
-    assert wrong["sigma"] == pytest.approx((3 + 3 / 4 + 3 / 5 + 3 / 6 + 3 / 7 + 3 / 8) / 8)
-    assert right["probability"] == pytest.approx(right["best"])
+    """All of σ, and each block of it by itself."""
+    found = uncertainty.risk_coverage(TRUE, predictions(PROBS, {"text": ERROR}, {"text": -ERROR}), HALF)
+    least, most = (1 / 6 + 2 / 7 + 3 / 8) / 8, (3 + 3 / 4 + 3 / 5 + 3 / 6 + 3 / 7 + 3 / 8) / 8
+    assert found["chance"] == 3 / 8
+    assert [found[name] for name in ("best", "sigma", "noise", "probability")] == pytest.approx([least] * 4)
+    assert found["ambiguity"] == pytest.approx(most)
 
 
 def test_the_probability_is_uncertain_next_to_its_own_threshold() -> None:
     true, probs = np.array([[True], [False], [False], [True]]), np.array([[0.8], [0.5], [0.1], [0.97]])
-    found = uncertainty.risk_coverage(true, probs, np.array([0.9]), {"text": probs})
+    found = uncertainty.risk_coverage(true, predictions(probs, {"text": probs}), np.array([0.9]))
     assert found["probability"] == pytest.approx(found["best"]) == pytest.approx(1 / 16)
 
 
 def test_sigma_that_rises_with_the_error_correlates_with_it() -> None:
     for sign in (1, -1):
-        found = uncertainty.error_spearman(TRUE, PROBS, {"text": sign * ERROR, "audio": np.full((4, 2), np.nan)})
-        assert found["sigma"] == pytest.approx(sign)
+        absent = np.full((4, 2), np.nan)
+        predicted = predictions(PROBS, {"text": sign * ERROR, "audio": absent}, {"text": -sign * ERROR, "audio": absent})
+        found = uncertainty.error_spearman(TRUE, predicted)
+        assert [found[name] for name in ("sigma", "noise", "ambiguity")] == pytest.approx([sign, sign, -sign])
     certain = np.where(TRUE, 0.5 + np.arange(8).reshape(4, 2) / 20, 0.5 - np.arange(8).reshape(4, 2) / 20)
-    assert uncertainty.error_spearman(TRUE, certain, {"text": ERROR})["probability"] == pytest.approx(1)
-    assert uncertainty.error_spearman(TRUE, 1 - certain, {"text": ERROR})["probability"] == pytest.approx(-1)
+    for probs, sign in ((certain, 1), (1 - certain, -1)):
+        assert uncertainty.error_spearman(TRUE, predictions(probs, {"text": ERROR}))["probability"] == pytest.approx(sign)
 
 
 def test_each_modality_is_scored_by_its_own_noise_and_the_error() -> None:
     noise = np.array([0.1, 0.5, 0.3, 0.9])
     by_noise = noise[:, None] + np.array([0.01, -0.01])
-    log_sigma = {"text": by_noise, "audio": -by_noise, "vision": ERROR}
-    present = dict.fromkeys(log_sigma, np.ones(4, dtype=bool))
-    part = Scored(TRUE, Predictions(np.log(PROBS), np.log1p(-PROBS), present, log_sigma), tuple("abcd"))
+    ambiguity = {"text": -by_noise, "audio": by_noise, "vision": -ERROR}
+    part = Scored(TRUE, predictions(PROBS, {"text": ERROR, "audio": -ERROR, "vision": ERROR}, ambiguity), tuple("abcd"))
     found = evaluate.uncertainty_scores(part, {"text": noise, "audio": noise, "vision": ERROR.mean(axis=1)})
-    assert [found[m]["noise_spearman"] for m in log_sigma] == pytest.approx([1, -1, 1])
-    assert found["vision"]["error_spearman"] == pytest.approx(1)
-    opposite = Scored(TRUE, replace(part.predictions, log_sigma={"vision": -ERROR}), part.clip_ids)
-    assert evaluate.uncertainty_scores(opposite, {"vision": noise})["vision"]["error_spearman"] == pytest.approx(-1)
+    assert [found[m]["noise_spearman"] for m in ambiguity] == pytest.approx([1, -1, 1])
+    assert [found[m]["ambiguity_spearman"] for m in ambiguity] == pytest.approx([-1, 1, -1])
+    assert [found[m]["error_spearman"] for m in ambiguity] == pytest.approx([1, -1, 1])
 
 
 class Faint(LDDU):

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from transformers.utils import logging
@@ -20,11 +21,12 @@ import params
 from contract import MODALITIES
 from preprocess import recording
 from preprocess.clips import Task
+from preprocess.downloads.problem import ModelError
+from preprocess.encoders.speakers import Usual
 from preprocess.media import decoder, header, probe
 from preprocess.media.probe import Reading, Streams
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Code
-from preprocess.stages.models import ModelError
 from preprocess.store import shards
 from tests.conftest import ROOT
 
@@ -55,6 +57,14 @@ def test_texts_one_after_the_other_hold_no_file_open(tools: Tools) -> None:
         assert "text" in recording.of_text(f"this is text number {number}", tools).rows
     assert open_files() == before
     assert set(shards._open) == archives
+
+
+def test_a_new_recording_is_measured_by_what_is_usual_for_the_training_split(tools: Tools) -> None:
+    plain = recording.of_text("I am glad", tools).rows["text"]
+    usual = {"text": Usual(np.full(384, 0.5), np.full(384, 2.0)), "audio": Usual(np.zeros(1), np.ones(1))}
+    found = recording.of_text("I am glad", replace(tools, usual=usual)).rows["text"]
+    assert plain.states.shape == (3, 384)
+    assert found.states == pytest.approx((plain.states - 0.5) / 2, abs=1e-5)
 
 
 def test_a_recording_that_is_left_in_the_middle_holds_no_file_open(tools: Tools, tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import params
-from lddu import load, predictor, quantiles, weights
+from lddu import doubt, judgement, load, novelty, predictor, quantiles, weights
+from lddu.doubt import Signs
+from lddu.judgement import Judge
 from lddu.model import LDDU, LDDUConfig
 from lddu.prediction import command
 from lddu.prediction.inference import Predictor, export
+from preprocess.encoders import speakers
 from preprocess.media import decoder, sound
 from preprocess.recording import RecordingError
 from tests.conftest import ROOT, Workspace
@@ -35,6 +38,15 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def ffmpeg(*arguments: str | Path) -> None:
     subprocess.run([decoder.ffmpeg_path("bundled"), "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+
+
+def unlearned(modalities: list[str], labels: int) -> Judge:
+    """A judge that had no clips to learn from."""
+    signs, none = np.zeros((0, labels)), np.zeros(0)
+    learned, _ = doubt.fit(
+        Signs(signs, dict.fromkeys(modalities, signs), {f"sigma {m}": signs for m in modalities}), signs > 0, none
+    )
+    return Judge(learned, novelty.fit({m: np.zeros((0, 1)) for m in modalities}, none), None)
 
 
 @pytest.fixture(scope="module")
@@ -251,11 +263,13 @@ def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
 
 
 def test_a_network_of_sound_alone_does_without_the_picture(
-    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
+    sample_run: Workspace, trained: Predictor, unheard: dict[str, str], tmp_path: Path
 ) -> None:
-    config = LDDUConfig(dims={"audio": 384}, labels=1, layers=1)
-    weights.save(tmp_path, LDDU(config).state_dict(), config, weights.Card(["glad"], 1, [0.5]))
+    config = LDDUConfig(dims={"audio": trained.network.config.dims["audio"]}, labels=1, layers=1)
+    card = weights.Card(["glad"], 1, [0.5], weights.Learned("films", False, 3, 1))
+    weights.save(tmp_path, LDDU(config).state_dict(), config, card)
     quantiles.write(tmp_path, {"audio": np.zeros((1, 1))})
+    judgement.write(tmp_path, unlearned(["audio"], 1))
     manual = json.loads((sample_run.folder / predictor.FOLDER / predictor.FILE).read_text())
     (tmp_path / predictor.FILE).write_text(json.dumps(manual | {"thresholds": {"glad": 0.4}}))
     (tmp_path.parent / "models").symlink_to(sample_run.folder / "data/models")
@@ -293,11 +307,18 @@ def test_the_stage_takes_a_threshold_a_label_and_the_text_encoder_that_no_source
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     quantiles.write(tmp_path / "data/predictions", {"text": np.zeros((1, len(labels)))})
+    judgement.write(tmp_path / "data/predictions", unlearned(["text"], len(labels)))
     predictor.predictor(settings)
     manual = predictor.read(predictor.FOLDER)
     assert manual.thresholds == (thresholds if tuned else dict.fromkeys(labels, 0.35))
     assert [getattr(manual.preparation, name) for name in SECTIONS] == [getattr(settings, name) for name in SECTIONS]
     assert (predictor.FOLDER / "networks/text/model.json").is_file() == tuned
+    assert not (predictor.FOLDER / speakers.FILE).exists()
+    (tmp_path / "data/tensors").mkdir()
+    save_file({"audio_usual_mean": np.ones(2)}, tmp_path / "data/tensors" / speakers.FILE)
+    predictor.predictor(settings.model_copy(update={"align": settings.align.model_copy(update={"normalise": ["audio"]})}))
+    with pytest.raises(predictor.PredictorError, match=r"statistics\.safetensors is missing or damaged.*audio_usual_deviation"):
+        Predictor(predictor.FOLDER, "cpu").predict("any.wav")
     predictor.predictor(settings.model_copy(update={"tensors": "data/features/mosei"}))
     assert predictor.read(predictor.FOLDER).preparation is None
     assert not (predictor.FOLDER / "networks").exists()
@@ -312,7 +333,7 @@ def test_a_folder_that_is_no_predictor_is_named_with_what_makes_one(tmp_path: Pa
 
 
 def test_a_folder_that_was_copied_in_part_is_named_with_what_is_missing(trained: Predictor, tmp_path: Path) -> None:
-    for name in (predictor.FILE, quantiles.FILE):
+    for name in (predictor.FILE, quantiles.FILE, *judgement.FILES):
         with pytest.raises(predictor.PredictorError, match=f"{name} is not there"):
             load(tmp_path)
         shutil.copy(trained.folder / name, tmp_path)

@@ -10,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as some
 from transformers import AutoTokenizer
 
+import params
 from preprocess.encoders import ctc
 from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, split
 from preprocess.stages import transcripts
 from tests.preprocess import networks, voice
 
+BY_CTC, BY_POCKETSPHINX = (
+    params.Transcripts(language="auto", aligner=kind, characters="as_written", silence=10.0, tokens_per_second=10.0)
+    for kind in ("ctc", "pocketsphinx")
+)
 BLANK, H, E, Y, BAR = 0, 1, 2, 3, 4
 
 
@@ -124,15 +129,15 @@ def test_digits_and_symbols_are_marked_as_interpolated_and_chinese_is_not(folder
 
 def test_a_transcript_is_timed_by_the_network_where_there_is_one(folder: Path) -> None:
     wave = voice.say("We were walking home when it started to rain.")
-    found = transcripts.align(wave, "我很高兴", folder, "cpu")
+    found = transcripts.align(wave, "我很高兴", BY_CTC, folder, "cpu")
     assert [word.word for word in found] == list("我很高兴")
     assert {word.confidence for word in found} <= {STRICT, OPEN}
-    by_hand = transcripts.align(wave, "我很高兴", None, "cpu")
+    by_hand = transcripts.align(wave, "我很高兴", BY_POCKETSPHINX, Path(), "cpu")
     assert {word.confidence for word in by_hand} == {INTERPOLATED}  # pocketsphinx knows English alone
 
 
 def test_what_is_not_said_is_not_spelled_and_stands_between_its_neighbours(folder: Path) -> None:
-    found = transcripts.align(voice.say("We were walking home."), "<i>我</i> [laughter] 很", folder, "cpu")
+    found = transcripts.align(voice.say("We were walking home."), "<i>我</i> [laughter] 很", BY_CTC, folder, "cpu")
     assert [word.word for word in found] == ["<i>", "我</", "i>", "[laughter]", "很"]
     assert [word.spoken for word in found] == [False, True, False, False, True]
     assert [word.confidence > INTERPOLATED for word in found] == [False, True, False, False, True]

@@ -48,20 +48,26 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
     return make
 
 
-def text(precision: str = "float32", layer: int = 1, pooling: str = "mean") -> params.EncodeText:
+def text(precision: str = "float32", layer: params.Layers = 1, pooling: str = "mean") -> params.EncodeText:
     return params.EncodeText(layer=layer, pooling=pooling, precision=precision, batch_size=1)
 
 
-def sound(precision: str = "float32", layer: int = 1, features: str = "network") -> params.EncodeAudio:
+def sound(precision: str = "float32", layer: params.Layers = 1, features: str = "network") -> params.EncodeAudio:
     return params.EncodeAudio(features=features, layer=layer, padded=False, precision=precision, batch_size=1)
 
 
-def vision(precision: str = "float32", features: str = "network", pooling: str = "first") -> params.EncodeVision:
-    return params.EncodeVision(features=features, layer=1, pooling=pooling, precision=precision, batch_size=16)
+def vision(
+    precision: str = "float32", features: str = "network", pooling: str = "first", layer: params.Layers = 1
+) -> params.EncodeVision:
+    return params.EncodeVision(
+        features=features, dynamics=False, layer=layer, pooling=pooling, precision=precision, batch_size=16
+    )
 
 
 def transcripts(language: str) -> params.Transcripts:
-    return params.Transcripts(language=language, silence=5.0, tokens_per_second=10.0)
+    return params.Transcripts(
+        language=language, aligner="pocketsphinx", characters="as_written", silence=5.0, tokens_per_second=10.0
+    )
 
 
 def waves(*samples: int) -> list[np.ndarray]:
@@ -191,10 +197,46 @@ def test_a_face_is_its_blendshapes_its_picture_or_both_and_frames_without_one_ar
     assert seen.tolist() == present.tolist()
 
 
+Encode = Callable[[Path, params.Layers], np.ndarray]
+
+
+def of_a_text(folder: Path, layer: params.Layers) -> np.ndarray:
+    (found,) = text_encoder.encode(WORDS[:1], folder, "cpu", text(layer=layer))
+    return found.states
+
+
+def of_a_sound(folder: Path, layer: params.Layers) -> np.ndarray:
+    (found,) = sound_encoder.encode(waves(16000), folder, "cpu", sound(layer=layer, features="both"))
+    return found.states[:, : -len(prosody.NAMES)]
+
+
+def of_pictures(folder: Path, layer: params.Layers) -> np.ndarray:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+    return crops.encode(iter(pictures), folder, "cpu", vision(layer=layer))
+
+
+@pytest.mark.parametrize(
+    ("encode", "kind"),
+    [(of_a_text, "bert"), (of_a_sound, "whisper"), (of_a_sound, "wavlm"), (of_pictures, "clip")],
+)
+def test_several_layers_are_the_single_ones_side_by_side_in_their_order(network: Network, encode: Encode, kind: str) -> None:
+    folder = network(kind)
+    single = {layer: encode(folder, layer) for layer in (0, 1, -1)}
+    assert not np.array_equal(single[1], single[-1])
+    assert np.array_equal(encode(folder, [-1, 0]), np.hstack([single[-1], single[0]]))
+    assert np.array_equal(encode(folder, [1]), single[1])
+
+
+def test_no_picture_has_the_width_of_all_layers(network: Network) -> None:
+    assert crops.encode(iter([]), network("clip"), "cpu", vision(layer=[0, 1, 2])).shape == (0, 48)
+
+
 def test_a_layer_is_checked_against_the_part_of_a_network_that_sees(network: Network) -> None:
     require_layer("encode.vision.layer", -3, network("clip"))
     with pytest.raises(ParameterError, match=r"encode\.vision\.layer is 3: .* takes -3 to 2"):
         require_layer("encode.vision.layer", 3, network("clip"))
+    with pytest.raises(ParameterError, match=r"encode\.vision\.layer is 4: .* takes -3 to 2"):
+        require_layer("encode.vision.layer", [0, 4], network("clip"))
     with pytest.raises(ParameterError, match=r"encode\.text\.layer is 9: .* has 2 layers"):
         encode_text.states_of_several([], [], text(layer=9), network("bert"), "cpu")
     with pytest.raises(ParameterError, match=r"encode\.audio\.layer is 9: .* has 2 layers"):

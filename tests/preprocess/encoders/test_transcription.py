@@ -13,7 +13,9 @@ from preprocess.speech.words import split
 from preprocess.stages import transcripts
 from tests.preprocess import voice
 
-SETTINGS = params.Transcripts(language="auto", silence=10.0, tokens_per_second=10.0)
+SETTINGS = params.Transcripts(
+    language="auto", aligner="pocketsphinx", characters="as_written", silence=10.0, tokens_per_second=10.0
+)
 WAVE = np.zeros(16000, np.float32)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preprocess.encoders import text_encoder
+import params
 from preprocess.refusals import Code
 from preprocess.speech import alignment, words
 from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Transcript, Word
@@ -17,6 +17,9 @@ from preprocess.store.shards import Shards
 from tests.preprocess import voice
 
 RATE = 16000
+BY_POCKETSPHINX = params.Transcripts(
+    language="en", aligner="pocketsphinx", characters="as_written", silence=10.0, tokens_per_second=10.0
+)
 TEXT = "I paid $5.50 for seventeen Zxorblat pencils 🙂 yesterday."
 
 
@@ -49,7 +52,7 @@ def test_a_word_is_what_stands_between_spaces_and_in_chinese_a_character() -> No
 
 @given(some.lists(some.sampled_from(["hi", "there,", "我", "吗?", "5"]), min_size=1))
 def test_a_text_joined_for_the_encoder_knows_the_word_of_each_character(spoken: list[str]) -> None:
-    text, owner = text_encoder.join(spoken)
+    text, owner = words.join(spoken)
     assert len(text) == len(owner)
     for i, word in enumerate(spoken):
         assert "".join(letter for letter, of in zip(text, owner, strict=True) if of == i) == word
@@ -151,9 +154,13 @@ def test_a_transcript_reads_back_as_written(tmp_path: Path) -> None:
 
 
 def test_what_is_written_and_not_said_takes_no_time_from_the_words(spoken: tuple[np.ndarray, list]) -> None:
-    plain = transcripts.align(spoken[0], "We were walking home when it started to rain", None, "cpu")
+    plain = transcripts.align(spoken[0], "We were walking home when it started to rain", BY_POCKETSPHINX, Path(), "cpu")
     marked = transcripts.align(
-        spoken[0], "Mary: <i>We were</i> walking home [a door slams] when it started (laughs) to rain ♪", None, "cpu"
+        spoken[0],
+        "Mary: <i>We were</i> walking home [a door slams] when it started (laughs) to rain ♪",
+        BY_POCKETSPHINX,
+        Path(),
+        "cpu",
     )
     said = [word for word in marked if word.spoken]
     assert [(word.start, word.end, word.confidence) for word in said] == [
@@ -178,7 +185,7 @@ def test_a_word_without_sound_is_marked_in_a_text_without_sound_too() -> None:
 @pytest.mark.parametrize("kind", ["digital silence", "hum", "music"])
 def test_a_text_of_a_sound_in_which_nobody_speaks_is_not_found_in_it(kind: str) -> None:
     wave = voice.SILENT[kind]()
-    found = transcripts.align(wave, "We were walking home", None, "cpu")
+    found = transcripts.align(wave, "We were walking home", BY_POCKETSPHINX, Path(), "cpu")
     assert {word.confidence for word in found} == {INTERPOLATED}
     assert [word.start for word in found] == pytest.approx([len(wave) / RATE * i / 4 for i in range(4)], abs=0.01)
     assert transcripts.unplaced("clip", 1.0, Transcript("We were walking home", False, found))

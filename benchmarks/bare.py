@@ -94,7 +94,7 @@ def transcripts(medium: Medium, settings: Params) -> Work:
     wave = sound.wave(Shards(DATA / "audio"), medium.clip_id)
     blank = not clips.read_texts()[medium.clip_id]
     text = words.read(Shards(DATA / "transcripts"), medium.clip_id).text
-    aligner = stage.ALIGNER if settings.transcripts.aligner == "ctc" else stage.MODEL
+    aligner = stage.MODELS / (stage.ROLES[settings.transcripts.aligner] or "asr")
 
     def work() -> None:
         if blank:

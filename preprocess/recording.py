@@ -293,11 +293,12 @@ def encode(clip: Clip, tools: Tools) -> Utterance:
 def transcribe(clip: Clip, tools: Tools) -> None:
     from preprocess.stages import transcripts
 
+    role = transcripts.ROLES[tools.settings.transcripts.aligner]
     work = partial(
         transcripts.transcript_of,
         settings=tools.settings.transcripts,
         model=Path() if clip.text else tools.network("asr"),
-        aligner=tools.network(role) if (role := aligner_role(tools.settings)) else Path(),
+        aligner=tools.network(role) if role else Path(),
         device=tools.device(),
     )
     content = {"text": clip.text, "sound": CLIP if clip.has("audio") else ""}
@@ -305,11 +306,6 @@ def transcribe(clip: Clip, tools: Tools) -> None:
     if clip.has("transcripts"):
         note = transcripts.incomplete(clip.name, words.read(clip.shards("transcripts"), CLIP))
         clip.refused += [note] if note else []
-
-
-def aligner_role(settings: params.Preparation) -> str:
-    """Whose network times the words: "" for pocketsphinx, which has its own."""
-    return {"pocketsphinx": "", "attention": "asr", "ctc": "aligner"}[settings.transcripts.aligner]
 
 
 def encode_text(clip: Clip, tools: Tools) -> None:

@@ -26,7 +26,9 @@ from preprocess.store.shards import Shards
 if TYPE_CHECKING:
     from torch import Tensor
 
-MODEL, ALIGNER = Path("data/models/asr"), Path("data/models/aligner")
+MODELS = Path("data/models")
+MODEL = MODELS / "asr"
+ROLES = {"pocketsphinx": "", "attention": "asr", "ctc": "aligner"}  # whose network an aligner needs; pocketsphinx has its own
 ALIGNING = {  # modules that an aligner imports
     "pocketsphinx": ["preprocess.speech.alignment"],
     "attention": ["preprocess.encoders.attention", "preprocess.speech.alignment"],
@@ -171,7 +173,7 @@ def note_doubts(shards: Shards, seconds: dict[str, float]) -> None:
 def main() -> None:
     settings = params.load()
     device = resolve(settings.run.device)
-    aligner = ALIGNER if settings.transcripts.aligner == "ctc" else MODEL
+    aligner = MODELS / (ROLES[settings.transcripts.aligner] or "asr")
     texts = read_texts()
     hearing = [] if all(texts.values()) else ["preprocess.encoders.transcription"]
     sounds = Shards(Path("data/audio"))

@@ -108,6 +108,33 @@ def multilingual(folder: Path) -> Path:
     return _saved(network, folder)
 
 
+def whisper_of_bytes(folder: Path) -> Path:
+    """A Whisper with two languages, whose tokens are the bytes of any text."""
+    tokens = Tokenizer(models.BPE())
+    tokens.pre_tokenizer, tokens.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|zh|>", "<|transcribe|>", "<|notimestamps|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokens.train_from_iterator(TEXTS, trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet, vocab_size=290))
+    hf.PreTrainedTokenizerFast(tokenizer_object=tokens).save_pretrained(folder)
+    hf.WhisperFeatureExtractor().save_pretrained(folder)
+    place = tokens.token_to_id
+    ends = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), place(special[0]))
+    config = hf.WhisperConfig(
+        vocab_size=tokens.get_vocab_size(),
+        decoder_start_token_id=place(special[1]),
+        begin_suppress_tokens=None,
+        **ends,
+        **WHISPER,
+    )
+    network = hf.WhisperForConditionalGeneration(config)
+    said = network.generation_config
+    said._from_model_config = False  # as those of published models
+    said.is_multilingual, said.no_timestamps_token_id = True, place("<|notimestamps|>")
+    said.lang_to_id = {token: place(token) for token in ("<|en|>", "<|zh|>")}
+    said.task_to_id = {"transcribe": place("<|transcribe|>")}
+    return _saved(network, folder)
+
+
 def clip(folder: Path) -> Path:
     hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     config = hf.CLIPConfig(

@@ -130,6 +130,7 @@ def test_the_embedded_whisper_is_asked_for_text_without_times(models: Path) -> N
     network = WhisperForConditionalGeneration.from_pretrained(models / "asr")
     tokens = AutoTokenizer.from_pretrained(models / "asr")
     assert tokens.convert_ids_to_tokens(network.generation_config.no_timestamps_token_id) == "<|notimestamps|>"
+    assert network.generation_config.alignment_heads[0] == [1, 0]
 
 
 def test_a_long_wave_is_cut_where_it_is_quietest_and_loses_nothing() -> None:

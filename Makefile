@@ -3,6 +3,7 @@
 # make lint    ruff and mypy
 # make ablation   run an experiment for each combination of the values in ABLATION, and show the table
 # make table   the experiments of the last commit: a row a run, with the parameters that differ and the scores on valid
+# make robustness   corrupt raw clips in many ways, send them through every stage again, and score the network on them
 # make bench   set up, then measure, and compare with the last run in logs/benchmarks; longer measurements are started by
 #              name: python -m benchmarks.many, .kills, .hour
 # make clean   delete what the stages made; finished clips in the store, the environment and data/corpora stay
@@ -20,7 +21,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Each is a parameter with its values; corpus.fold=range(5) are those from 0 to 4.
 ABLATION ?= train.loss.contrast=0,0.25 train.loss.calibration=0,0.1 train.loss.ordinality=0,0.6
 
-.PHONY: repro test lint ablation table bench clean install
+.PHONY: repro test lint ablation table robustness bench clean install
 
 repro: install
 ifdef PRESET
@@ -44,6 +45,9 @@ ablation: install
 
 table: install
 	@python -m lddu.experiments
+
+robustness: repro
+	dvc repro robustness/dvc.yaml
 
 bench: install
 	for name in stages training; do python -m benchmarks.$$name || exit 1; done

@@ -60,6 +60,13 @@ Layers = Annotated[int | list[int], BeforeValidator(_layers)]
 # Kinds of noise in the features, of lddu/noise.py.
 Noise = Literal["gaussian", "dropped", "faded", "scaled", "swapped"]
 
+# Kinds of corruption of raw clips, of robustness/kinds.py, and modalities, which stand for all kinds that change them.
+Corruption = Literal[
+    "noise", "babble", "reverberation", "telephone", "clipping", "dropouts",
+    "blur", "darkness", "resolution", "compression", "occlusion", "frozen", "lost_frames",
+    "heard_noise", "heard_babble", "lost_words", "misspelt", "everything", "text", "audio", "vision",
+]  # fmt: skip
+
 
 # How one value may be written in two ways; pydantic puts these names into the path of a wrong key.
 FORMS = ONE, SEVERAL = "(one)", "(several)"

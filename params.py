@@ -18,6 +18,7 @@ from parameter import (
     Aligning,
     Batch,
     Characters,
+    Corruption,
     Count,
     Device,
     FolderName,
@@ -309,6 +310,20 @@ class Report(Section):
     seed: Seed
 
 
+class Robustness(Section):
+    split: Literal["train", "valid", "test"]
+    clips: int = Field(ge=1, le=1_000_000)
+    seed: Seed
+    kinds: list[Corruption] = Field(min_length=1)
+    levels: list[Annotated[int, Field(ge=1, le=5)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def nothing_is_named_twice(self) -> "Robustness":
+        if len(set(self.kinds)) < len(self.kinds) or len(set(self.levels)) < len(self.levels):
+            raise ValueError(f"kinds ({', '.join(self.kinds)}) and levels ({self.levels}) must name each one once")
+        return self
+
+
 class Preparation(Section):
     """All parameters that turn a clip into rows of features; they are kept beside a trained network's weights."""
 
@@ -347,6 +362,7 @@ class Params(Preparation):
     train: Train
     evaluate: Evaluate
     report: Report
+    robustness: Robustness
 
     @model_validator(mode="after")
     def every_row_has_a_position(self) -> "Params":

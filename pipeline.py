@@ -9,7 +9,7 @@ import params
 from params import ParameterError, Params
 
 ABSENT = object()
-FILES = (Path("dvc.yaml"), Path("sample/dvc.yaml"), Path("preprocess/packs/dvc.yaml"))
+FILES = (Path("dvc.yaml"), Path("sample/dvc.yaml"), Path("preprocess/packs/dvc.yaml"), Path("robustness/dvc.yaml"))
 
 
 def require_unchanged(settings: Params, stage: str) -> None:

@@ -25,7 +25,6 @@ from lddu import baselines, calibration, metrics, noise, train, uncertainty
 from lddu.batches import Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import predict
-from lddu.model import LOG_NORMS
 from lddu.probability import clipped
 from lddu.tensors import Split, read_noise, read_splits, read_statistics
 
@@ -141,8 +140,8 @@ def scores_of(data: DataSet, settings: params.Train, folder: Path) -> dict[str, 
     thresholds = metrics.best_thresholds(data.true, predicted.probs, 0.01, each=False)
     scores |= {f"{name} area": area for name, area in uncertainty.risk_coverage(data.true, predicted, thresholds).items()}
     scores |= {f"{name} error": error for name, error in uncertainty.error_spearman(data.true, predicted).items()}
-    for part in LOG_NORMS:
-        for m, x in getattr(predicted, part).items():
+    for part, log_norms in predicted.log_norms.items():
+        for m, x in log_norms.items():
             scores[f"{part} known {m}"] = metrics.rank_correlation(data.noise[m], x.mean(axis=1))[0]
     for m, kinds in noise.noises(model, data.clips, ["dropped"]).items():
         torch.manual_seed(uncertainty.SEED)

@@ -22,14 +22,14 @@ from preprocess.run import sources
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "map.png"
-PIPELINES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/packs/dvc.yaml")
+PIPELINES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/packs/dvc.yaml", "robustness/dvc.yaml")
 NETWORKS = "data/models"
 # Which stages stand above each other, from left to right: what is made for words, for sound, for the picture.
 COLUMNS = {
     "models": 0, "transcripts": 0, "tune_text": 0, "encode_text": 0,
     "sample": 1, "manifest": 1, "audio": 1, "encode_audio": 1, "align": 1, "train": 1, "evaluate": 1,
-    "frames": 2, "faces": 2, "encode_vision": 2, "features": 2,
-    "predictor": 0.5, "report": 1.5,
+    "frames": 2, "faces": 2, "encode_vision": 2, "features": 2, "corrupt": 2,
+    "predictor": 0, "report": 1, "score": 2,
 }  # fmt: skip
 INSTEAD = {"features": "align"}  # makes what the other one makes; `tensors` in params.yaml says which of both is read
 COLOURS = {"text": "#f6d9b0", "audio": "#bfe3da", "vision": "#c5d8f3", "": "#ebebeb"}

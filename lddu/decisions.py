@@ -1,11 +1,12 @@
 """The decisions of evaluate on each clip, read back from its tables of predictions."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from lddu.channels import BLOCKS, Channel, channels
 from lddu.probability import LEAST
 
 FOLDER = Path("data/predictions")
@@ -51,6 +52,7 @@ class ClipDecisions:
     clip_id: str
     modalities: tuple[str, ...]
     decisions: dict[str, Decision]
+    channels: dict[str, Channel] = field(default_factory=dict)  # by modality that is present: its noise and ambiguity
     novelty: float | None = None  # how unlike the training split's clips it is, as a quantile of these; None where unknown
 
     @property
@@ -96,6 +98,9 @@ def read(path: Path, labels: list[str]) -> list[ClipDecisions]:
                 row["clip_id"],
                 tuple(row["modalities"].split()),
                 {label: _decision(row, label) for label in labels},
+                channels(
+                    {name: _number(cell) for name, cell in row.items() if name.startswith(BLOCKS)}, row["modalities"].split()
+                ),
                 _number(row.get("novelty")),
             )
             for row in table

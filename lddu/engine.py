@@ -37,6 +37,11 @@ class Predictions:
     def probs(self) -> np.ndarray:
         return np.exp(self.log_probs)
 
+    @property
+    def log_norms(self) -> dict[str, dict[str, np.ndarray]]:
+        """log ‖σ‖ (N, C) by part of σ and modality."""
+        return {part: getattr(self, part) for part in LOG_NORMS}
+
 
 class Means:
     """Means over clips of the parts of a loss, summed on the device so that no step waits for it."""

@@ -3,7 +3,6 @@
 The threshold, one for all labels or one a label, is chosen on valid. Test is scored with it, once.
 """
 
-import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -18,13 +17,12 @@ from tqdm import tqdm
 
 import params
 from contract import TENSOR_SPLITS
-from lddu import baselines, judgement, metrics, mlp, plots, quantiles, readings, uncertainty, weights
+from lddu import baselines, listing, metrics, mlp, plots, readings, uncertainty, weights
 from lddu.baselines import Chooser
 from lddu.batches import Batch, Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import Predictions, predict
-from lddu.judgement import Judgement
-from lddu.model import LDDU, LOG_NORMS, LDDUOutput
+from lddu.model import LDDU, LDDUOutput
 from lddu.tensors import Split, TensorError, read_noise, read_splits, require_labels
 
 MODEL = Path("data/model")
@@ -70,7 +68,7 @@ def scored(split: Split, predictions: Predictions) -> Scored:
         predictions.log_probs[chosen],
         predictions.log_not_probs[chosen],
         {m: x[chosen] for m, x in predictions.present.items()},
-        *({m: x[chosen] for m, x in getattr(predictions, part).items()} for part in LOG_NORMS),
+        *({m: x[chosen] for m, x in part.items()} for part in predictions.log_norms.values()),
     )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
     return Scored(split.present.numpy()[chosen], of_chosen, ids)
@@ -83,6 +81,14 @@ def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins
         "bce": metrics.cross_entropy(part.true, predicted.log_probs, predicted.log_not_probs),
         "calibration_error": metrics.calibration_error(part.true, predicted.probs, bins),
     }
+
+
+def overview(part: Scored, card: weights.Card, thresholds: np.ndarray, settings: params.Evaluate) -> dict:
+    """What stands first in the scores of a split."""
+    first: dict = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
+    if settings.threshold == "per_label":
+        first["thresholds"] = dict(zip(card.labels, thresholds.tolist(), strict=True))
+    return first | network_scores(part, thresholds, card.labels, settings.bins)
 
 
 def uncertainty_scores(part: Scored, noise: dict[str, np.ndarray]) -> dict:
@@ -172,18 +178,16 @@ def with_fewer_modalities(model: LDDU, split: Split, part: Scored, thresholds: n
     return {"subsets": subsets, "absence_cost": cost} if subsets else {}
 
 
-def authors_protocol(
-    model: LDDU, split: Split, clips: Clips, step: float, bins: int, accelerator: Accelerator, bar: tqdm
-) -> dict:
+def authors_protocol(model: LDDU, split: Split, clips: Clips, step: float, bins: int, accelerator: Accelerator) -> dict:
     """The scores of the epoch and threshold that are best on this very split, as in the authors' log.
 
     They are too high to compare methods by: epoch and threshold are chosen by the scores that are reported. Needs
     `train.keep_epochs`.
     """
     best: dict = {}
-    for path in sorted((MODEL / "epochs").glob("*.safetensors")):
+    for path in tqdm(sorted((MODEL / "epochs").glob("*.safetensors")), desc="every epoch", unit="epoch"):
         model.load_state_dict(load_file(path))
-        part = scored(split, predict_splits(model, {split.name: clips}, accelerator, bar)[split.name])
+        part = scored(split, predict(model, in_order(clips, BATCH), accelerator))
         threshold = metrics.best_threshold(part.true, part.predictions.probs, step)
         scores = network_scores(part, np.array(threshold), list(split.label_names), bins)
         if scores["micro_f1"] > best.get("micro_f1", -1):
@@ -191,62 +195,11 @@ def authors_protocol(
     return best
 
 
-def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.ndarray]:
-    """By modality (N, C): the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN if absent."""
-    reference = quantiles.reference_of(train.log_sigma, train.present)
-    return {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
-
-
-def prediction_rows(
-    split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray, judgement: Judgement
-) -> list[dict[str, str]]:
-    """A row for each clip: its modalities and novelty; for each label probability, decision, truth, doubt, whether it is sure,
-    and σ as a quantile of train."""
-    sigma, probs = sigma_quantiles(predicted, train), predicted.probs
-    known, true = ~split.labels.isnan().numpy(), split.present.numpy()
-    rows = []
-    for i, clip_id in enumerate(split.clip_ids):
-        row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
-        row |= {f"novelty_{m}": cell(share[i]) for m, share in judgement.novelty.items()}
-        row["novelty"] = cell(judgement.clip_novelty[i])
-        for c, label in enumerate(split.label_names):
-            row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
-            row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
-            row[f"{label}_true"] = str(int(true[i, c])) if known[i, c] else ""
-            row[f"{label}_doubt"] = cell(judgement.doubt[i, c])
-            row[f"{label}_sure"] = "" if judgement.sure is None else str(int(judgement.sure[i, c]))
-            row |= {f"{label}_sigma_{m}": cell(quantile[i, c]) for m, quantile in sigma.items()}
-        rows.append(row)
-    return rows
-
-
-def cell(share: float) -> str:
-    """Of a table; blank where there is none."""
-    return "" if np.isnan(share) else f"{share:.4f}"
-
-
-def prediction_columns(split: Split) -> list[str]:
-    """The columns of `prediction_rows`, which a split without clips has too."""
-    sigma = [f"sigma_{m}" for m in split.features]
-    of_label = ("probability", "predicted", "true", "doubt", "sure", *sigma)
-    per_label = [f"{label}_{column}" for label in split.label_names for column in of_label]
-    return ["clip_id", "modalities", *(f"novelty_{m}" for m in split.features), "novelty", *per_label]
-
-
-def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def write_metrics(scores: dict[str, dict]) -> None:
-    """metrics/<split>.json; those of an earlier run are removed first."""
+    """metrics/<split>.json of each split; that of a split without labels says nothing."""
     METRICS.mkdir(parents=True, exist_ok=True)
     for name in SCORED:
-        (METRICS / f"{name}.json").unlink(missing_ok=True)
-    for name, tree in scores.items():
+        tree = scores.get(name, {})
         (METRICS / f"{name}.json").write_text(json.dumps(rounded(tree), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -282,7 +235,7 @@ def read(parameters: params.Params) -> tuple[LDDU, weights.Card, dict[str, Split
 
 def evaluate(parameters: params.Params) -> None:
     """The stage."""
-    settings, labels = parameters.evaluate, parameters.corpus.labels
+    settings = parameters.evaluate
     model, card, splits = read(parameters)
     accelerator = accelerator_on(parameters.run.device, parameters.train.threads, parameters.train.precision)
     clips = {name: Clips(split, accelerator.device) for name, split in splits.items() if len(split)}
@@ -305,11 +258,7 @@ def evaluate(parameters: params.Params) -> None:
     of_baselines = baselines.scores(complete, np.array(card.prior), mlp.load_all(MODEL), choose, deviation)
     scores: dict[str, dict] = {}
     for name, part in parts.items():
-        scores[name] = {"clips": len(part.clip_ids), "epoch": card.epoch, "threshold": float(thresholds.mean())}
-        if settings.threshold == "per_label":
-            scores[name]["thresholds"] = dict(zip(labels, thresholds.tolist(), strict=True))
-        scores[name] |= network_scores(part, thresholds, labels, settings.bins)
-        scores[name] |= of_sigma(model, name, part, thresholds)
+        scores[name] = overview(part, card, thresholds, settings) | of_sigma(model, name, part, thresholds)
         seeds = [scores[name], *(other[name] for network, other in others.items() if network != weights.CENTRE)]
         if len(seeds) > 1:
             scores[name]["seeds"] = metrics.over_seeds(seeds, SEED_SCORES)
@@ -319,18 +268,15 @@ def evaluate(parameters: params.Params) -> None:
             scores[name] |= with_fewer_modalities(model, splits[name], part, thresholds, accelerator)
             scores[name] |= readings.scores(judgements[name], splits[name], predicted[name], thresholds, settings.bins)
     shown = "test" if "test" in parts else "valid"
+    scores[shown]["judged_under_noise"] = readings.under_noise(
+        model, judge, splits[shown], clips["train"], predicted["train"], thresholds, accelerator
+    )
     if (MODEL / "epochs").is_dir():
-        with tqdm(desc="every epoch", unit="clip") as bar:
-            scores[shown]["authors_protocol"] = authors_protocol(
-                model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator, bar
-            )
+        scores[shown]["authors_protocol"] = authors_protocol(
+            model, splits[shown], clips[shown], settings.threshold_step, settings.bins, accelerator
+        )
     write_metrics(scores)
     for folder in (PREDICTIONS, PLOTS):  # deleted, never overwritten: old files may be hard links to files in DVC's cache
         shutil.rmtree(folder, ignore_errors=True)
-    for name, split in splits.items():
-        of_train = predicted["train"]
-        rows = prediction_rows(split, predicted[name], of_train, thresholds, judgements[name]) if name in predicted else []
-        write_table(PREDICTIONS / f"{name}.csv", prediction_columns(split), rows)
-    judgement.write(PREDICTIONS, judge)
-    quantiles.write(PREDICTIONS, quantiles.reference_of(predicted["train"].log_sigma, predicted["train"].present))
+    listing.write(PREDICTIONS, splits, predicted, thresholds, judge, judgements)
     draw(parts[shown], scores[shown], thresholds, noise[shown], settings.bins)

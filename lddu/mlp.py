@@ -1,4 +1,4 @@
-"""The MLP that LDDU is measured against: one hidden layer on the mean rows of all modalities side by side.
+"""The MLP that LDDU is measured against: one hidden layer on the pooled rows of all modalities side by side.
 
 It reads what the probe on all joined reads, and a flag for each modality that says whether it is there. It is trained as LDDU
 is: by the same parameters (seed, epochs, patience, batches, AdamW, averaging, width, dropout), with the same cross-entropy,
@@ -29,11 +29,11 @@ FILE = "mlp.safetensors"
 
 
 class MLP(nn.Module):
-    """Linear, ReLU, dropout, linear: joined mean rows to logits (B, C)."""
+    """Linear, ReLU, dropout, linear: joined pooled rows to logits (B, C)."""
 
-    mean: Tensor  # (sum of D,)
-    deviation: Tensor  # (sum of D,)
-    widths: Tensor  # (M,): D of each modality
+    mean: Tensor  # (D,)
+    deviation: Tensor  # (D,)
+    widths: Tensor  # (M,): of the modalities; their sum is D
 
     def __init__(
         self, widths: list[int], labels: int, hidden: int, dropout: float = 0.0, modality_dropout: float = 0.0
@@ -48,7 +48,7 @@ class MLP(nn.Module):
         self.modality_dropout = modality_dropout
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Logits (B, C) of mean rows (B, sum of D), NaN where a modality is absent."""
+        """Logits (B, C) of pooled rows (B, D), NaN where a modality is absent."""
         there = torch.stack([~x[:, 0].isnan() for x in rows.split(self.widths.tolist(), dim=1)], dim=1)
         if self.training and self.modality_dropout:
             drawn = torch.rand(there.shape, device=rows.device)
@@ -61,24 +61,27 @@ class MLP(nn.Module):
     def logits(self, split: Split) -> Tensor:
         """(N, C) of a split's clips, without dropout."""
         self.eval()
-        return self(joined(split).to(self.mean))
+        with_deviation = self.widths.tolist() != list(split.dims.values())
+        return self(joined(split, with_deviation).to(self.mean))
 
     def probabilities(self, split: Split) -> np.ndarray:
         """(N, C) in float64."""
         return self.logits(split).double().sigmoid().cpu().numpy()
 
 
-def joined(split: Split) -> Tensor:
-    """(N, sum of D): the mean rows of all modalities, NaN where one is absent."""
-    return torch.from_numpy(pooled(split, list(split.features)))
+def joined(split: Split, deviation: bool) -> Tensor:
+    """(N, D): the pooled rows of all modalities, as the probes read them; NaN where one is absent."""
+    return torch.from_numpy(pooled(split, list(split.features), deviation))
 
 
 def begin(train: Split, settings: params.Train) -> MLP:
     """A network with its first weights, which standardises its input as the training split is."""
     torch.manual_seed(settings.seed)
     network = settings.model
-    model = MLP(list(train.dims.values()), train.labels.shape[1], network.width, network.dropout, network.modality_dropout)
-    rows = joined(train)
+    with_deviation = network.rows == "mean_deviation"
+    widths = [(1 + with_deviation) * width for width in train.dims.values()]
+    model = MLP(widths, train.labels.shape[1], network.width, network.dropout, network.modality_dropout)
+    rows = joined(train, with_deviation)
     there = ~rows.isnan()
     count = there.sum(dim=0).clamp(min=1)
     mean = rows.nansum(dim=0) / count
@@ -91,7 +94,8 @@ def begin(train: Split, settings: params.Train) -> MLP:
 def fit(train: Split, valid: Split, settings: params.Train, device: torch.device | None = None) -> MLP:
     """The network of the best epoch on valid; the same splits and settings give the same weights."""
     model = begin(train, settings).to(device)
-    rows, targets = joined(train).to(model.mean), train.targets(settings.targets).to(model.mean)
+    rows = joined(train, settings.model.rows == "mean_deviation").to(model.mean)
+    targets = train.targets(settings.targets).to(model.mean)
     steps = -(-len(train) // settings.batch_size)
     rates = learning_rates(settings.epochs * steps, settings.warmup, settings.lr)
     optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay))

@@ -1,4 +1,7 @@
-"""The uncertainty σ as a quantile: its place among the σ of the training split, since its size has no unit."""
+"""The uncertainty σ as a quantile: its place among the σ of the training split, since its size has no unit.
+
+The file also has the references of lddu/channels.py.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 FILE = "quantiles.safetensors"
 
-Reference = dict[str, np.ndarray]  # log ‖σ‖ of the training split by modality, (n, C), each column in rising order
+Reference = dict[str, np.ndarray]  # log ‖σ‖ of the training split by name, (n, C), each column in rising order
 
 
 def reference_of(log_sigma: dict[str, np.ndarray], present: dict[str, np.ndarray]) -> Reference:

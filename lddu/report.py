@@ -4,7 +4,6 @@ It reads what evaluate wrote, and shows some clips with the faces, sounds and wo
 tensors alone has no such media; its page says so and shows the rest.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,6 +16,7 @@ from lddu.page.card import Card
 from lddu.page.choice import Chosen, choose
 from lddu.page.footage import FOLDER, Archive
 from lddu.page.html import number
+from lddu.page.picture import Picture
 from lddu.page.results import SHOWN_FIRST, Clip, Results, read
 from lddu.page.scoreboard import Board, board_of
 from lddu.page.timeline import Axis, timeline_of
@@ -26,7 +26,6 @@ PLOTS = Path("data/plots")
 CURVES = Path("data/training/curves.png")
 # Rows of the table of refusals; the rest is in its file.
 REFUSALS = 200
-BROAD = 1000  # pixels; a wider picture cannot be read on a phone, and scrolls there
 
 # Title of a picture, and how to read it.
 READINGS = {
@@ -68,28 +67,6 @@ FILES = {
     "data/refused.csv": "what each stage could not do, and why",
     "data/manifest/": "the checked clip list",
 }
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A plot of training or evaluation, and how to read it."""
-
-    title: str
-    reading: str
-    png: bytes
-
-    @property
-    def width(self) -> int:
-        """Pixels; as `height`, from the PNG's first chunk."""
-        return int.from_bytes(self.png[16:20])
-
-    @property
-    def height(self) -> int:
-        return int.from_bytes(self.png[20:24])
-
-    @property
-    def broad(self) -> bool:
-        return self.width > BROAD
 
 
 def boards_of(results: Results) -> list[Board]:

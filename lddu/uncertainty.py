@@ -12,7 +12,7 @@ from torch import Tensor
 from lddu import metrics, noise
 from lddu.batches import Batch, Clips, in_order
 from lddu.engine import Predictions, predict
-from lddu.model import LDDU, LOG_NORMS, blocks, log_norm
+from lddu.model import LDDU, blocks, log_norm
 from lddu.noise import Noise
 from lddu.probability import logit
 
@@ -51,7 +51,7 @@ def error_spearman(true: np.ndarray, predicted: Predictions) -> dict[str, float]
 
 def parts_of(predicted: Predictions) -> dict[str, np.ndarray]:
     """(N, C) each: `joined` of σ and of its blocks, by the names sigma, noise and ambiguity."""
-    return {part.removeprefix("log_"): joined(getattr(predicted, part)) for part in LOG_NORMS}
+    return {part.removeprefix("log_"): joined(log_norms) for part, log_norms in predicted.log_norms.items()}
 
 
 def response_to_noise(

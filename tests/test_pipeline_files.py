@@ -11,7 +11,7 @@ import yaml
 from preprocess.run import sources
 from tests.conftest import ROOT
 
-FILES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/packs/dvc.yaml")
+FILES = ("dvc.yaml", "sample/dvc.yaml", "preprocess/packs/dvc.yaml", "robustness/dvc.yaml")
 PIPELINES = {name: yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in FILES}
 STAGES = {name: stage.get("do", stage) for pipeline in PIPELINES.values() for name, stage in pipeline["stages"].items()}
 

@@ -38,8 +38,8 @@ def extract(key: str, values: dict[str, str]) -> str:
     return values[key]
 
 
-def write(path: Path, **values: object) -> None:
-    """Fill the page's template with these values and write it."""
+def write(path: Path, template: str = PAGE, **values: object) -> None:
+    """Fill a page's template with these values and write it."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -50,6 +50,6 @@ def write(path: Path, **values: object) -> None:
     )
     templates.filters |= {"number": number, "several": several, "listed": listed, "data_uri": data_uri, "extract": extract}
     path.parent.mkdir(parents=True, exist_ok=True)
-    page = templates.get_template(PAGE).render(values)
+    page = templates.get_template(template).render(values)
     path.unlink(missing_ok=True)  # it may be a hard link to a file in DVC's cache
     path.write_text(page + "\n", encoding="utf-8", errors=UNENCODABLE, newline="\n")

@@ -94,9 +94,9 @@ def read(settings: params.Params, refused: list[Refused]) -> Results:
         labels=labels,
         predictions=by_split,
         scores={
-            split: json.loads(path.read_text(encoding="utf-8"))
+            split: scores
             for split in TENSOR_SPLITS
-            if (path := _metrics(split)).is_file()
+            if (path := _metrics(split)).is_file() and (scores := json.loads(path.read_text(encoding="utf-8")))
         },
         clips={clip_id: clip for split in by_split for clip_id, clip in read_clips(tensors, split, labels).items()},
         speakers=speakers,

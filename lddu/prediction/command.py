@@ -129,6 +129,10 @@ def tree_of(utterance: "Utterance") -> dict:
         "modalities": list(utterance.modalities),
         "novelty": {name: round(share, 4) for name, share in utterance.novelty.items()},
         "unlike": utterance.unlike,
+        "channels": {
+            m: {"noise": round(channel.noise, 4), "ambiguity": round(channel.ambiguity, 4), "says": channel.sentence(m)}
+            for m, channel in utterance.channels.items()
+        },
         "labels": {
             label: {
                 "probability": round(decision.probability, 6),

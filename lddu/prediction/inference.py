@@ -6,7 +6,7 @@ Torch, which takes seconds to import, is imported when the network is first used
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 
 import params
 from contract import MODALITIES
-from lddu import predictor, quantiles
+from lddu import channels, predictor, quantiles
+from lddu.channels import Channel
 from lddu.decisions import Decision
 from lddu.doubt import Signs
 from lddu.judgement import Judgement
@@ -49,6 +50,7 @@ class Prediction:
     modalities: tuple[str, ...]  # that are present; without any, probabilities are the labels' shares in training
     # How unlike the training split's clips it is, as a quantile of these, by modality; "clip" is that of all together.
     novelty: dict[str, float] = field(default_factory=dict, kw_only=True)
+    channels: dict[str, Channel] = field(default_factory=dict, kw_only=True)  # noise and ambiguity, by modality that is present
 
     @property
     def unlike(self) -> bool:
@@ -167,15 +169,18 @@ class Predictor:
             output = self.network(tensors, observed)
             readings = alone(self.network, tensors, observed)
         probs = output.log_probs.double().exp().cpu().numpy()
-        shares = {
-            m: quantiles.shares(values.double().cpu().numpy(), self.quantiles[m])
-            for m, values in output.log_sigma_norm().items()
-        }
+        log_norms = {part: {m: x.double().cpu().numpy() for m, x in of.items()} for part, of in output.log_norms().items()}
+        shares = {m: quantiles.shares(values, self.quantiles[m]) for m, values in log_norms["log_sigma"].items()}
+        of_clip = channels.shares(log_norms, self.quantiles)
         present = {m: is_present.cpu().numpy() for m, is_present in output.present.items()}
         odds = (output.log_probs - output.log_not_probs).double().cpu().numpy()
         signs = Signs(odds, readings, {f"sigma {m}": share for m, share in shares.items()})
         judgement = self.judge.of(signs, self._mean_rows(features, masks), np.array(list(self.thresholds.values())))
-        return [self._prediction(i, probs, shares, present, judgement) for i in range(len(probs))]
+        predictions = [self._prediction(i, probs, shares, present, judgement) for i in range(len(probs))]
+        return [
+            replace(prediction, channels=channels.channels({name: x[i] for name, x in of_clip.items()}, prediction.modalities))
+            for i, prediction in enumerate(predictions)
+        ]
 
     def _prediction(
         self,

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lddu.channels import BLOCKS
 from lddu.prediction.inference import Utterance
 from preprocess.media.notes import About
 
@@ -55,12 +56,18 @@ class Terminal:
             self.print(Text(printable(f"missing: {refused.stage}: {refused.detail}"), style="yellow"), 4)
         if utterance.unlike:
             self.print(Text(UNLIKE, style="yellow"), 4)
+        for m, channel in utterance.channels.items():
+            if sentence := channel.sentence(m):
+                self.print(Text(f"{m}: {sentence}", style="yellow"), 4)
         if utterance.modalities:
             table = self.table(utterance)
             needed = Measurement.get(self.console, self.console.options.update(width=UNLIMITED), table).maximum
             fits = 3 + needed <= self.console.width
             for content in [table] if fits else self.lines(utterance):
                 self.print(content, 3 if fits else 4)
+            for block in BLOCKS if utterance.channels else ():
+                shares = (f"{m} {percent(getattr(channel, block))}" for m, channel in utterance.channels.items())
+                self.print(Text(f"{block}: {', '.join(shares)}"), 4)
 
     def print(self, content: Table | Text, indent: int) -> None:
         self.console.print(Padding(content, (0, 0, 0, indent), expand=False))

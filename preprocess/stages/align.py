@@ -289,6 +289,7 @@ def summarise(shapes: dict[str, dict[str, tuple[int, int]]], refused: list[Refus
     counts = {
         "clips": sum(bool(of_clip) for of_clip in shapes.values()),
         **{f"with_{name}": count for name, count in present.items()},
+        "features": {name: width for of_clip in shapes.values() for name, (_, width) in of_clip.items()},
         "merged": merged,
         "refused": {code.value: sum(row.code == code for row in refused) for code in Code},
     }

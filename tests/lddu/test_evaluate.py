@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import f1_score
 
-from lddu import baselines, evaluate, noise, weights
+from lddu import baselines, evaluate, listing, noise, weights
 from lddu.engine import Predictions
 from lddu.tensors import Split, TensorError, read_split
 from lddu.train import train
@@ -107,6 +107,33 @@ def test_sigma_learns_to_rise_with_noise(parameters: Parameters) -> None:
         risen.append({kind: np.mean([found[kind]["spearman"] for found in scores("test")["noise"].values()]) for kind in KINDS})
     assert risen[1]["faded"] > max(0.6, risen[0]["faded"] + 0.2)
     assert risen[1]["dropped"] > max(0.4, risen[0]["dropped"] + 0.2)
+
+
+def test_doubt_sureness_and_novelty_stand_in_scores_and_tables(trained: Parameters) -> None:
+    evaluate.evaluate(trained())
+    for name in ("valid", "test"):
+        tree, rows = scores(name), predictions(name)
+        assert tree["doubt"]["wrong"] == pytest.approx(tree["hamming_loss"], abs=1e-5)
+        assert tree["doubt"]["risk_coverage"] < tree["doubt"]["wrong"]
+        assert tree["novelty"]["unlike"] <= 0.1
+        assert list(tree["sure"]["per_label"]) == LABELS
+        doubts = np.array([[float(row[f"{label}_doubt"] or "nan") for label in LABELS] for row in rows])
+        sure = np.array([[row[f"{label}_sure"] == "1" for label in LABELS] for row in rows])
+        assert np.array_equal(np.isnan(doubts).any(axis=1), [row["modalities"] == "" for row in rows])
+        assert np.nanmean(doubts) == pytest.approx(tree["doubt"]["mean"], abs=1e-3)
+        assert sure.mean() == pytest.approx(tree["sure"]["coverage"], abs=1e-5)
+        assert not sure.any() or np.nanmax(doubts[sure]) <= np.nanmin(doubts[~sure])
+    assert not {"doubt", "sure"} & set(scores("train"))
+    under_noise = scores("test")["judged_under_noise"]
+    assert set(under_noise) == set(noise.KINDS)
+    assert under_noise["swapped"]["wrong"] > scores("test")["doubt"]["wrong"]
+    assert all(found["doubt"] < found["wrong"] for found in under_noise.values())
+    assert all(0 <= float(row["novelty"] or 0) <= 1 for row in predictions("other"))
+    tree = trained().model_dump()
+    tree["evaluate"]["risk"] = None
+    evaluate.evaluate(trained().model_validate(tree))
+    assert "sure" not in scores("test")
+    assert {row[f"{label}_sure"] for row in predictions("test") for label in LABELS} == {""}
 
 
 def test_a_threshold_a_label_is_each_labels_best_on_valid(trained: Parameters) -> None:
@@ -248,9 +275,10 @@ def test_a_corpus_without_a_test_split_is_scored_on_the_others(trained: Paramete
     small_corpus.write(Path("data/tensors"), spoil=spoil)
     Path("data/tensors/test.csv").write_text("clip_id,start,end,duration\n")
     Path("metrics").mkdir()
-    Path("metrics/test.json").write_text("{}")
+    Path("metrics/test.json").write_text('{"micro_f1": 1.0}')
     evaluate.evaluate(trained())
-    assert sorted(path.name for path in Path("metrics").iterdir()) == ["train.json", "valid.json"]
+    assert scores("test") == {}
+    assert scores("valid")["clips"] == CLIPS["valid"]
     assert predictions("test") == []
     assert Path("data/predictions/test.csv").read_text().startswith("clip_id,modalities,happy_probability")
 
@@ -292,7 +320,7 @@ def test_sigma_is_reported_as_its_place_among_the_training_clips(seed: int, clip
         return Predictions(np.zeros((count, 2)), np.zeros((count, 2)), {"text": there}, {"text": log_sigma})
 
     train_, found = said(15), said(clips)
-    quantiles = evaluate.sigma_quantiles(found, train_)["text"]
+    quantiles = listing.sigma_quantiles(found, train_)["text"]
     known = train_.log_sigma["text"][train_.present["text"]]
     for i, c in np.ndindex(clips, 2):
         value = found.log_sigma["text"][i, c]

@@ -97,6 +97,22 @@ def test_an_absent_modality_changes_nothing_but_its_flag(fitted: mlp.MLP) -> Non
     assert not np.allclose(probs, fitted.probabilities(VALID))
 
 
+def test_it_reads_the_deviation_of_the_rows_where_the_network_does() -> None:
+    """The sign of a modality tells nothing here, the spread of its two rows does."""
+    generator = torch.Generator().manual_seed(3)
+    spread = torch.rand(CLIPS, 1, generator=generator)
+    rows = torch.stack([spread, -spread], dim=1)
+    labels = (spread > 0.5).float()
+    masks = {"text": torch.ones(CLIPS, 2, dtype=torch.bool)}
+    split = replace(TRAIN, features={"text": rows}, masks=masks, labels=labels)
+    kinds = ("mean", "mean_deviation")
+    models = [settings().model.model_copy(update={"rows": rows}) for rows in kinds]
+    without, with_deviation = (mlp.fit(split, split, settings(model=model, epochs=15)) for model in models)
+    true = labels.numpy() > 0
+    assert clipped_cross_entropy(true, without.probabilities(split)) > 0.65
+    assert clipped_cross_entropy(true, with_deviation.probabilities(split)) < 0.3
+
+
 def test_clips_without_a_label_and_modalities_that_nobody_has_teach_nothing() -> None:
     labels = TRAIN.labels.clone()
     labels[:100] = torch.nan

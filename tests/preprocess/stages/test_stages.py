@@ -25,7 +25,7 @@ from tests.conftest import DEVICES, ROOT, STAGES, Workspace
 
 WALL = ["-f", "lavfi", "-i", "testsrc=s=320x240:d=3"]
 SOUND = params.load(ROOT / "params.yaml").encode.audio
-MODALITIES = {"text": 384, "audio": 384 * len(numbers(SOUND.layer)), "vision": 58}
+MODALITIES = {"text": 384, "audio": 2 * 384 * len(numbers(SOUND.layer)), "vision": 58}  # of the word, and of the clip
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -65,6 +65,11 @@ def test_tensors_have_the_shapes_and_types_of_the_contract(sample_run: Workspace
             assert (found[f"{name}_time"].shape, found[f"{name}_time"].dtype) == ((count, length, 2), np.float32)
             assert not found[name][~found[f"{name}_mask"]].any()
             assert np.isfinite(found[name]).all()
+
+
+def test_the_summary_says_how_many_features_a_row_has(sample_run: Workspace) -> None:
+    summary = json.loads((sample_run.folder / "data/tensors/summary.json").read_text(encoding="utf-8"))
+    assert summary["features"] == MODALITIES
 
 
 def test_labels_are_the_intensities_of_the_table_in_the_order_of_the_parameter(sample_run: Workspace) -> None:

@@ -1,0 +1,83 @@
+"""The tables of predictions that evaluate writes: a row for each clip, with everything that was decided of it."""
+
+import csv
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from lddu import channels, judgement, quantiles
+from lddu.engine import Predictions
+from lddu.judgement import Judge, Judgement
+from lddu.tensors import Split
+
+
+def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.ndarray]:
+    """By modality (N, C): the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN if absent."""
+    reference = quantiles.reference_of(train.log_sigma, train.present)
+    return {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
+
+
+def rows_of(
+    split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray, judgement: Judgement
+) -> list[dict[str, str]]:
+    """A row for each clip: its modalities, their novelty, noise and ambiguity; for each label probability, decision, truth,
+    doubt, whether it is sure, and σ as a quantile of train."""
+    sigma, probs = sigma_quantiles(predicted, train), predicted.probs
+    known, true = ~split.labels.isnan().numpy(), split.present.numpy()
+    of_clip = channels.shares(predicted.log_norms, channels.reference_of(train.log_norms, train.present))
+    rows = []
+    for i, clip_id in enumerate(split.clip_ids):
+        row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
+        row |= {f"novelty_{m}": cell(share[i]) for m, share in judgement.novelty.items()}
+        row["novelty"] = cell(judgement.clip_novelty[i])
+        row |= {name: cell(share[i]) for name, share in of_clip.items()}
+        for c, label in enumerate(split.label_names):
+            row[f"{label}_probability"] = f"{probs[i, c]:.6f}"
+            row[f"{label}_predicted"] = str(int(probs[i, c] >= thresholds[c]))
+            row[f"{label}_true"] = str(int(true[i, c])) if known[i, c] else ""
+            row[f"{label}_doubt"] = cell(judgement.doubt[i, c])
+            row[f"{label}_sure"] = "" if judgement.sure is None else str(int(judgement.sure[i, c]))
+            row |= {f"{label}_sigma_{m}": cell(quantile[i, c]) for m, quantile in sigma.items()}
+        rows.append(row)
+    return rows
+
+
+def cell(share: float) -> str:
+    """Of a table; blank where there is none."""
+    return "" if np.isnan(share) else f"{share:.4f}"
+
+
+def columns_of(split: Split) -> list[str]:
+    """The columns of `rows_of`, which a split without clips has too."""
+    sigma = [f"sigma_{m}" for m in split.features]
+    of_label = ("probability", "predicted", "true", "doubt", "sure", *sigma)
+    per_label = [f"{label}_{column}" for label in split.label_names for column in of_label]
+    novelty, *blocks = ([f"{name}_{m}" for m in split.features] for name in ("novelty", *channels.BLOCKS))
+    return ["clip_id", "modalities", *novelty, "novelty", *chain.from_iterable(blocks), *per_label]
+
+
+def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write(
+    folder: Path,
+    splits: dict[str, Split],
+    predicted: dict[str, Predictions],
+    thresholds: np.ndarray,
+    judge: Judge,
+    judgements: dict[str, Judgement],
+) -> None:
+    """The tables of all splits, and what `lddu predict` needs to judge as they do."""
+    train = predicted["train"]
+    for name, split in splits.items():
+        rows = rows_of(split, predicted[name], train, thresholds, judgements[name]) if name in predicted else []
+        write_table(folder / f"{name}.csv", columns_of(split), rows)
+    judgement.write(folder, judge)
+    reference = quantiles.reference_of(train.log_sigma, train.present)
+    quantiles.write(folder, reference | channels.reference_of(train.log_norms, train.present))

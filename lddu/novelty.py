@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 from scipy.special import gammaincc
 
 FILE = "novelty.safetensors"
@@ -145,8 +145,8 @@ def write(path: Path, novelty: Novelty) -> None:
 
 
 def read(path: Path) -> Novelty:
-    """KeyError or TypeError where the file is of another version."""
-    tensors = load_file(path)
+    """FileNotFoundError, or KeyError or TypeError where the file is of another version."""
+    tensors = load(path.read_bytes())
     of_modality: dict[str, dict[str, np.ndarray]] = {}
     for key in [key for key in tensors if key != "surprises"]:
         m, _, name = key.partition(".")

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 import params
 from lddu import noise, novelty, quantiles, uncertainty
@@ -16,24 +15,9 @@ from lddu.judgement import Calibration, Judge, Judgement, learn
 from lddu.model import LDDU
 from lddu.quantiles import Reference
 from lddu.tensors import Split
+from lddu.unimodal import alone
 
 BATCH = 64
-
-
-@torch.inference_mode()
-def alone(model: LDDU, features: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    """By modality (B, C): log p - log (1 - p) of every label, from features (B, L, D) and masks (B, L) of that modality alone;
-    NaN where it is absent."""
-    found = {}
-    for m in model.config.dims:
-        if m not in masks:
-            other = next(iter(masks.values()))
-            found[m] = np.full((len(other), model.config.labels), np.nan)
-            continue
-        output = model({m: features[m]}, {m: masks[m]})
-        odds = (output.log_probs - output.log_not_probs).masked_fill(~output.present[m][:, None], torch.nan)
-        found[m] = odds.double().cpu().numpy()
-    return found
 
 
 def signs_of(model: LDDU, clips: Clips, predicted: Predictions, reference: Reference, accelerator: Accelerator) -> Signs:

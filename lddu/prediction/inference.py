@@ -159,7 +159,7 @@ class Predictor:
     def _decide(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> list[Prediction]:
         import torch
 
-        from lddu.readings import alone
+        from lddu.unimodal import alone
 
         def moved(arrays: dict[str, np.ndarray]) -> "dict[str, Tensor]":
             return {m: torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for m, x in arrays.items()}

@@ -96,7 +96,9 @@ def test_a_film_a_sound_and_a_text_are_predicted_and_a_broken_film_is_named(
         check=False,
     )
     assert done.returncode == 1
-    assert re.fullmatch(r"lddu predict: \S*broken\.mp4: no film or sound that can be read \(.+\n", done.stderr)
+    learned, problem = done.stderr.splitlines()
+    assert re.fullmatch(r"\S*: trained on the corpus sample: 20 clips of 10 people; its people are synthetic, .+", learned)
+    assert re.fullmatch(r"lddu predict: \S*broken\.mp4: no film or sound that can be read \(.+", problem)
     found = {Path(recording["source"]).name: recording for recording in json.loads(done.stdout)["recordings"]}
     (whole,) = found[film.name]["utterances"]
     agrees(whole["labels"], predicted(sample_run, unheard["clip_id"], unheard["split"] or "other"))
@@ -255,7 +257,8 @@ def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
     assert head.split()[:5] == ["start", "end", *list(said)[:3]]
     assert first.endswith("  I am so glad")
     assert second.endswith("  I hate it")
-    cells = [f"{one.probability:.2f}" + "*" * one.predicted for one in said.values()]
+    marks = {"yes": "*", "no": "", "unsure": "?"}
+    cells = [f"{one.probability:.2f}{marks[one.answer]}" for one in said.values()]
     assert first.split()[: len(said)] == cells
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if "%" in line}
     assert {label: cells[0] for label, cells in rows.items()} == {k: f"{one.probability:.2f}" for k, one in said.items()}
@@ -268,7 +271,7 @@ def test_a_network_of_sound_alone_does_without_the_picture(
     config = LDDUConfig(dims={"audio": trained.network.config.dims["audio"]}, labels=1, layers=1)
     card = weights.Card(["glad"], 1, [0.5], weights.Learned("films", False, 3, 1))
     weights.save(tmp_path, LDDU(config).state_dict(), config, card)
-    quantiles.write(tmp_path, {"audio": np.zeros((1, 1))})
+    quantiles.write(tmp_path, {name: np.zeros((1, 1)) for name in ("audio", "noise_audio", "ambiguity_audio")})
     judgement.write(tmp_path, unlearned(["audio"], 1))
     manual = json.loads((sample_run.folder / predictor.FOLDER / predictor.FILE).read_text())
     (tmp_path / predictor.FILE).write_text(json.dumps(manual | {"thresholds": {"glad": 0.4}}))
@@ -353,7 +356,9 @@ def test_the_example_of_the_readme_runs(
     is_heard = not [row for row in utterance.refused if row.stage == "transcripts"]  # a text is there, or why it is not
     modalities = ["text"] * is_heard + ["audio", "vision"]
     assert re.search(rf"^0\.0 to \d+\.\d s, from {', '.join(modalities)}$", printed, re.MULTILINE)
-    assert set(re.findall(r"^(\w+): 0\.\d\d, (?:yes|no), σ \{", printed, re.MULTILINE)) == set(params.load().corpus.labels)
+    assert set(re.findall(r"^(\w+): 0\.\d\d, (?:yes|no|unsure), doubt 0\.\d", printed, re.MULTILINE)) == set(
+        params.load().corpus.labels
+    )
 
 
 def test_the_installed_command_is_the_modules(sample_run: Workspace) -> None:

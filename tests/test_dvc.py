@@ -15,7 +15,7 @@ RATE = params.load(ROOT / "params.yaml").train.lr
 
 
 def ran(printed: str) -> list[str]:
-    return re.findall(r"Running stage '(?:sample/dvc\.yaml:)?(\w+)'", printed)
+    return re.findall(r"Running stage '(?:(?:sample|robustness)/dvc\.yaml:)?(\w+)'", printed)
 
 
 def test_a_first_run_ends_with_metrics_predictions_and_a_report(sample_run: Workspace) -> None:

@@ -26,6 +26,7 @@ FEWEST = 8  # clips with a modality; of fewer there is no covariance
 BLOCK = 1024  # clips whose rows are averaged at once
 # A feature that hardly varies is divided by this share of the median deviation, one that varies even less is left out.
 FLOOR, CONSTANT = 0.01, 1e-6
+LEAST_VARIANCE = 1e-6  # in a direction, as a share of that in the direction of the largest variance
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,11 @@ def whitened(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     varying = deviation > CONSTANT * max(deviation.max(), np.finfo(float).tiny)
     floor = FLOOR * np.median(deviation[varying]) if varying.any() else 1.0
     scale = np.where(varying, 1 / np.maximum(deviation, floor), 0.0)
-    precision = LedoitWolf(assume_centered=True).fit((rows - mean) * scale).precision_
-    return mean.astype(np.float32), (scale[:, None] * np.linalg.cholesky(precision)).astype(np.float32)
+    shrunk = LedoitWolf(assume_centered=True, store_precision=False).fit((rows - mean) * scale).covariance_
+    variances, directions = np.linalg.eigh(shrunk)
+    # Where the clips are few points, such as two sentences that all of them say, nothing is shrunk.
+    variances = np.maximum(variances, max(LEAST_VARIANCE * variances.max(), np.finfo(np.float32).tiny))
+    return mean.astype(np.float32), (scale[:, None] * directions / np.sqrt(variances)).astype(np.float32)
 
 
 def write(path: Path, novelty: Novelty) -> None:

@@ -4,10 +4,10 @@ A decision is sure where its doubt is at most a cut, and `unsure` otherwise. The
 which valid proves that at most the share `risk` of the sure decisions is wrong. The guarantee: of a clip that is drawn as
 valid's were (exchangeable with them) and has sure decisions, the share of wrong ones among these is on average at most `risk`,
 except with a chance of 1 - `confidence` over the draw of valid. It holds for doubts and thresholds that were fixed without
-valid. Here the doubts of valid are those of left-out folds, and the threshold, a single number, is chosen on valid: measured
-on whole corpora drawn anew, the promise holds with that too. It does not hold for clips of another kind: another corpus, other
-people than valid's are a sample of, noise that valid does not have. The labels of one clip depend on each other: so a clip,
-and not a decision, is the unit of the proof.
+valid. Here the doubts of valid are those of left-out folds, and the threshold, a single number, is chosen on valid, which the
+proof does not cover; the metrics of test say what came of it. It does not hold for clips of another kind: another corpus,
+other people than valid's are a sample of, noise that valid does not have. The labels of one clip depend on each other: so a
+clip, and not a decision, is the unit of the proof.
 
 That share need not rise with the cut, so no cut can be found by search. Instead the cuts are tested in a fixed order, each
 with the whole error probability, until the first one fails (fixed-sequence testing; Learn then Test, arXiv 2110.01052). The

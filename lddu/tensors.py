@@ -113,15 +113,16 @@ def read_split(folder: Path, name: str, labels: list[str], present_above: float 
     if problems:
         raise TensorError("\n".join(f"{path}: {problem}" for problem in problems))
     modalities = [m for m in MODALITIES if m in tensors]
+    clip_ids = tuple(read_clip_ids(table))
     split = Split(
         name,
-        tuple(read_clip_ids(table)),
+        clip_ids,
         tuple(labels),
         {m: tensors[m] for m in modalities},
         {m: tensors[f"{m}_mask"] for m in modalities},
         tensors["labels"],
         present_above,
-        read_speakers(table),
+        speakers_of(folder, clip_ids),
     )
     problems = list(problems_of(split))
     if problems:
@@ -179,10 +180,13 @@ def read_clip_ids(path: Path) -> list[str]:
     return [row["clip_id"] for row in _rows(path, ("clip_id",))]
 
 
-def read_speakers(path: Path) -> tuple[str, ...]:
-    """The speaker of each clip of a split's table; () where it has no such column."""
-    rows = list(_rows(path, ("clip_id",)))
-    return tuple(row["speaker"] for row in rows) if rows and "speaker" in rows[0] else ()
+def speakers_of(folder: Path, clip_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """The speaker of each of these clips, "" where unknown; () where the folder has no speakers.csv."""
+    path = folder / "speakers.csv"
+    if not path.exists():
+        return ()
+    names = {row["clip_id"]: row["speaker"] for row in _rows(path, ("clip_id", "speaker"))}
+    return tuple(names.get(clip_id, "") for clip_id in clip_ids)
 
 
 def problems_of(split: Split) -> Iterator[str]:

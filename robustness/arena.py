@@ -17,6 +17,7 @@ from preprocess.clips import read_labels
 from preprocess.encoders import speakers
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers
+from preprocess.refusals import Refused
 from preprocess.stages import align
 from preprocess.store import tables
 from preprocess.store.shards import Shards
@@ -34,7 +35,7 @@ class Arena:
 
     splits: dict[str, Split]
     cases: dict[str, list[Case]]  # of each kind, one for each row of its split
-    refused: int  # rows of the stage's table: what a stage could not do with a corrupted clip
+    refused: list[Refused]  # what a stage could not do with a corrupted clip; in the clip's place stands the case's name
 
 
 def read(settings: params.Params) -> Arena:
@@ -56,7 +57,14 @@ def read(settings: params.Params) -> Arena:
     splits[f"{WITHOUT}all"] = masked(clean, list(clean.features))
     for kind, found in by_kind.items():
         splits[kind] = changed(rows_of(whole, [place[case.clip_id] for case in found]), found, corrupted, usual)
-    return Arena(splits, by_kind, len(corrupted.refused))
+    return Arena(splits, by_kind, [*corrupted.refused, *refusals_of(by_kind, corrupted)])
+
+
+def refusals_of(by_kind: dict[str, list[Case]], corrupted: Shards) -> Iterator[Refused]:
+    """What a stage could not do with a case of which the rest has rows."""
+    for case in (case for found in by_kind.values() for case in found):
+        for stage, code, detail in json.loads(corrupted.read(case.name, NOTE))["refused"]:
+            yield Refused(case.name, stage, code, detail)
 
 
 def rows_of(split: Split, chosen: list[int]) -> Split:

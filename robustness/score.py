@@ -15,6 +15,7 @@ import params
 from lddu import metrics, quantiles
 from lddu.device import accelerator as accelerator_on
 from lddu.tensors import read_split
+from preprocess import refusals
 from robustness import answers, arena, curves, page
 from robustness.answers import LDDU, Answers
 from robustness.arena import CLEAN, TENSORS, Arena
@@ -53,7 +54,12 @@ def sigma_of(found: Arena, given: dict[str, Answers]) -> dict[str, dict]:
 
 def tree_of(found: Arena, rows: list[Row], sigma: dict[str, dict]) -> dict:
     """What stands in metrics/robustness.json."""
-    tree: dict = {"clips": len(found.splits[CLEAN]), "refused": found.refused, "kinds": {}, "held": {}}
+    tree: dict = {
+        "clips": len(found.splits[CLEAN]),
+        "refused": len({row.clip_id for row in found.refused}),
+        "kinds": {},
+        "held": {},
+    }
     for row in rows:
         of_kind = tree["kinds"].setdefault(row.kind, {"clips": row.clips})
         entry = of_kind.setdefault(f"level_{row.level}", {}).setdefault(row.network, dict(row.scores))
@@ -120,6 +126,7 @@ def score(settings: params.Params) -> None:
             if network == LDDU:
                 sigma = sigma_of(found, answered)
     write_tables(rows)
+    refusals.write(FOLDER / "refused.csv", found.refused)
     METRICS.parent.mkdir(exist_ok=True)
     tree = rounded(tree_of(found, rows, sigma))
     METRICS.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -220,20 +220,23 @@ def write_split(split: str, spool: Spool, labels: list[Label], widths: dict[str,
             row = tensors([spool.read(label.clip_id)], widths, length)
             table.append(row | {"labels": np.array([label.values], np.float32)})
     media = {item.clip_id: item for item in read_media()}
-    speaker_of = speaker_names()
     with (FOLDER / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
         listing = csv.writer(file, lineterminator="\n")
-        listing.writerow(["clip_id", "start", "end", "duration", "speaker"])
+        listing.writerow(["clip_id", "start", "end", "duration"])
         for label in labels:
             item = media.get(label.clip_id)
             span = [item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0]
-            listing.writerow([label.clip_id, *span, speaker_of[label.clip_id]])
+            listing.writerow([label.clip_id, *span])
 
 
-def speaker_names() -> dict[str, str]:
-    """The speaker of every clip, "" where it is unknown."""
+def write_speakers(path: Path, kept: set[str]) -> None:
+    """The speaker of every clip that was kept, blank where it is unknown."""
     with (MANIFEST / "labels.csv").open(encoding="utf-8", newline="") as file:
-        return {row["clip_id"]: row["speaker"] for row in csv.DictReader(file)}
+        names = {row["clip_id"]: row["speaker"] for row in csv.DictReader(file)}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        listing = csv.writer(file, lineterminator="\n")
+        listing.writerow(["clip_id", "speaker"])
+        listing.writerows(sorted((clip_id, names[clip_id]) for clip_id in kept))
 
 
 def main() -> None:
@@ -277,6 +280,7 @@ def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
                 values |= of_modality.tensors(m)
             save_file(values, FOLDER / speakers.FILE)
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
+    write_speakers(FOLDER / "speakers.csv", {label.clip_id for label in labels})
 
 
 def _clips(spool: Spool, labels: list[Label]) -> Iterator[dict[str, Rows]]:

@@ -127,10 +127,11 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
         tensors |= {name: states[order], f"{name}_mask": mask}
         tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
-    speakers = {pack.clip_ids[i]: pack.videos[i] for i in order.tolist()}
-    rows = ([clip_id, "", "", 0.0, speaker] for clip_id, speaker in speakers.items())
-    conversion.write_table(folder / f"{split}.csv", ["clip_id", "start", "end", "duration", "speaker"], rows)
-    return list(speakers)
+    ids = [pack.clip_ids[i] for i in order.tolist()]
+    conversion.write_table(
+        folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids)
+    )
+    return ids
 
 
 def empty(shapes: dict[str, tuple[int, ...]]) -> Pack:
@@ -165,6 +166,8 @@ def convert(settings: params.Features, names: list[str], folder: Path) -> Conver
         result.missing += pack.missing
         result.remarks += pack.remarks
     write_noise(folder, table, {clip.clip_id for clip in result.clips})
+    speaker_rows = sorted([clip.clip_id, clip.speaker] for clip in result.clips)
+    conversion.write_table(folder / "speakers.csv", ["clip_id", "speaker"], speaker_rows)
     return result
 
 

@@ -28,7 +28,7 @@ def write(folder: Path, dims: dict[str, int] | None = None, spoil: dict[str, Spo
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(0)
     signs = {m: torch.randn(len(LABELS), width, generator=generator) for m, width in dims.items()}
-    noise_rows, statistics = [], {}
+    noise_rows, speaker_rows, statistics = [], [], {}
     for name, clips in CLIPS.items():
         ids = [f"{name}-{i:03d}" for i in range(clips)]
         noise = {m: torch.rand(clips, generator=generator) for m in dims}
@@ -40,16 +40,15 @@ def write(folder: Path, dims: dict[str, int] | None = None, spoil: dict[str, Spo
         if spoil and name in spoil:
             spoil[name](tensors)
         save_file(tensors, folder / f"{name}.safetensors", metadata={"labels": json.dumps(LABELS)})
-        rows = [
-            {"clip_id": x, "start": 0, "end": 1, "duration": 1, "speaker": f"{name}-{i % SPEAKERS}"} for i, x in enumerate(ids)
-        ]
-        write_rows(folder / f"{name}.csv", rows)
+        write_rows(folder / f"{name}.csv", [{"clip_id": x, "start": 0, "end": 1, "duration": 1} for x in ids])
+        speaker_rows += [{"clip_id": x, "speaker": f"{name}-{i % SPEAKERS}"} for i, x in enumerate(ids)]
         noise_rows += [
             {"clip_id": clip_id} | {f"noise_{m}": f"{noise[m][i]:.3f}" if m in noise else "" for m in DIMS}
             for i, clip_id in enumerate(ids)
         ]
     save_file(statistics, folder / "statistics.safetensors")
     write_rows(folder / "noise.csv", noise_rows)
+    write_rows(folder / "speakers.csv", speaker_rows)
     return folder
 
 

@@ -75,6 +75,18 @@ def test_few_clips_constant_features_and_a_single_person_are_no_error() -> None:
     assert np.isnan(none.of({"audio": rows["audio"]})[1]).all()
 
 
+@pytest.mark.parametrize("points", [2, 3])
+def test_clips_that_are_a_few_points_are_no_error(points: int) -> None:
+    """A corpus of two sentences, which all speakers say."""
+    generator = np.random.default_rng(0)
+    places = generator.normal(size=(points, 40))
+    said = np.arange(200) % points
+    known = novelty.fit({"text": places[said]}, np.arange(200) // 10)
+    quantiles, _ = known.of({"text": np.concatenate([places, generator.normal(size=(3, 40))])})
+    assert np.isfinite(quantiles["text"]).all()
+    assert (quantiles["text"][points:] == 1).all()
+
+
 def test_what_is_read_back_judges_the_same(learned: Novelty, tmp_path: Path) -> None:
     novelty.write(tmp_path / novelty.FILE, learned)
     rows = clips(40, 7)[0]

@@ -51,6 +51,11 @@ def test_every_kind_and_network_is_scored_beside_the_absence_of_the_modality(are
         for network in ("lddu", "centre", "mlp", "joined"):
             assert {"micro_f1", "bce", "calibration_error", "risk_coverage", "cost_bce"} <= set(of_kind["level_5"][network])
     assert tree["held"]["lddu"]["tried"] == len(KINDS)
+    with (arena.folder / "data/robustness/scores/refused.csv").open() as file:
+        refused = {row["clip_id"] for row in csv.DictReader(file)}
+    assert tree["refused"] == len(refused)
+    assert refused <= set(cases(arena))
+    assert any(".heard_noise." in name for name in refused)  # nobody understands a word at -5 dB
     with (arena.folder / "data/robustness/scores/absence.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(KINDS) * len(tree["held"])
     page = (arena.folder / "report/robustness.html").read_text(encoding="utf-8")

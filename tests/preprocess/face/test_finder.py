@@ -86,19 +86,21 @@ def test_a_small_speaker_beside_a_large_face_whose_mouth_moves_without_the_sound
     assert (watched.track.others == 1).mean() > 0.9
 
 
-def test_a_speaker_who_goes_away_is_followed_beside_somebody_who_stays(
+def test_a_speaker_who_goes_away_and_is_hidden_for_a_moment_is_found_again_beside_somebody_who_stays(
     persons: list[Person], model: Path, tmp_path: Path
 ) -> None:
-    """From a half of the picture's height to a ninth, below what is seen in a frame as a whole."""
-    listener = paste(WALL, persons[1](0.1), 0, 120, 480)
-    heights = np.linspace(480, 105, len(TIMES)).round().astype(int)
+    """From half of the picture's height to a seventh of it, below what is seen anew in a frame as a whole."""
+    chewing = 0.5 + 0.5 * np.sin(TIMES * 11 + 2)
+    listeners = [paste(WALL, persons[1](eaten), 0, 120, 480) for eaten in chewing]
+    hidden = (TIMES > 1.15) & (TIMES < 1.45)
+    heights = np.interp(TIMES, [0, 1.1], [480, 150]).round().astype(int)
     frames = [
-        paste(listener, persons[0](opening), 960 - tall * 2 // 3, 360 - tall // 2, tall)
-        for opening, tall in zip(SPEECH, heights, strict=True)
+        listener if gone else paste(listener, persons[0](opening), 960 - tall * 2 // 3, 360 - tall // 2, tall)
+        for listener, opening, tall, gone in zip(listeners, SPEECH, heights, hidden, strict=True)
     ]
     write_film(tmp_path / "film.mp4", frames, voice(SPEECH))
     watched = watch(tmp_path / "film.mp4", 2.4, model, tmp_path, heard=True)
-    assert watched.track.present.mean() > 0.95
+    assert watched.track.present.tolist() == (~hidden).tolist()
     assert np.nanmin(watched.track.landmarks[..., 0]) > 640 / 2
 
 

@@ -1,4 +1,4 @@
-"""The voices of eSpeak NG, in a hundred languages; the package espeakng-loader has the library and their data."""
+"""Speech in a hundred languages by eSpeak NG; the package espeakng-loader has the library and the voices."""
 
 import ctypes
 from functools import cache

@@ -143,7 +143,11 @@ def main() -> None:
     for clip in kept:
         print(clip.said, clip.text, sep="\t")
     characters = sum(len(clip.said) for clip in kept)
-    figures: dict[str, float] = {"texts kept": len(kept), "of": len(said) // 2, "clips in order": sum(clip.ordered for clip in clips)}
+    figures: dict[str, float] = {
+        "texts kept": len(kept),
+        "of": len(said) // 2,
+        "clips in order": sum(clip.ordered for clip in clips),
+    }
     figures["character error rate"] = sum(clip.errors for clip in kept) / max(1, characters)
     record.add("heard", {name: float(value) for name, value in figures.items()})
     record.write()

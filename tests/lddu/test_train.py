@@ -138,7 +138,8 @@ def test_the_averaged_network_is_what_is_scored_and_kept(parameters: Parameters)
     steps: list[torch.Tensor] = []
     training.optimizer.register_step_post_hook(lambda *_: steps.append(training.model.labels.detach().clone()))
     stage.fit(training, learning, held_out, settings.train, accelerator, Path("checkpoint"), "")
-    stage.write(training, small_corpus.LABELS, Path("checkpoint"), "")
+    card = weights.Card(small_corpus.LABELS, 1, [0.5] * len(small_corpus.LABELS), weights.Learned("films", False, 3, 1))
+    stage.write(training, card, Path("checkpoint"), "")
     average = steps[0]
     for learned in steps[1:]:
         average = 0.9 * average + 0.1 * learned

@@ -57,9 +57,10 @@ def stages() -> dict[str, dict[str, list[str]]]:
     for name in PIPELINES:
         for stage, written in yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["stages"].items():
             content = written.get("do", written)  # `do`: a stage for each item of params.yaml
-            outs = content["outs"] + [path for item in content.get("metrics", []) for path in item]
+            listed = content["outs"] + content.get("metrics", [])  # a path, or a path with its settings
+            outs = [path for item in listed for path in ([item] if isinstance(item, str) else item)]
             paths = {"deps": content["deps"], "outs": outs}
-            found[stage] = {kind: [filled(path, settings) for path in listed] for kind, listed in paths.items()}
+            found[stage] = {kind: [filled(path, settings) for path in of_kind] for kind, of_kind in paths.items()}
     return found
 
 

@@ -39,7 +39,7 @@ class Aligner:
             return alignment.align(wave, words)
         from preprocess.encoders import attention
 
-        found, language = attention.align(wave, words, self.folder, self.device, self.language, states)
+        found, language = attention.align(wave, words, speech, self.folder, self.device, self.language, states)
         found = [attention.voiced(word, speech) for word in found]
         return confirmed(found, alignment.align(wave, words)) if language == "en" else found
 

@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 from math import ceil
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from preprocess.speech.words import INTERPOLATED, OPEN, STRICT, Span, Word, inte
 SILENCE = 2.0  # seconds of silence after the speech
 MAX_TOKENS = 440  # of a window, beside those that begin and end it; the decoder has 448 positions
 SMOOTH = 7  # states over which attention is smoothed by its median, as OpenAI's Whisper does it
+PACE = 0.1  # deviation of the logarithm of how fast people speak in a window
 LIKELY = -5.0  # mean log-probability of a word's tokens below which it may not be what is said
 
 
@@ -41,7 +43,7 @@ class Text:
 
     tokens: list[int]
     characters: list[tuple[int, int]]  # of each token: the first, and the one after the last
-    owners: list[int]  # of each character: its word; -1: of none
+    owners: list[int]  # of each character: its word; -1: of none, as spaces and punctuation
     cuts: list[int]  # numbers of tokens that end with a word's end
 
 
@@ -55,36 +57,50 @@ class Reading:
 
 
 def align(
-    wave: np.ndarray, words: list[str], folder: Path, device: str, language: str, states: Tensor | None = None
+    wave: np.ndarray,
+    words: list[str],
+    speech: np.ndarray,
+    folder: Path,
+    device: str,
+    language: str,
+    states: Tensor | None = None,
 ) -> tuple[list[Word], str]:
     """Times of the words in a wave (n,) float32 at 16 kHz, and the language; every word gets a time, and a confidence in it.
 
-    `language` as in params.yaml; auto: as it is heard. The encoder's `states` (T, D) of a wave that fits into one window are
-    computed unless they are given.
+    `speech` (T,) is the voice activity, `language` as in params.yaml; auto: as it is heard. The encoder's `states` (T, D) of
+    a wave that fits into one window are computed unless they are given.
     """
     text = spell(words, preparer(AutoTokenizer, folder))
     times: list[Span] = []
     scores, begin = list[float](), 0.0
     parts = [wave] if states is not None else list(windows([wave], WINDOW - SILENCE))
     for i, part in enumerate(parts):
-        seconds = len(part) / SAMPLE_RATE
+        end = begin + len(part) / SAMPLE_RATE
         heard = listen(folder, part, SILENCE, device) if states is None else states
         language = spoken(folder, heard, device, language)
-        rest = text.tokens[len(times) : len(times) + MAX_TOKENS]
-        reading = read(folder, heard, rest, device, language)
-        count = len(rest) if i == len(parts) - 1 else until(reading, [cut - len(times) for cut in text.cuts])
-        looked = reading.looked[: count + 1, : max(1, round(seconds / STATE))]
+        rest = text.tokens[len(times) :]
+        reading = read(folder, heard, rest[:MAX_TOKENS], device, language)
+        cuts = [cut - len(times) for cut in text.cuts]
+        is_last = i == len(parts) - 1
+        count = len(reading.scores) if is_last else until(reading, cuts, len(rest) * share(speech, begin, end))
+        looked = reading.looked[: count + 1, : max(1, round((end - begin) / STATE))]
         scores += reading.scores[:count].tolist()
-        times += [(begin + first * STATE, begin + min(last * STATE, seconds)) for first, last in path(looked)[:count]]
-        begin += seconds
+        times += [(begin + first * STATE, min(begin + last * STATE, end)) for first, last in path(looked)[:count]]
+        begin = end
     return of_words(words, text, times, scores, begin), language
 
 
 def spell(words: list[str], tokenizer: Any) -> Text:
-    """The tokens of the words that are not empty, joined as their script joins them."""
+    """The tokens of the words that are not empty, joined as their script joins them.
+
+    A token of punctuation alone belongs to no word: the decoder looks at the pause for it.
+    """
     kept = [i for i, word in enumerate(words) if word]
     joined, owners = join([words[i] for i in kept])
-    owners = [kept[owner] if owner >= 0 else -1 for owner in owners]
+    owners = [
+        kept[owner] if owner >= 0 and (has_sound(letter) or not has_sound(words[kept[owner]])) else -1
+        for letter, owner in zip(joined, owners, strict=True)
+    ]
     lead = "" if not joined or is_unspaced(joined[0]) else " "  # as Whisper writes
     encoded = tokenizer(lead + joined, add_special_tokens=False, return_offsets_mapping=True)
     characters = [(max(0, a - len(lead)), b - len(lead)) for a, b in encoded.offset_mapping]
@@ -146,9 +162,20 @@ def prompt(network: WhisperForConditionalGeneration, language: str) -> list[int]
     return start if without_times is None else [*start, without_times]
 
 
-def until(reading: Reading, cuts: list[int]) -> int:
-    """How many tokens of a text belong to a window, of several numbers: the likeliest text that ends there."""
+def share(speech: np.ndarray, begin: float, end: float) -> float:
+    """How much of the speech from `begin` on is before `end` (seconds)."""
+    active = speech[int(begin / HOP) :] >= SPEECH
+    return float(active[: round((end - begin) / HOP)].sum() / max(1, active.sum()))
+
+
+def until(reading: Reading, cuts: list[int], expected: float) -> int:
+    """How many tokens of a text belong to a window, of several numbers: the likeliest text that ends there.
+
+    Of a text that repeats itself the decoder finds every number likely. So the number is also compared with the one that
+    people who always speak equally fast would need; its logarithm is taken to be distributed normally, with deviation PACE.
+    """
     likely = np.concatenate([[0.0], np.cumsum(reading.scores, dtype=np.float64)]) + reading.ends
+    likely -= (np.log((np.arange(len(likely)) + 1) / (expected + 1)) / PACE) ** 2 / 2
     possible = [cut for cut in cuts if 0 <= cut < len(likely)]
     return max(possible, key=lambda cut: likely[cut], default=0)
 
@@ -176,6 +203,11 @@ def path(looked: np.ndarray) -> list[tuple[int, int]]:
     edges.append(0)
     edges.reverse()
     return list(pairwise(edges))
+
+
+def has_sound(text: str) -> bool:
+    """Whether a text has a letter, a digit or a vowel sign, and not punctuation alone."""
+    return any(category(letter)[0] in "LNM" for letter in text)
 
 
 def of_words(words: list[str], text: Text, times: list[Span], scores: list[float], duration: float) -> list[Word]:

@@ -28,8 +28,8 @@ from preprocess.speech.characters import in_one_form
 MAX_TOKENS = 224  # of a window, half of the decoder's positions
 MAX_REPETITION = 2.4  # arXiv 2212.04356, section 4.5
 # Least mean log-probability of a text's tokens. Measured with tiny.en: above -0.3 in 95 % of English recordings, below -0.5 in
-# those of other languages. Multilingual networks are less sure of most languages: Whisper's own limit, of the same section.
-SURE, SURE_OF_MANY = -0.5, -1.0
+# those of other languages. Whisper base is less sure: above -0.55 where it hears right in any language, below -0.8 where not.
+SURE, SURE_OF_MANY = -0.5, -0.7
 UNSURE_WORD = -1.5  # mean log-probability of a word's tokens below which it may not have been said
 SURE_OF_LANGUAGE = 0.8  # probability from which another language than the one asked for is believed
 

@@ -282,7 +282,7 @@ def test_a_corpus_without_a_test_split_is_scored_on_the_others(trained: Paramete
     assert scores("test") == {}
     assert scores("valid")["clips"] == CLIPS["valid"]
     assert predictions("test") == []
-    assert Path("data/predictions/test.csv").read_text().startswith("clip_id,modalities,happy_probability")
+    assert Path("data/predictions/test.csv").read_text().startswith("clip_id,modalities,novelty_text,")
 
 
 def test_unknown_noise_is_written_as_nothing_counted(trained: Parameters) -> None:

@@ -105,7 +105,7 @@ def test_what_lies_beyond_a_range_is_refused(parameters: Parameters, key: str, v
 @pytest.mark.parametrize("step", [0.0001, 0.5])
 @pytest.mark.parametrize("bins", [2, 100])
 def test_evaluation_works_at_the_ends_of_its_ranges(step: float, bins: int) -> None:
-    settings = params.Evaluate(threshold="one", threshold_step=step, bins=bins)
+    settings = params.Evaluate(threshold="one", threshold_step=step, bins=bins, risk=None, confidence=0.9)
     generator = np.random.default_rng(1)
     true, probs = generator.random((50, 3)) < 0.3, generator.random((50, 3))
     assert 0 < metrics.best_threshold(true, probs, settings.threshold_step) < 1

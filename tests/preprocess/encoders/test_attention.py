@@ -48,8 +48,17 @@ def test_a_text_is_cut_where_it_most_likely_ends_in_a_window() -> None:
     scores = np.log([0.9, 0.8, 0.9, 0.9, 0.001, 0.5])
     ends = np.log([0.001, 0.001, 0.01, 0.001, 0.9, 0.01, 0.1])
     reading = Reading(np.zeros((7, 3)), scores, ends)
-    assert attention.until(reading, [0, 2, 4, 6]) == 4
-    assert attention.until(reading, [0, 2, 6]) == 2
+    assert attention.until(reading, [0, 2, 4, 6], 4.0) == 4
+    assert attention.until(reading, [0, 2, 4, 6], 6.0) == 4
+    assert attention.until(reading, [0, 2, 6], 2.0) == 2
+
+
+def test_a_text_that_repeats_itself_is_cut_by_the_time_that_is_spoken() -> None:
+    repeated = Reading(np.zeros((31, 3)), np.full(30, -0.1), np.full(31, -1.0))
+    assert attention.until(repeated, list(range(0, 31, 5)), 14.0) == 15
+    speech = np.array([0.0] * 10 + [0.9] * 30 + [0.0] * 20 + [0.9] * 60)
+    assert attention.share(speech, 0.0, 50 * 0.032) == pytest.approx(1 / 3)
+    assert attention.share(speech, 50 * 0.032, 90 * 0.032) == pytest.approx(30 / 60)
 
 
 def test_characters_of_one_token_share_its_time_and_tokens_of_one_character_are_joined() -> None:
@@ -68,7 +77,7 @@ TEXTS = ["I am glad", "我很高兴,5吗?", "🙂 5", "สวัสดีคร�
 @pytest.mark.parametrize("samples", [800, 31 * RATE])
 def test_every_word_of_any_text_has_a_place_in_order_within_the_clip(folder: Path, text: str, samples: int) -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
-    found, language = attention.align(wave, split(text), folder, "cpu", "auto")
+    found, language = attention.align(wave, split(text), np.ones(samples // 512 + 1), folder, "cpu", "auto")
     assert language in ("en", "zh")
     assert [word.word for word in found] == split(text)
     assert all(0 <= word.start <= word.end <= samples / RATE + 1e-3 for word in found)
@@ -76,10 +85,10 @@ def test_every_word_of_any_text_has_a_place_in_order_within_the_clip(folder: Pat
 
 
 def test_tokens_of_a_text_cover_its_words_in_their_order(folder: Path) -> None:
-    """Arabic and Hebrew are kept in the order in which they are read; what is not said has no token."""
+    """Hebrew is kept in the order in which it is read. What is not said has no token, and a comma takes no time of a word."""
     words = ["שלום", "", "עולם,", "我", "很", "ok"]
     text = attention.spell(words, preparer(folder))
-    assert [owner for owner in text.owners if owner >= 0] == [0] * 4 + [2] * 5 + [3] + [4] + [5] * 2
+    assert [owner for owner in text.owners if owner >= 0] == [0] * 4 + [2] * 4 + [3] + [4] + [5] * 2
     assert preparer(folder).decode(text.tokens) == " שלום עולם, 我很 ok"
     assert text.cuts[0] == 0
     assert text.cuts[-1] == len(text.tokens)

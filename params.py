@@ -177,6 +177,7 @@ class Tune(Section):
 
 class EncodeText(Section):
     layer: Layers
+    classifier: bool
     pooling: Literal["mean", "first", "last"]
     precision: Precision
     batch_size: Batch
@@ -286,7 +287,7 @@ class Train(Section):
     gradient_norm: Positive
     averaging: Annotated[float, Field(ge=0, lt=1)]
     choose: Literal["bce", "micro_ap", "micro_f1"]
-    targets: Literal["presence", "share"]
+    targets: Literal["presence", "share", "classifier"]
     model: Network
     loss: Loss
 
@@ -347,6 +348,12 @@ class Preparation(Section):
         return self
 
     @model_validator(mode="after")
+    def a_classifier_was_tuned(self) -> "Preparation":
+        if self.encode.text.classifier and not self.tune.text.epochs:
+            raise ValueError("encode.text.classifier is true, so tune.text.epochs must be above 0: tuning makes the classifier")
+        return self
+
+    @model_validator(mode="after")
     def pictures_have_a_network(self) -> "Preparation":
         if self.encode.vision.features != "blendshapes" and self.models.vision is None:
             raise ValueError(f"encode.vision.features ({self.encode.vision.features}) needs a network under models.vision")
@@ -363,6 +370,15 @@ class Params(Preparation):
     evaluate: Evaluate
     report: Report
     robustness: Robustness
+
+    @model_validator(mode="after")
+    def the_classifier_that_teaches_is_encoded(self) -> "Params":
+        if self.train.targets == "classifier" and not (self.encode.text.classifier and self.tensors == "data/tensors"):
+            raise ValueError(
+                "train.targets is classifier, so encode.text.classifier must be true and tensors data/tensors: "
+                "what the classifier says is read there"
+            )
+        return self
 
     @model_validator(mode="after")
     def every_row_has_a_position(self) -> "Params":

@@ -70,9 +70,9 @@ class Split:
         return self.labels > self.present_above
 
     def targets(self, kind: str) -> Tensor:
-        """(N, C) float32: what a network learns by `train.targets`, 1 for present and 0 for absent, or the share itself; NaN
-        where that is unknown."""
-        return self.labels if kind == "share" else self.present.float().masked_fill(self.labels.isnan(), torch.nan)
+        """(N, C) float32: what a network learns by `train.targets`, 1 for present and 0 for absent, or the label's value: a
+        share, or what a classifier says; NaN where that is unknown."""
+        return self.labels if kind != "presence" else self.present.float().masked_fill(self.labels.isnan(), torch.nan)
 
     @property
     def people(self) -> np.ndarray:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -101,7 +101,8 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
     model.prior.copy_(label_prior(train.targets(settings.targets)))
     model.to(device)
     options = settings.loss.model_dump(exclude={"noise", "noised"})
-    config = LossConfig(**options, targets=settings.targets, present_above=train.present_above)
+    learned = "presence" if settings.targets == "presence" else "share"
+    config = LossConfig(**options, targets=learned, present_above=train.present_above)
     loss = LDDULoss(network, config).to(device)
     groups = decay_groups(nn.ModuleList([model, loss]), settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
@@ -258,6 +259,8 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     calibrated = (settings.loss.calibration and settings.loss.calibration_form == "noise") or settings.loss.ambiguity
     of_train, of_valid = calibration.targets(learning, held_out) if calibrated else (None, None)
+    if settings.targets == "classifier":
+        learning, held_out = taught(learning), replace(held_out, labels=held_out.targets("presence"), present_above=0.5)
     clips, others = Clips(learning, accelerator.device, of_train), Clips(held_out, accelerator.device, of_valid)
     for name, run in runs_of(settings).items():
         training = begin(run, learning, statistics, accelerator.device)
@@ -281,6 +284,19 @@ def read(parameters: params.Params) -> tuple[Split, Split, dict[str, Statistics]
             require_shares(split, folder)
     learning, held_out = (split.select(split.labelled) for split in splits.values())
     return learning, held_out, read_statistics(folder, learning.dims)
+
+
+def taught(train: Split) -> Split:
+    """A split with the probabilities of the text encoder's classifier, whose logits are the last features of the text, in
+    place of the labels; presence itself where a clip has no text.
+
+    The classifier has learned these very texts, and their states show it: a network that learns the labels from them again is
+    surer than it is right on other texts. What the classifier makes of the states holds for other texts too.
+    """
+    presence = train.targets("presence")
+    logits = torch.from_numpy(pooled(train, ["text"])[:, -presence.shape[1] :]).float()
+    probabilities = logits.sigmoid().where(~logits.isnan(), presence)
+    return replace(train, labels=probabilities.masked_fill(presence.isnan(), torch.nan), present_above=0.5)
 
 
 def learned_from(train: Split, parameters: params.Params) -> weights.Learned:

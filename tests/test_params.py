@@ -34,6 +34,8 @@ def test_the_file_in_the_repository_is_valid() -> None:
         (r"^  epochs: \d+", "  epochs: 2.5", r"train\.epochs is 2\.5 \(float\).*integer"),
         (r"^  rate: 10", "  rate: -1", r"frames\.rate is -1.*greater than or equal to 0\.1"),
         (r"^  rate: 10", "  rate: .nan", r"frames\.rate is nan.*finite"),
+        (r"^    classifier: false", "    classifier: true", r"classifier is true, so tune\.text\.epochs must be above 0"),
+        (r"^  targets: presence", "  targets: classifier", r"targets is classifier, so encode\.text\.classifier must be true"),
         (r"^    layers: all", "    layers: 0", r"tune\.text\.layers: 0 is neither all nor a number of upper layers, 1 to 1000"),
         (r"^    layers: all", "    layers: true", r"tune\.text\.layers: True is neither"),
         (r"^  mode: words", "  mode: word", r"align\.mode is 'word'.*'words' or 'none'"),

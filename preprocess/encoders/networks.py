@@ -17,6 +17,9 @@ from params import Layers, ParameterError, Precision
 
 Item = TypeVar("Item")
 
+# Beside a tuned text encoder: `weight` (C, D) and `bias` (C,) of the classifier that was trained with it.
+CLASSIFIER = "classifier.safetensors"
+
 
 def device(name: str) -> str:
     """`auto` is the first CUDA device, or the CPU where there is none; ParameterError for a device that does not exist."""

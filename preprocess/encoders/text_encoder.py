@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
+from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 import params
 from params import Layers
-from preprocess.encoders.networks import batches, inference, joined, load, preparer
+from preprocess.encoders.networks import CLASSIFIER, batches, inference, joined, load, preparer
 from preprocess.encoders.states import WordStates
 from preprocess.speech import words
 
@@ -28,20 +30,37 @@ def encode(
     """
     model = load(AutoModel, folder, device, settings.precision)
     windows, inputs = tee(window for i, spoken in enumerate(clips) for window in _windows(i, spoken, model.config, folder))
-    read = (rows for batch in batches(inputs, together) for rows in _read(model, batch, device, settings.layer))
+    head = classifier(folder, device) if settings.classifier else None
+    read = (rows for batch in batches(inputs, together) for rows in _read(model, batch, device, settings.layer, head))
     for _, of_clip in groupby(zip(windows, read, strict=True), key=lambda pair: pair[0].clip):
         of_words = [(window.words, window_states[window.places]) for window, window_states in of_clip]
         owners = np.array([word for words, _ in of_words for word in words], np.int32)
         yield _pooled(np.concatenate([states for _, states in of_words]), owners, settings.pooling)
 
 
+def classifier(folder: Path, device: str) -> nn.Linear:
+    """The classifier of a tuned encoder; ParameterError where the encoder was not tuned."""
+    if not (folder / CLASSIFIER).is_file():
+        raise params.ParameterError(f"encode.text.classifier: {folder} has none; tune.text.epochs must be above 0")
+    tensors = load_file(folder / CLASSIFIER, device=device)
+    head = nn.Linear(tensors["weight"].shape[1], tensors["weight"].shape[0], device=device)
+    head.load_state_dict(tensors)
+    return head
+
+
 @inference()
-def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: Layers) -> np.ndarray:
-    """States (windows, tokens of the longest, D) float32 of a hidden layer, or of several side by side."""
+def _read(model: PreTrainedModel, windows: "list[_Window]", device: str, layer: Layers, head: nn.Linear | None) -> np.ndarray:
+    """States (windows, tokens of the longest, D) float32 of a hidden layer, or of several side by side.
+
+    With a classifier, its logits for the last states stand beside them: the mean over tokens is the logit of the mean.
+    """
     ids = pad_sequence([torch.tensor(window.ids) for window in windows], batch_first=True)
     mask = pad_sequence([torch.ones(len(window.ids), dtype=torch.long) for window in windows], batch_first=True)
     output = model(input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True)
-    return joined(output.hidden_states, layer).float().cpu().numpy()
+    states = joined(output.hidden_states, layer).float()
+    if head is not None:
+        states = torch.cat([states, head(output.last_hidden_state.float())], dim=-1)
+    return states.cpu().numpy()
 
 
 @dataclass(frozen=True)

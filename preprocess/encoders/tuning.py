@@ -1,7 +1,7 @@
 """Tuning a text encoder on the labels of the training split.
 
 The encoder, or its upper layers, is trained for a few epochs together with a linear classifier on the mean of its last
-states. The classifier is not kept; encode_text takes the states of the tuned encoder.
+states. encode_text takes the states of the tuned encoder and, with encode.text.classifier, the classifier's logits.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -22,6 +23,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, get_cosine_s
 
 import params
 from preprocess import clips
+from preprocess.encoders.networks import CLASSIFIER
 from preprocess.speech import words
 from preprocess.store.shards import Shards
 
@@ -73,6 +75,10 @@ class Classifier(nn.Module):
         states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, L, width)
         weight = mask[..., None].to(states.dtype)
         return self.head((states * weight).sum(dim=1) / weight.sum(dim=1))
+
+    def save(self, folder: Path) -> None:
+        self.encoder.save_pretrained(folder)
+        save_file({name: x.detach().cpu() for name, x in self.head[1].state_dict().items()}, folder / CLASSIFIER)
 
     def logits(self, ids: list[list[int]], precision: params.Precision) -> Tensor:
         """(B, C) float32 of texts of any lengths."""
@@ -145,8 +151,8 @@ def scores(model: Classifier, ids: list[list[int]], targets: Tensor, settings: p
     return {"texts": len(ids), "micro_f1": round(float(f1.max()), DIGITS), "bce": round(bce, DIGITS)}
 
 
-def tuned(source: Path, parameters: params.Params, device: str) -> tuple[PreTrainedModel, dict[str, float]]:
-    """The encoder of a folder, trained, and the classifier's scores on valid (none where valid has no usable clip).
+def tuned(source: Path, parameters: params.Params, device: str) -> tuple[Classifier, dict[str, float]]:
+    """The encoder of a folder and a classifier, trained, and the classifier's scores on valid, if valid has a usable clip.
 
     ParameterError where no clip can be used for training.
     """
@@ -162,4 +168,4 @@ def tuned(source: Path, parameters: params.Params, device: str) -> tuple[PreTrai
     encoder = AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=True, use_safetensors=True)
     model = tune(encoder, *found["train"], settings, device)
     ids, targets = found["valid"]
-    return encoder, scores(model, ids, targets, settings) if targets.any() else {}
+    return model, scores(model, ids, targets, settings) if targets.any() else {}

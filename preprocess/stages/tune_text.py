@@ -26,8 +26,8 @@ def tune(parameters: params.Params) -> dict[str, float]:
     """Write the tuned encoder over the copy, and say so on its card; the scores of its classifier."""
     from preprocess.encoders.tuning import tuned  # imports torch, which takes seconds and is not needed for a copy
 
-    encoder, scores = tuned(SOURCE, parameters, device(parameters.run.device))
-    encoder.save_pretrained(TARGET)
+    model, scores = tuned(SOURCE, parameters, device(parameters.run.device))
+    model.save(TARGET)
     card = json.loads((SOURCE / "model.json").read_text(encoding="utf-8"))
     card["tuned"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(TARGET.glob("*.safetensors"))}
     (TARGET / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -389,6 +389,34 @@ def test_a_device_that_is_not_there_is_named(parameters: Parameters) -> None:
         train(parameters().model_validate(tree))
 
 
+def test_what_the_classifier_says_is_learned_in_place_of_the_labels(parameters: Parameters) -> None:
+    """The text's last features are planted: what they say has nothing to do with the labels."""
+    signs = torch.Generator().manual_seed(3)
+
+    def said(tensors: dict[str, torch.Tensor]) -> None:
+        clips, rows, _ = tensors["text"].shape
+        logits = torch.randn(clips, 1, 3, generator=signs).sign() * 3
+        tensors["text"][..., -3:] = logits.expand(clips, rows, 3)
+
+    small_corpus.write(Path("data/tensors"), spoil={"train": said, "valid": said})
+    tree = parameters(epochs=20, lr=0.01).model_dump()
+    tree["tune"]["text"]["epochs"], tree["encode"]["text"]["classifier"] = 1, True
+    tree["train"]["targets"] = "classifier"
+    settings = params.Params.model_validate(tree)
+    learning, _, _ = stage.read(settings)
+    taught = stage.taught(learning)
+    heard = learning.masks["text"].any(dim=1)
+    logits = learning.features["text"][:, 0, -3:]  # the same in all rows
+    torch.testing.assert_close(taught.labels[heard], logits[heard].sigmoid())
+    assert torch.equal(taught.labels[~heard], learning.present[~heard].float())
+    train(settings)
+    model, _ = weights.load(Path("data/model"))
+    model.load_state_dict(load_file("data/model/last.safetensors"))  # the labels of valid choose the best one
+    probs = torch.from_numpy(predict(model, in_order(Clips(learning, torch.device("cpu")), 64), accelerator_on("cpu", 1)).probs)
+    gap_taught = (probs - taught.labels)[heard].abs().mean()
+    assert gap_taught < 0.5 * (probs - learning.present.float())[heard].abs().mean()
+
+
 def test_shares_are_learned_where_the_labels_are_shares(parameters: Parameters) -> None:
     """Each label that is present here was said by a seventh of the raters: no probability comes near a half."""
     with pytest.raises(TensorError, match=r"from 0 to 2, not from 0 to 1, of clip train-0.*write train\.targets: presence"):

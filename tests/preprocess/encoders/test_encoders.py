@@ -1,5 +1,6 @@
 """Encoders of every kind that users name: what they give, in either precision, alone and together."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,13 +11,14 @@ import soundfile
 import torch
 import transformers as hf
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 import params
 from params import ParameterError
 from preprocess.clips import Task
 from preprocess.encoders import image_encoder as crops
 from preprocess.encoders import prosody, sound_encoder, text_encoder, transcription, whisper
-from preprocess.encoders.networks import device, require_layer
+from preprocess.encoders.networks import CLASSIFIER, device, require_layer
 from preprocess.encoders.states import FILE, TimedStates, WordStates
 from preprocess.face.track import FaceTrack
 from preprocess.media import sound as sounds
@@ -48,8 +50,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
     return make
 
 
-def text(precision: str = "float32", layer: params.Layers = 1, pooling: str = "mean") -> params.EncodeText:
-    return params.EncodeText(layer=layer, pooling=pooling, precision=precision, batch_size=1)
+def text(
+    precision: str = "float32", layer: params.Layers = 1, pooling: str = "mean", classifier: bool = False
+) -> params.EncodeText:
+    return params.EncodeText(layer=layer, classifier=classifier, pooling=pooling, precision=precision, batch_size=1)
 
 
 def sound(precision: str = "float32", layer: params.Layers = 1, features: str = "network") -> params.EncodeAudio:
@@ -101,6 +105,20 @@ def test_a_hidden_layer_of_a_text_is_that_of_the_stock_network(network: Network)
     for layer in (0, 1, -1):
         (found,) = text_encoder.encode([["I", "am", "glad"]], folder, "cpu", text(layer=layer))
         torch.testing.assert_close(torch.from_numpy(found.states), stock[layer][0, 1:-1])
+
+
+def test_logits_of_the_tuned_classifier_stand_beside_the_states(network: Network, tmp_path: Path) -> None:
+    folder = shutil.copytree(network("bert"), tmp_path / "tuned")
+    with pytest.raises(params.ParameterError, match=r"tuned has none; tune\.text\.epochs must be above 0"):
+        list(text_encoder.encode([["glad"]], folder, "cpu", text(classifier=True)))
+    (last,) = text_encoder.encode([["so", "glad"]], folder, "cpu", text(layer=-1))
+    tensors = {"weight": torch.randn(2, last.states.shape[1]), "bias": torch.randn(2)}
+    save_file(tensors, folder / CLASSIFIER)
+    (plain,) = text_encoder.encode([["so", "glad"]], folder, "cpu", text(layer=1))
+    (found,) = text_encoder.encode([["so", "glad"]], folder, "cpu", text(layer=1, classifier=True))
+    assert np.array_equal(found.states[:, :-2], plain.states)
+    logits = torch.from_numpy(last.states) @ tensors["weight"].T + tensors["bias"]
+    torch.testing.assert_close(torch.from_numpy(found.states[:, -2:]), logits)
 
 
 def test_a_word_is_all_its_tokens_or_the_first_or_the_last(network: Network) -> None:

@@ -130,6 +130,7 @@ def test_the_stage_copies_or_tunes_and_its_card_says_which(make_workspace: Calla
     made.set(**{"tune.text.epochs": 1})
     made.stages("tune_text")
     first = (target / "model.safetensors").read_bytes()
+    assert load_file(target / "classifier.safetensors")["bias"].shape == (1,)
     scores = json.loads((made.folder / "data/tuning.json").read_text())["text"]
     assert scores["texts"] == 8
     assert scores["micro_f1"] >= 0.66  # that of predicting the label for all is 2 / 3

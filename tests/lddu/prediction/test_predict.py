@@ -261,8 +261,10 @@ def test_a_person_reads_a_table_of_one_utterance_and_a_time_line_of_several(
     cells = [f"{one.probability:.2f}{marks[one.answer]}" for one in said.values()]
     assert first.split()[: len(said)] == cells
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if "%" in line}
-    assert {label: cells[0] for label, cells in rows.items()} == {k: f"{one.probability:.2f}" for k, one in said.items()}
-    assert all(cells[-3:] == [f"{said[label].sigma['text']:.0%}", "–", "–"] for label, cells in rows.items())
+    assert rows.keys() == {*said, "noise:", "ambiguity:"}
+    for label, one in said.items():
+        assert rows[label][0] == f"{one.probability:.2f}"
+        assert rows[label][-3:] == [f"{one.sigma['text']:.0%}", "–", "–"]
 
 
 def test_a_network_of_sound_alone_does_without_the_picture(

@@ -124,7 +124,7 @@ class DataSet:
 
     @property
     def true(self) -> np.ndarray:
-        return (self.valid.labels > 0).numpy()
+        return self.valid.present.numpy()
 
 
 def scores_of(data: DataSet, settings: params.Train, folder: Path) -> dict[str, float]:

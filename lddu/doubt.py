@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lddu import folds
 from lddu.probability import LEAST, logit
 
 FILE = "doubt.json"
 # Inverse penalties of the corrections; the smallest leaves nothing of them.
 STRENGTHS = (1e-6, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 FREE = 30.0  # the log-odds are multiplied by this, so that their slope is hardly penalised
-FOLDS = 5
 FEWEST = 8  # clips of valid; of fewer, and of labels that are always or never there, the probability is believed as it is
 STEPS = 100
 FARTHEST = 6.0  # log-odds of a reading are at most so far from the joint ones
@@ -95,29 +95,21 @@ def fit(signs: Signs, true: np.ndarray, people: np.ndarray) -> tuple[Doubt, np.n
 
     names, x = zip(*features(signs), strict=True)
     design = np.stack(x, axis=-1)  # (N, C, F)
-    folds = list(folds_of(people)) if len(true) >= FEWEST else []
-    if not folds or any(true[learned].all() or not true[learned].any() for learned, _ in folds):
+    divided = list(folds.of_people(people)) if len(true) >= FEWEST else []
+    if not divided or any(true[learned].all() or not true[learned].any() for learned, _ in divided):
         doubt = Doubt(0.0, 0.0, dict.fromkeys(names, 0.0) | {"log-odds": 1 / FREE})
         return doubt, doubt.probabilities(signs)
     with threadpool_limits(1):  # sums repeat whatever the number of cores
-        found = {strength: left_out(design, true, folds, strength) for strength in STRENGTHS}
+        found = {strength: left_out(design, true, divided, strength) for strength in STRENGTHS}
         strength = strongest_penalty({strength: surprise(true, probs) for strength, probs in found.items()})
         intercept, weights = regression(design, true, strength)
     return Doubt(strength, intercept, dict(zip(names, weights.tolist(), strict=True))), found[strength]
 
 
-def folds_of(people: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Indices of clips to learn from and of clips to judge: no speaker is in both, if there are several."""
-    from sklearn.model_selection import GroupKFold
-
-    groups = people if len(np.unique(people)) > 1 else np.arange(len(people))
-    yield from GroupKFold(min(FOLDS, len(np.unique(groups)))).split(groups, groups=groups)
-
-
-def left_out(design: np.ndarray, true: np.ndarray, folds: list, strength: float) -> np.ndarray:
+def left_out(design: np.ndarray, true: np.ndarray, divided: list, strength: float) -> np.ndarray:
     """(N, C): corrected probabilities of each fold's clips by the regression on all others."""
     probs = np.zeros(true.shape)
-    for learned, judged in folds:
+    for learned, judged in divided:
         intercept, weights = regression(design[learned], true[learned], strength)
         probs[judged] = 1 / (1 + np.exp(-(intercept + design[judged] @ weights)))
     return probs

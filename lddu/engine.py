@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise, starmap
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -33,9 +33,16 @@ class Predictions:
     log_noise: dict[str, np.ndarray] = field(default_factory=dict)  # the same of σ's block of noise
     log_ambiguity: dict[str, np.ndarray] = field(default_factory=dict)  # the same of its block of ambiguity
 
+    BY_MODALITY: ClassVar[tuple[str, ...]] = ("present", *LOG_NORMS)
+
     @property
     def probs(self) -> np.ndarray:
         return np.exp(self.log_probs)
+
+    def select(self, chosen: np.ndarray) -> "Predictions":
+        """The clips where `chosen` (N,) is true."""
+        by_modality = {name: {m: x[chosen] for m, x in getattr(self, name).items()} for name in self.BY_MODALITY}
+        return Predictions(self.log_probs[chosen], self.log_not_probs[chosen], **by_modality)
 
     @property
     def log_norms(self) -> dict[str, dict[str, np.ndarray]]:
@@ -213,24 +220,21 @@ def gathered(x: Tensor, sizes: list[int], accelerator: Accelerator) -> Tensor:
 def predict(model: LDDU, batches: Iterable[Batch], accelerator: Accelerator, watchers: Sequence[Watcher] = ()) -> Predictions:
     """The model's output for every clip of the batches, in their order; each watcher is called with each output."""
     model.eval()
-    by_batch: dict[str, list[Tensor]] = defaultdict(list)
+    by_batch: dict[tuple[str, str], list[Tensor]] = defaultdict(list)  # by field of the predictions, and modality or ""
     for batch in batches:
         with accelerator.autocast():
             output = model(batch["features"], batch["masks"])
         for watcher in watchers:
             watcher(output, batch)
-        by_batch["log_probs"].append(output.log_probs)
-        by_batch["log_not_probs"].append(output.log_not_probs)
+        by_batch["log_probs", ""].append(output.log_probs)
+        by_batch["log_not_probs", ""].append(output.log_not_probs)
         for name, by_modality in {"present": output.present, **output.log_norms()}.items():
             for m, x in by_modality.items():
-                by_batch[f"{name} {m}"].append(x)
-    joined = {name: torch.cat(tensors).cpu() for name, tensors in by_batch.items()}
-    arrays = {name: x.numpy() if x.dtype == torch.bool else x.double().numpy() for name, x in joined.items()}
-    trees: dict = {name: {} for name in ("present", *LOG_NORMS)}
-    for name, x in arrays.items():
-        kind, _, m = name.partition(" ")
-        trees.setdefault(kind, {}).update({m: x}) if m else trees.update({kind: x})
-    return Predictions(**trees)
+                by_batch[name, m].append(x)
+    joined = {key: torch.cat(tensors).cpu() for key, tensors in by_batch.items()}
+    arrays = {key: x.numpy() if x.dtype == torch.bool else x.double().numpy() for key, x in joined.items()}
+    fields = {name: {m: x for (of, m), x in arrays.items() if of == name} for name in Predictions.BY_MODALITY}
+    return Predictions(arrays["log_probs", ""], arrays["log_not_probs", ""], **fields)
 
 
 class Moments:

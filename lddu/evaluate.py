@@ -64,14 +64,8 @@ def predict_splits(model: LDDU, splits: dict[str, Clips], accelerator: Accelerat
 def scored(split: Split, predictions: Predictions) -> Scored:
     """The part of a split and its predictions that can be scored."""
     chosen = split.complete.numpy()
-    of_chosen = Predictions(
-        predictions.log_probs[chosen],
-        predictions.log_not_probs[chosen],
-        {m: x[chosen] for m, x in predictions.present.items()},
-        *({m: x[chosen] for m, x in part.items()} for part in predictions.log_norms.values()),
-    )
     ids = tuple(clip_id for clip_id, keep in zip(split.clip_ids, chosen, strict=True) if keep)
-    return Scored(split.present.numpy()[chosen], of_chosen, ids)
+    return Scored(split.present.numpy()[chosen], predictions.select(chosen), ids)
 
 
 def network_scores(part: Scored, thresholds: np.ndarray, labels: list[str], bins: int) -> dict:

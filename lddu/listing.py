@@ -9,23 +9,25 @@ import numpy as np
 from lddu import channels, judgement, quantiles
 from lddu.engine import Predictions
 from lddu.judgement import Judge, Judgement
+from lddu.quantiles import Reference
 from lddu.tensors import Split
 
 
-def sigma_quantiles(predicted: Predictions, train: Predictions) -> dict[str, np.ndarray]:
-    """By modality (N, C): the share of the training split's clips whose log ‖σ‖ of that label is not above; NaN if absent."""
-    reference = quantiles.reference_of(train.log_sigma, train.present)
-    return {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
+def reference_of(train: Predictions) -> Reference:
+    """What σ, its noise and its ambiguity are compared with: those of the training split's clips."""
+    of_sigma = quantiles.reference_of(train.log_sigma, train.present)
+    return of_sigma | channels.reference_of(train.log_norms, train.present)
 
 
 def rows_of(
-    split: Split, predicted: Predictions, train: Predictions, thresholds: np.ndarray, judgement: Judgement
+    split: Split, predicted: Predictions, reference: Reference, thresholds: np.ndarray, judgement: Judgement
 ) -> list[dict[str, str]]:
     """A row for each clip: its modalities, their novelty, noise and ambiguity; for each label probability, decision, truth,
     doubt, whether it is sure, and σ as a quantile of train."""
-    sigma, probs = sigma_quantiles(predicted, train), predicted.probs
+    sigma = {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
+    probs = predicted.probs
     known, true = ~split.labels.isnan().numpy(), split.present.numpy()
-    of_clip = channels.shares(predicted.log_norms, channels.reference_of(train.log_norms, train.present))
+    of_clip = channels.shares(predicted.log_norms, reference)
     rows = []
     for i, clip_id in enumerate(split.clip_ids):
         row = {"clip_id": clip_id, "modalities": " ".join(m for m, present in predicted.present.items() if present[i])}
@@ -74,10 +76,9 @@ def write(
     judgements: dict[str, Judgement],
 ) -> None:
     """The tables of all splits, and what `lddu predict` needs to judge as they do."""
-    train = predicted["train"]
+    reference = reference_of(predicted["train"])
     for name, split in splits.items():
-        rows = rows_of(split, predicted[name], train, thresholds, judgements[name]) if name in predicted else []
+        rows = rows_of(split, predicted[name], reference, thresholds, judgements[name]) if name in predicted else []
         write_table(folder / f"{name}.csv", columns_of(split), rows)
     judgement.write(folder, judge)
-    reference = quantiles.reference_of(train.log_sigma, train.present)
-    quantiles.write(folder, reference | channels.reference_of(train.log_norms, train.present))
+    quantiles.write(folder, reference)

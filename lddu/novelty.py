@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 from safetensors.numpy import load, save_file
 from scipy.special import gammaincc
 
+from lddu import folds
+
 FILE = "novelty.safetensors"
 UNLIKE = 0.98  # a clip above this quantile is unlike anything that the network learned from
-FOLDS = 5  # groups of speakers, each of which is compared with the others
 FEWEST = 8  # clips with a modality; of fewer there is no covariance
-BLOCK = 1024  # clips whose rows are averaged at once
 # A feature that hardly varies is divided by this share of the median deviation, one that varies even less is left out.
 FLOOR, CONSTANT = 0.01, 1e-6
 LEAST_VARIANCE = 1e-6  # in a direction, as a share of that in the direction of the largest variance
@@ -56,15 +55,6 @@ class Novelty:
             nothing = np.full(len(next(iter(rows.values()))), np.nan)
             return shares, nothing
         return shares, share_below(self.surprises, surprise(shares, {m: len(x.distances) for m, x in self.known.items()}))
-
-
-def mean_rows(features: ArrayLike, masks: ArrayLike) -> np.ndarray:
-    """(N, D) float64: the mean of the observed rows of features (N, L, D) by masks (N, L); NaN where there is none."""
-    x, mask = np.asarray(features), np.asarray(masks)
-    blocks = [slice(i, i + BLOCK) for i in range(0, len(x), BLOCK)]
-    sums = [np.where(mask[block, :, None], x[block], 0).sum(axis=1, dtype=np.float64) for block in blocks]
-    count = mask.sum(axis=1)[:, None]
-    return np.concatenate(sums or [np.zeros((0, x.shape[2]))]) / np.where(count, count, np.nan)
 
 
 def distances(rows: np.ndarray, mean: np.ndarray, whitening: np.ndarray) -> np.ndarray:
@@ -112,12 +102,8 @@ def fit(rows: Mapping[str, np.ndarray], people: np.ndarray) -> Novelty:
 
 def distances_from_others(rows: np.ndarray, people: np.ndarray) -> np.ndarray:
     """(n,): of each row (n, D) from the rows of other people; where there is only one, from other clips."""
-    from sklearn.model_selection import GroupKFold
-
-    groups = people if len(np.unique(people)) > 1 else np.arange(len(rows))
-    folds = GroupKFold(min(FOLDS, len(np.unique(groups)))).split(rows, groups=groups)
     found = np.zeros(len(rows))
-    for others, held_out in folds:
+    for others, held_out in folds.of_people(people):
         found[held_out] = distances(rows[held_out], *whitened(rows[others]))
     return found
 

@@ -14,7 +14,7 @@ from lddu.engine import Predictions, predict
 from lddu.judgement import Calibration, Judge, Judgement, learn
 from lddu.model import LDDU
 from lddu.quantiles import Reference
-from lddu.tensors import Split
+from lddu.tensors import Split, pooled
 from lddu.unimodal import alone
 
 BATCH = 64
@@ -33,7 +33,7 @@ def signs_of(model: LDDU, clips: Clips, predicted: Predictions, reference: Refer
 
 def rows_of(split: Split) -> dict[str, np.ndarray]:
     """The mean row (N, D) of each modality; NaN where it is absent."""
-    return {m: novelty.mean_rows(x.numpy(), split.masks[m].numpy()) for m, x in split.features.items()}
+    return {m: pooled(split, [m]) for m in split.features}
 
 
 def judge_all(

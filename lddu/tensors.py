@@ -4,7 +4,6 @@ N clips, L rows, D features a row, C labels. Files that do not fit each other ar
 """
 
 import csv
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from contract import MODALITIES
+from lddu.rows import mean_rows
 
 # Of several problems of one kind, this many are listed.
 SHOWN = 5
@@ -82,13 +82,15 @@ class Split:
 
     def select(self, chosen: Tensor) -> "Split":
         """The clips where `chosen` (N,) is true; all of them without a copy where it always is."""
-        if bool(chosen.all()):
-            return self
-        ids = tuple(clip_id for clip_id, keep in zip(self.clip_ids, chosen.tolist(), strict=True) if keep)
-        features = {m: x[chosen] for m, x in self.features.items()}
-        masks = {m: x[chosen] for m, x in self.masks.items()}
-        speakers = tuple(itertools.compress(self.speakers, chosen.tolist()))
-        return replace(self, clip_ids=ids, features=features, masks=masks, labels=self.labels[chosen], speakers=speakers)
+        return self if bool(chosen.all()) else self.take(chosen.nonzero()[:, 0])
+
+    def take(self, index: Tensor) -> "Split":
+        """The clips in these rows (n,), which may be asked for several times."""
+        ids = tuple(self.clip_ids[i] for i in index.tolist())
+        features = {m: x[index] for m, x in self.features.items()}
+        masks = {m: x[index] for m, x in self.masks.items()}
+        speakers = tuple(self.speakers[i] for i in index.tolist() if self.speakers)
+        return replace(self, clip_ids=ids, features=features, masks=masks, labels=self.labels[index], speakers=speakers)
 
 
 def read_splits(folder: Path, names: Iterable[str], labels: list[str], present_above: float = 0.0) -> dict[str, Split]:
@@ -137,14 +139,12 @@ def pooled(split: Split, modalities: list[str], deviation: bool = False) -> np.n
     """
     columns = []
     for m in modalities:
-        mask = split.masks[m][..., None]
-        rows, count = split.features[m].where(mask, 0), mask.sum(dim=1)
-        mean = rows.sum(dim=1, dtype=rows.dtype) / count
+        x, mask = split.features[m].numpy(), split.masks[m].numpy()
+        mean = mean_rows(x, mask)
         columns.append(mean)
         if deviation:
-            squares = (rows - mean[:, None]).square().where(mask, 0)
-            columns.append((squares.sum(dim=1) / count).sqrt())
-    return np.concatenate([column.double().numpy() for column in columns], axis=1)
+            columns.append(np.sqrt(mean_rows(np.square(x - mean[:, None]), mask)))
+    return np.concatenate(columns, axis=1)
 
 
 def read_statistics(folder: Path, dims: dict[str, int]) -> dict[str, Statistics]:

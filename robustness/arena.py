@@ -52,11 +52,12 @@ def read(settings: params.Params) -> Arena:
     chosen = sorted({case.clip_id for found in by_kind.values() for case in found})
     if not chosen:
         raise CasesError(f"{FOLDER} has no clip of {settings.robustness.split}: run corrupt again")
-    clean = rows_of(whole, [place[clip_id] for clip_id in chosen])
+    clean = whole.take(torch.tensor([place[clip_id] for clip_id in chosen]))
     splits = {CLEAN: clean} | {f"{WITHOUT}{m}": masked(clean, [m]) for m in clean.features}
     splits[f"{WITHOUT}all"] = masked(clean, list(clean.features))
     for kind, found in by_kind.items():
-        splits[kind] = changed(rows_of(whole, [place[case.clip_id] for case in found]), found, corrupted, usual)
+        same_clips = whole.take(torch.tensor([place[case.clip_id] for case in found]))
+        splits[kind] = changed(same_clips, found, corrupted, usual)
     return Arena(splits, by_kind, [*corrupted.refused, *refusals_of(by_kind, corrupted)])
 
 
@@ -65,16 +66,6 @@ def refusals_of(by_kind: dict[str, list[Case]], corrupted: Shards) -> Iterator[R
     for case in (case for found in by_kind.values() for case in found):
         for stage, code, detail in json.loads(corrupted.read(case.name, NOTE))["refused"]:
             yield Refused(case.name, stage, code, detail)
-
-
-def rows_of(split: Split, chosen: list[int]) -> Split:
-    """The clips in these rows, which may be asked for several times."""
-    index = torch.tensor(chosen)
-    ids = tuple(split.clip_ids[i] for i in chosen)
-    features = {m: x[index] for m, x in split.features.items()}
-    masks = {m: x[index] for m, x in split.masks.items()}
-    people = tuple(split.speakers[i] for i in chosen if split.speakers)
-    return replace(split, clip_ids=ids, features=features, masks=masks, labels=split.labels[index], speakers=people)
 
 
 def masked(split: Split, modalities: list[str]) -> Split:

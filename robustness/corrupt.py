@@ -36,7 +36,7 @@ from robustness.cases import FOLDER, NOTE, ROWS, Case
 from robustness.kinds import KINDS, of_modality
 
 PRELOAD = ["robustness.picture", "robustness.raw", "robustness.sound", "preprocess.encoders.sound_encoder"]
-OTHERS = 4  # other clips, of which the voices are heard or the words are read
+BABBLE, OTHERS = "babble", 4  # the kind in which other clips are heard, and how many of them
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _hear(case: Case, kind: str, bench: Bench, others: list[str]) -> None:
     medium, root, decoder = media()[case.clip_id], Path(bench.settings.corpus.root), bench.settings.decoder
     with failure.refused(Code.NO_SAMPLES):
         wave = raw.read_sound(medium, root, decoder, bench.folder)
-    waves = (sound.wave(output("audio"), clip_id) for clip_id in others)
+    waves = (sound.wave(output("audio"), clip_id) for clip_id in (others if kind == BABBLE else ()))
     voices = [sounds.at_rate(voice, sound.SAMPLE_RATE, medium.sample_rate) for voice in waves]
     rng = cases.generator(bench.settings.robustness.seed, case.clip_id, kind, case.level)
     wave = sounds.corrupted(wave, medium.sample_rate, kind, KINDS[kind].strength(case.level), rng, voices)
@@ -157,8 +157,7 @@ def _words(case: Case, bench: Bench, others: list[str], own: list[Word]) -> list
         _hear(case, case.what.sound, bench, others)
         return bench.transcribe()
     rng = cases.generator(bench.settings.robustness.seed, case.clip_id, case.kind, case.level)
-    foreign = [word.word for clip_id in others for word in spoken(clip_id)]
-    return text.corrupted(own, case.kind, case.what.strength(case.level), rng, foreign or [word.word for word in own])
+    return text.corrupted(own, case.kind, case.what.strength(case.level), rng)
 
 
 def _everything(case: Case, bench: Bench, others: list[str], clip: align.Clip) -> align.Clip:
@@ -206,7 +205,9 @@ def _task(case: Case, settings: params.Params, networks: dict[str, str]) -> Task
         "seed": settings.robustness.seed,
         "medium": medium.decoding(Path()).content if medium and (hears or looks) else {},
         "clean": {stage: output(stage).digests.get(case.clip_id, "") for stage in needed},
-        "others": others_of(case, "audio" if hears else "transcripts", settings.robustness.seed) if hears or reads else [],
+        "others": others_of(case, settings.robustness.seed)
+        if BABBLE in (case.kind, case.what.sound) or modality == "all"
+        else [],
         "settings": used,
         "networks": [networks.get(role, "") for role, uses in roles.items() if uses],
     }
@@ -218,9 +219,9 @@ def _speakers() -> dict[str, str]:
     return cases.speakers()
 
 
-def others_of(case: Case, stage: str, seed: int) -> list[list[str]]:
-    """Id and digest of other clips that a stage could do, for their voices or words: of other speakers, if there are any."""
-    digests, who, own = output(stage).digests, _speakers(), case.clip_id
+def others_of(case: Case, seed: int) -> list[list[str]]:
+    """Id and digest of other clips with sound, for their voices: of other speakers, if there are any."""
+    digests, who, own = output("audio").digests, _speakers(), case.clip_id
     others = [other for other in digests if other != own]
     strangers = [other for other in others if who.get(other, other) != who.get(own, own)]
     found = strangers or others or [own]

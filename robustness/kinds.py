@@ -17,7 +17,6 @@ class Kind:
     strengths: tuple[float, ...]  # of levels 1 to 5
     unit: str  # what a strength is
     sound: str = ""  # of a text: the corruption of the sound that it is heard from
-    of_training: bool = False  # whether copies of training clips have it, and never a clip that is scored
 
     def strength(self, level: int) -> float:
         return self.strengths[level - 1]
@@ -42,16 +41,9 @@ KINDS = {
     "lost_words": Kind("text", (0.1, 0.25, 0.4, 0.6, 0.8), "of the words are lost"),
     "misspelt": Kind("text", (0.1, 0.25, 0.5, 0.75, 1.0), "of the words are misspelt"),
     "everything": Kind("all", (1.0, 2.0, 3.0, 4.0, 5.0), "the level of a sound and a picture; text as heard"),
-    "pink": Kind("audio", RATIOS, "dB of the sound over pink noise", of_training=True),
-    "quantised": Kind("audio", (64.0, 24.0, 12.0, 6.0, 3.0), "steps from silence to the highest peak", of_training=True),
-    "hollow": Kind("audio", (0.5, 1.0, 1.5, 2.0, 3.0), "octaves on either side of 1 kHz are gone", of_training=True),
-    "grain": Kind("vision", (8.0, 20.0, 40.0, 70.0, 110.0), "of 255, the deviation of each pixel", of_training=True),
-    "faded": Kind("vision", (0.5, 0.25, 0.12, 0.06, 0.03), "of the contrast is left, around grey", of_training=True),
-    "overexposed": Kind("vision", (1.5, 2.2, 3.5, 6.0, 10.0), "times the light, white at most", of_training=True),
-    "other_words": Kind("text", (0.1, 0.25, 0.5, 0.75, 1.0), "of the words are another clip's", of_training=True),
 }
 
 
-def of_modality(modality: str, of_training: bool = False) -> list[str]:
-    """The names of the kinds that change this modality, those of the arena or those of training."""
-    return [name for name, kind in KINDS.items() if kind.modality == modality and kind.of_training == of_training]
+def of_modality(modality: str) -> list[str]:
+    """The names of the kinds that change this modality."""
+    return [name for name, kind in KINDS.items() if kind.modality == modality]

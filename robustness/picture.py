@@ -11,8 +11,6 @@ from robustness.gaps import gaps
 
 SHORTEST, LONGEST = 0.1, 0.5  # seconds of a gap between pictures
 
-GREY = 128
-
 Picture = NDArray[np.uint8]
 Timed = tuple[float, Picture]  # seconds from the clip's start
 Change = Callable[[Picture], Picture]
@@ -88,27 +86,12 @@ def occlusion(share: float, rng: np.random.Generator) -> Change:
     return change
 
 
-def grain(deviation: float, rng: np.random.Generator) -> Change:
-    return lambda picture: as_picture(np.clip(picture + rng.normal(0, deviation, picture.shape), 0, 255))
-
-
-def faded(share: float, rng: np.random.Generator) -> Change:
-    return lambda picture: as_picture(np.rint(GREY + np.float32(share) * (picture - np.float32(GREY))))
-
-
-def overexposed(times: float, rng: np.random.Generator) -> Change:
-    return lambda picture: as_picture(np.minimum(picture * np.float32(times), 255))
-
-
 CHANGES: dict[str, Callable[[float, np.random.Generator], Change]] = {
     "blur": blur,
     "darkness": darkness,
     "resolution": resolution,
     "compression": compression,
     "occlusion": occlusion,
-    "grain": grain,
-    "faded": faded,
-    "overexposed": overexposed,
 }
 
 

@@ -12,7 +12,6 @@ from torchaudio import functional
 from robustness.gaps import gaps
 
 LOWEST = 300.0  # hertz of a telephone
-MIDDLE = 1000.0  # hertz, amid those of speech
 SHORTEST, LONGEST = 0.06, 0.25  # seconds of a dropout
 REFLECTED = 2.0  # power of a room's echo over that of the voice itself
 SECTIONS = 4  # filters in a row: 48 dB an octave outside the telephone's band
@@ -29,9 +28,6 @@ def corrupted(
         "telephone": lambda: band(wave, rate, LOWEST, strength),
         "clipping": lambda: clipped(wave, strength),
         "dropouts": lambda: interrupted(wave, rate, strength, rng),
-        "pink": lambda: mixed(wave, pink(len(wave), rng), strength),
-        "quantised": lambda: quantised(wave, strength),
-        "hollow": lambda: hollow(wave, rate, strength),
     }
     return change[kind]()
 
@@ -85,25 +81,6 @@ def interrupted(wave: np.ndarray, rate: int, share: float, rng: np.random.Genera
     for begin, end in gaps(len(wave) / rate, share, SHORTEST, LONGEST, rng):
         result[round(begin * rate) : round(end * rate)] = 0.0
     return result
-
-
-def pink(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise whose power falls with the frequency: each octave has as much as the next."""
-    spectrum = np.fft.rfft(rng.standard_normal(length))
-    return np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), length)
-
-
-def quantised(wave: np.ndarray, steps: float) -> np.ndarray:
-    """The wave rounded to so many steps between zero and its highest peak, as loud as before."""
-    step = max(float(np.abs(wave).max(initial=0.0)) / steps, 1e-9)
-    return as_loud_as(wave, (np.rint(wave / step) * step).astype(np.float32))
-
-
-def hollow(wave: np.ndarray, rate: int, octaves: float) -> np.ndarray:
-    """The wave without what lies nearer to 1 kHz than so many octaves."""
-    spectrum, hertz = np.fft.rfft(wave), np.fft.rfftfreq(len(wave), 1 / rate)
-    spectrum[(hertz > MIDDLE / 2**octaves) & (hertz < MIDDLE * 2**octaves)] = 0.0
-    return np.fft.irfft(spectrum, len(wave)).astype(np.float32)
 
 
 def as_loud_as(wave: np.ndarray, other: np.ndarray) -> np.ndarray:

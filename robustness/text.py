@@ -1,6 +1,5 @@
 """Corruptions of words: those that are left, with their times."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +9,13 @@ from preprocess.speech.words import Word
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def corrupted(words: list[Word], kind: str, share: float, rng: np.random.Generator, others: Sequence[str] = ()) -> list[Word]:
-    """A share of the words lost, misspelt, or replaced by `others`; the number of them is rounded, and at least 1."""
+def corrupted(words: list[Word], kind: str, share: float, rng: np.random.Generator) -> list[Word]:
+    """A share of the words lost or misspelt; the number of them is rounded, and at least 1."""
     count = min(len(words), max(1, round(share * len(words))))
     chosen = set(rng.permutation(len(words))[:count].tolist())
     if kind == "lost_words":
         return [word for i, word in enumerate(words) if i not in chosen]
-    changed = {i: misspelt(words[i].word, rng) if kind == "misspelt" else str(rng.choice(others)) for i in sorted(chosen)}
+    changed = {i: misspelt(words[i].word, rng) for i in sorted(chosen)}
     return [replace(word, word=changed.get(i, word.word)) for i, word in enumerate(words)]
 
 

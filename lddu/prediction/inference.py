@@ -6,7 +6,7 @@ Torch, which takes seconds to import, is imported when the network is first used
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,8 @@ from lddu.channels import Channel
 from lddu.decisions import Decision
 from lddu.doubt import Signs
 from lddu.judgement import Judgement
-from lddu.novelty import UNLIKE, mean_rows
+from lddu.novelty import UNLIKE
+from lddu.rows import mean_rows
 from preprocess import recording
 from preprocess.encoders import speakers
 from preprocess.media import arrays
@@ -176,17 +177,14 @@ class Predictor:
         odds = (output.log_probs - output.log_not_probs).double().cpu().numpy()
         signs = Signs(odds, readings, {f"sigma {m}": share for m, share in shares.items()})
         judgement = self.judge.of(signs, self._mean_rows(features, masks), np.array(list(self.thresholds.values())))
-        predictions = [self._prediction(i, probs, shares, present, judgement) for i in range(len(probs))]
-        return [
-            replace(prediction, channels=channels.channels({name: x[i] for name, x in of_clip.items()}, prediction.modalities))
-            for i, prediction in enumerate(predictions)
-        ]
+        return [self._prediction(i, probs, shares, of_clip, present, judgement) for i in range(len(probs))]
 
     def _prediction(
         self,
         i: int,
         probs: np.ndarray,
         shares: dict[str, np.ndarray],
+        of_clip: dict[str, np.ndarray],
         present: dict[str, np.ndarray],
         judgement: Judgement,
     ) -> Prediction:
@@ -206,7 +204,8 @@ class Predictor:
         novelty = {m: float(share[i]) for m, share in judgement.novelty.items() if m in modalities}
         if not np.isnan(judgement.clip_novelty[i]):
             novelty["clip"] = float(judgement.clip_novelty[i])
-        return Prediction(labels, modalities, novelty=novelty)
+        found = channels.channels({name: x[i] for name, x in of_clip.items()}, modalities)
+        return Prediction(labels, modalities, novelty=novelty, channels=found)
 
     def _mean_rows(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Of every modality that the network knows; NaN where it is absent."""

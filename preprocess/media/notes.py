@@ -13,7 +13,7 @@ class About(StrEnum):
 
     meaning: str
 
-    def __new__(cls, value: str, meaning: str = "") -> "About":
+    def __new__(cls, value: str, meaning: str) -> "About":
         code = str.__new__(cls, value)
         code._value_, code.meaning = value, meaning
         return code

@@ -64,13 +64,6 @@ def test_probabilities_that_are_too_sure_are_corrected() -> None:
     assert left_out.shape == (400, LABELS)
 
 
-def test_no_speaker_is_judged_by_what_was_learned_from_him() -> None:
-    people = np.array([0, 0, 1, 1, 2, 2, 3, 3])
-    for learned, judged in doubt.folds_of(people):
-        assert not set(people[learned]) & set(people[judged])
-    assert sum(len(judged) for _, judged in doubt.folds_of(np.zeros(8))) == 8
-
-
 def test_without_enough_to_learn_from_the_probability_is_believed() -> None:
     signs, true, people = corpus(5, 4)
     for truth in (true, np.ones_like(true)):

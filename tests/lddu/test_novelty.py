@@ -94,11 +94,3 @@ def test_what_is_read_back_judges_the_same(learned: Novelty, tmp_path: Path) -> 
     assert np.array_equal(first[1], again[1])
     one = learned.of({m: x[:1] for m, x in rows.items()})
     assert one[1][0] == pytest.approx(first[1][0], abs=0.01)
-
-
-def test_masked_rows_do_not_count() -> None:
-    x = np.array([[[1.0, 2.0], [3.0, 4.0], [np.nan, 9.0]], [[5.0, 5.0]] * 3], np.float32)
-    mask = np.array([[True, True, False], [False, False, False]])
-    rows = novelty.mean_rows(x, mask)
-    assert rows[0].tolist() == [2.0, 3.0]
-    assert np.isnan(rows[1]).all()

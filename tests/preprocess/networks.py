@@ -1,5 +1,6 @@
 """Networks of the kinds that users name, small and with random weights, saved as their makers save them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,7 @@ def multilingual(folder: Path) -> Path:
         **sizes,
     )
     network = hf.WhisperForConditionalGeneration(config)
-    said = network.generation_config
-    said._from_model_config = False  # as those of published models
-    said.is_multilingual, said.no_timestamps_token_id = True, place("<|notimestamps|>")
-    said.lang_to_id = {token: place(token) for token in ("<|en|>", "<|zh|>")}
-    said.task_to_id = {token: place(f"<|{token}|>") for token in ("translate", "transcribe")}
-    return _saved(network, folder)
+    return _saved(_of_two_languages(network, place, ["translate", "transcribe"]), folder)
 
 
 def whisper_of_bytes(folder: Path) -> Path:
@@ -127,12 +123,19 @@ def whisper_of_bytes(folder: Path) -> Path:
         **WHISPER,
     )
     network = hf.WhisperForConditionalGeneration(config)
+    return _saved(_of_two_languages(network, place, ["transcribe"]), folder)
+
+
+def _of_two_languages(
+    network: hf.WhisperForConditionalGeneration, place: Callable[[str], int], tasks: list[str]
+) -> hf.WhisperForConditionalGeneration:
+    """The network, which knows the tokens of English, Chinese and these tasks; `place` gives a token's number."""
     said = network.generation_config
     said._from_model_config = False  # as those of published models
     said.is_multilingual, said.no_timestamps_token_id = True, place("<|notimestamps|>")
     said.lang_to_id = {token: place(token) for token in ("<|en|>", "<|zh|>")}
-    said.task_to_id = {"transcribe": place("<|transcribe|>")}
-    return _saved(network, folder)
+    said.task_to_id = {task: place(f"<|{task}|>") for task in tasks}
+    return network
 
 
 def clip(folder: Path) -> Path:

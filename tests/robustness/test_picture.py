@@ -31,7 +31,7 @@ def test_a_corruption_keeps_times_and_form_and_repeats(kind: str) -> None:
         assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(found, again, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["blur", "resolution", "compression", "darkness", "grain", "faded", "overexposed"])
+@pytest.mark.parametrize("kind", ["blur", "resolution", "compression", "darkness"])
 def test_every_level_leaves_less_than_the_one_before(kind: str) -> None:
     smooth = cv2.resize(CLIP[0][1][:12, :16], (96, 72), interpolation=cv2.INTER_CUBIC)
     lost = [np.square(corrupted(kind, x, [(0.0, smooth)])[0][1] - smooth.astype(float)).mean() for x in strengths(kind)]

@@ -10,7 +10,7 @@ RATE = 16000
 SECONDS = 2.0
 VOICE = (0.2 * np.sin(2 * np.pi * 440 * np.arange(int(SECONDS * RATE)) / RATE)).astype(np.float32)
 OTHERS = [np.random.default_rng(i).standard_normal(9000).astype(np.float32) * 0.1 * (i + 1) for i in range(4)]
-FIXED = ("telephone", "clipping", "quantised", "hollow")  # have nothing to draw
+FIXED = ("telephone", "clipping")  # have nothing to draw
 SOUNDS = [name for name, kind in KINDS.items() if kind.modality == "audio"]
 
 
@@ -40,7 +40,7 @@ def test_silence_stays_silent(kind: str) -> None:
     assert not corrupted(kind, KINDS[kind].strength(5), np.zeros_like(VOICE)).any()
 
 
-@pytest.mark.parametrize("kind", ["noise", "babble", "pink"])
+@pytest.mark.parametrize("kind", ["noise", "babble"])
 @pytest.mark.parametrize("ratio", KINDS["noise"].strengths)
 def test_noise_is_as_loud_as_was_asked(kind: str, ratio: float) -> None:
     added = corrupted(kind, ratio).astype(np.float64) - VOICE
@@ -89,19 +89,3 @@ def test_so_much_of_the_time_is_silent(share: float) -> None:
 def test_a_wave_at_another_rate_keeps_its_seconds() -> None:
     assert sound.at_rate(VOICE, RATE, 24000).shape == (48000,)
     assert sound.at_rate(VOICE, RATE, RATE) is VOICE
-
-
-def test_pink_noise_has_as_much_in_each_octave() -> None:
-    spectrum = np.square(np.abs(np.fft.rfft(sound.pink(2**16, np.random.default_rng(0)))))
-    octaves = [spectrum[2**i : 2 ** (i + 1)].sum() for i in range(8, 15)]
-    assert max(octaves) < 1.3 * min(octaves)
-
-
-def test_a_quantised_wave_has_so_many_steps() -> None:
-    assert len(np.unique(np.abs(corrupted("quantised", 6.0)))) == 7
-
-
-@pytest.mark.parametrize(("hertz", "stays"), [(200, True), (1000, False), (6000, True)])
-def test_a_hollow_sound_lacks_the_middle(hertz: int, stays: bool) -> None:
-    tone = (0.2 * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)).astype(np.float32)
-    assert (power(corrupted("hollow", 2.0, tone)) > 0.9 * power(tone)) == stays

@@ -34,11 +34,5 @@ def test_so_many_words_are_misspelt_and_all_keep_their_times(share: float) -> No
     assert all(word.word and not word.word.isspace() for word in found)
 
 
-@pytest.mark.parametrize("share", KINDS["other_words"].strengths)
-def test_so_many_words_are_another_clips(share: float) -> None:
-    found = text.corrupted(WORDS, "other_words", share, np.random.default_rng(0), ["flood"])
-    assert sum(word.word == "flood" for word in found) == max(1, round(share * len(WORDS)))
-
-
 def test_no_words_stay_no_words() -> None:
     assert corrupted("lost_words", 1.0, []) == corrupted("misspelt", 1.0, []) == []

@@ -18,6 +18,7 @@ from sklearn.metrics import f1_score
 
 from lddu import baselines, evaluate, listing, noise, weights
 from lddu.engine import Predictions
+from lddu.quantiles import shares
 from lddu.tensors import Split, TensorError, read_split
 from lddu.train import train
 from tests.lddu import small_corpus
@@ -322,7 +323,8 @@ def test_sigma_is_reported_as_its_place_among_the_training_clips(seed: int, clip
         return Predictions(np.zeros((count, 2)), np.zeros((count, 2)), {"text": there}, {"text": log_sigma})
 
     train_, found = said(15), said(clips)
-    quantiles = listing.sigma_quantiles(found, train_)["text"]
+    of_train = listing.reference_of(train_)["text"]
+    quantiles = shares(found.log_sigma["text"], of_train)
     known = train_.log_sigma["text"][train_.present["text"]]
     for i, c in np.ndindex(clips, 2):
         value = found.log_sigma["text"][i, c]

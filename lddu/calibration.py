@@ -1,7 +1,7 @@
 """What σ is calibrated by: for each clip, modality and label, how noisy and how ambiguous a simple model finds the modality.
 
-Both come from a ridge regression of the labels' presence on a modality's mean row, which leaves each clip of the training
-split out in turn: errors on clips that were learned from vanish.
+Both come from a ridge regression of the labels' presence on a modality's mean row. Each clip of the training split is predicted
+by one that learned from other speakers' clips: errors on clips, and on speakers, that were learned from are too small.
 
 **Noise**, how little a modality carries: the excess error, how much worse the regression predicts a clip's labels than the
 labels' shares do. It tells of noise that nobody annotated: where a modality is noisy, its prediction is no better than the
@@ -15,13 +15,15 @@ features with the error.
 
 import numpy as np
 import torch
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
+from lddu import folds
 from lddu.tensors import Split, pooled
 
-# Penalties of the ridge regression, on standardised features; the one with the least squared error on left-out clips is used.
+# Penalties of the ridge regression, on standardised features; the one with the least squared error on clips left out one by one
+# is used.
 PENALTIES = tuple(10 ** (n / 2) for n in range(13))
 # With fewer clips than this, regressions say nothing and all targets are NaN.
 MIN_CLIPS = 8
@@ -54,8 +56,9 @@ def _of_modality(m: str, train: Split, valid: Split) -> list[np.ndarray]:
     deviation[deviation <= CONSTANT * deviation.max()] = np.inf
     standard = [(x - mean) / deviation for x in features]
     present = train.present.double().numpy()[usable]
-    model, left_out = left_out_predictions(standard[0][usable], present)
-    direction = standard[0][usable].T @ excess_error(present, left_out)  # (D, C)
+    model = RidgeCV(alphas=PENALTIES).fit(standard[0][usable], present)
+    left_out, shares = predictions_of_others(standard[0][usable], present, train.people[usable], model.alpha_)
+    direction = standard[0][usable].T @ excess_error(present, left_out, shares)  # (D, C)
     found = []
     for x in standard:
         probability = np.full((len(x), present.shape[1]), np.nan)
@@ -69,18 +72,24 @@ def _of_modality(m: str, train: Split, valid: Split) -> list[np.ndarray]:
     return [np.stack([RISE * noise / scale, log_deviation(probability)], axis=-1) for noise, probability in found]
 
 
-def left_out_predictions(features: np.ndarray, present: np.ndarray) -> tuple[RidgeCV, np.ndarray]:
-    """A ridge regression of presence (n, C) on features (n, D), with one penalty for all labels; and (n, C), what it predicts
-    of each clip, intercept included, when it learns from the n - 1 others."""
-    ridge = RidgeCV(alphas=PENALTIES, scoring="neg_mean_squared_error", store_cv_results=True).fit(features, present)
-    return ridge, ridge.cv_results_[:, :, PENALTIES.index(ridge.alpha_)]
+def predictions_of_others(
+    features: np.ndarray, present: np.ndarray, people: np.ndarray, penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n, C) each, of features (n, D) and presence (n, C): what a ridge regression with that penalty predicts of each clip
+    when it learns from clips of other speakers, intercept included; and the mean presence in what it learned from.
+
+    `people` (n,) is the same number for clips of one speaker; if there is only one, folds of clips take the place of speakers.
+    """
+    left_out, shares = np.empty_like(present), np.empty_like(present)
+    for learned, judged in folds.of_people(people):
+        left_out[judged] = Ridge(penalty).fit(features[learned], present[learned]).predict(features[judged])
+        shares[judged] = present[learned].mean(axis=0)
+    return left_out, shares
 
 
-def excess_error(present: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """(n, C): squared error of left-out predictions (n, C), minus that of the mean presence of the n - 1 other clips."""
-    clips = len(present)
-    alone = (present - present.mean(axis=0)) * clips / (clips - 1)  # leaving a clip out moves the mean away from it
-    return (present - left_out) ** 2 - alone**2
+def excess_error(present: np.ndarray, left_out: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(n, C): squared error of predictions (n, C) of clips that were left out, minus that of the labels' shares elsewhere."""
+    return (present - left_out) ** 2 - (present - shares) ** 2
 
 
 def log_deviation(probability: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What σ is calibrated by, against regressions that really leave each clip out; and what it knows of noise and errors."""
+"""What σ is calibrated by, against regressions that never saw the speaker; and what it knows of noise and errors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +8,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.linear_model import Ridge as Reference
+from sklearn.linear_model import Ridge, RidgeCV
 
-from lddu.calibration import LEAST, MIN_CLIPS, RISE, excess_error, left_out_predictions, log_deviation, targets
+from lddu import folds
+from lddu.calibration import LEAST, MIN_CLIPS, PENALTIES, RISE, excess_error, log_deviation, predictions_of_others, targets
 from lddu.tensors import Split, pooled, read_noise, read_splits
 from tests.lddu.small_corpus import DIMS, LABELS, write
 
@@ -26,39 +27,44 @@ def splits(folder: Path) -> dict[str, Split]:
 
 
 @pytest.mark.parametrize("width", [3, 40])
-def test_predictions_are_those_of_a_regression_without_each_clip(width: int) -> None:
-    """With more features than clips, too."""
+@pytest.mark.parametrize("speakers", [20, 7, 1])
+def test_predictions_are_those_of_a_regression_without_the_speaker(width: int, speakers: int) -> None:
+    """With more features than clips, too. With one speaker, without the clip."""
     random = np.random.default_rng(width)
-    features = random.normal(size=(20, width))
+    features, people = random.normal(size=(20, width)), np.arange(20) % speakers
     present = (random.random((20, 2)) < 0.4).astype(float)
-    present[:, 0] = features[:, 0] + 0.5 * random.normal(size=20) > 0
-    candidates = []
-    for penalty in 10 ** (np.arange(13) / 2):
-        predictions = np.empty_like(present)
-        for i in range(20):
-            rest = np.delete(np.arange(20), i)
-            predictions[i] = Reference(alpha=penalty).fit(features[rest], present[rest]).predict(features[i : i + 1])[0]
-        candidates.append(predictions)
-    best = min(candidates, key=lambda predictions: ((present - predictions) ** 2).mean())
-    _, found = left_out_predictions(features, present)
-    np.testing.assert_allclose(found, best, atol=1e-8)
-    alone = np.array([present[i] - np.delete(present, i, axis=0).mean(axis=0) for i in range(20)])
-    np.testing.assert_allclose(excess_error(present, found), (present - best) ** 2 - alone**2, atol=1e-8)
+    left_out, shares = predictions_of_others(features, present, people, 3.0)
+    for learned, judged in folds.of_people(people):
+        assert speakers == 1 or not set(people[learned]) & set(people[judged])
+        expected = Ridge(3.0).fit(features[learned], present[learned]).predict(features[judged])
+        np.testing.assert_allclose(left_out[judged], expected, atol=1e-8)
+        excess = (present[judged] - expected) ** 2 - (present[judged] - present[learned].mean(axis=0)) ** 2
+        np.testing.assert_allclose(excess_error(present, left_out, shares)[judged], excess, atol=1e-8)
+    own = people == 0 if speakers > 1 else np.arange(20) == 0
+    changed = np.where(own[:, None], 1 - present, present)
+    np.testing.assert_array_equal(predictions_of_others(features, changed, people, 3.0)[0][own], left_out[own])
+
+
+def of_train(train: Split, m: str) -> tuple[np.ndarray, RidgeCV, np.ndarray, np.ndarray]:
+    """Of the clips that have a modality: standardised features, a regression, its predictions of other people, the excess."""
+    there = train.masks[m].any(dim=1).numpy()
+    known, present = pooled(train, [m])[there], (train.labels > 0).double().numpy()[there]
+    standard = (known - known.mean(axis=0)) / known.std(axis=0)
+    model = RidgeCV(alphas=PENALTIES).fit(standard, present)
+    left_out, shares = predictions_of_others(standard, present, train.people[there], model.alpha_)
+    return known, model, left_out, excess_error(present, left_out, shares)
 
 
 def test_noise_is_one_component_of_partial_least_squares(splits: dict[str, Split]) -> None:
     """Label by label, for clips that were learned from and for others; a deviation of the former is RISE."""
     train, valid = splits.values()
     wanted = [of_split[..., 0].numpy() for of_split in targets(train, valid)]
-    for i, (m, mask) in enumerate(train.masks.items()):
-        there = mask.any(dim=1).numpy()
-        features = [pooled(split, [m]) for split in (train, valid)]
-        known, present = features[0][there], (train.labels > 0).double().numpy()[there]
-        _, left_out = left_out_predictions((known - known.mean(axis=0)) / known.std(axis=0), present)
+    for i, m in enumerate(train.features):
+        known, _, _, excess = of_train(train, m)
         for c in range(len(LABELS)):
-            reference = PLSRegression(n_components=1).fit(known, excess_error(present, left_out)[:, c])
+            reference = PLSRegression(n_components=1).fit(known, excess[:, c])
             scores = reference.predict(known)
-            for found, x in zip(wanted, features, strict=True):
+            for found, x in zip(wanted, (pooled(split, [m]) for split in (train, valid)), strict=True):
                 here = ~np.isnan(x).any(axis=1)
                 expected = RISE * (reference.predict(x[here]) - scores.mean()) / scores.std()
                 np.testing.assert_allclose(found[here, i, c], expected, atol=1e-5)
@@ -70,11 +76,10 @@ def test_ambiguity_is_the_deviation_of_a_label_whose_chance_the_regression_predi
     wanted = [of_split[..., 1].numpy() for of_split in targets(train, valid)]
     for i, (m, mask) in enumerate(train.masks.items()):
         there, here = mask.any(dim=1).numpy(), valid.masks[m].any(dim=1).numpy()
-        known = pooled(train, [m])[there]
-        standard = [(x - known.mean(axis=0)) / known.std(axis=0) for x in (known, pooled(valid, [m])[here])]
-        model, left_out = left_out_predictions(standard[0], (train.labels > 0).double().numpy()[there])
+        known, model, left_out, _ = of_train(train, m)
+        others = (pooled(valid, [m])[here] - known.mean(axis=0)) / known.std(axis=0)
         np.testing.assert_allclose(wanted[0][there, i], log_deviation(left_out), atol=1e-5)
-        np.testing.assert_allclose(wanted[1][here, i], log_deviation(model.predict(standard[1])), atol=1e-5)
+        np.testing.assert_allclose(wanted[1][here, i], log_deviation(model.predict(others)), atol=1e-5)
     edge = np.sqrt(LEAST * (1 - LEAST))
     np.testing.assert_allclose(np.exp(log_deviation(np.array([-3, 0.0, 0.5, 0.8, 1.0, 2]))), [edge, edge, 0.5, 0.4, edge, edge])
 
@@ -90,7 +95,7 @@ def test_the_noisier_a_modality_the_larger_its_noise(folder: Path, splits: dict[
 
 
 def test_a_clip_with_an_unknown_label_teaches_nothing_and_is_told_what_to_expect(splits: dict[str, Split]) -> None:
-    """It is predicted by a regression that never saw it, as a clip of valid is; so it has another ambiguity than its twin."""
+    """It is predicted by a regression on all the others, as a clip of valid is; so it has another ambiguity than its twin."""
     train, valid = splits.values()
     labels = torch.cat([train.labels, train.labels[:1]])
     labels[-1, 0] = torch.nan
@@ -100,6 +105,7 @@ def test_a_clip_with_an_unknown_label_teaches_nothing_and_is_told_what_to_expect
         features={m: torch.cat([x, x[:1]]) for m, x in train.features.items()},
         masks={m: torch.cat([x, x[:1]]) for m, x in train.masks.items()},
         labels=labels,
+        speakers=(*train.speakers, train.speakers[0]),
     )
     before, after = targets(train, valid)[0], targets(doubled, valid)[0]
     torch.testing.assert_close(after[:-1], before, equal_nan=True)

@@ -1,5 +1,5 @@
 # make repro   set up, then run every stage that is not up to date; PRESET=<name> first writes presets/<name>.yaml into params.yaml
-# make test    set up, then run the tests
+# make test    set up, then run the tests but for the slow ones; make test-slow runs those, some minutes more
 # make lint    ruff and mypy
 # make ablation   run an experiment for each combination of the values in ABLATION, and show the table
 # make table   the experiments of the last commit: a row a run, with the parameters that differ and the scores on valid
@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Each is a parameter with its values; corpus.fold=range(5) are those from 0 to 4.
 ABLATION ?= train.loss.contrast=0,0.25 train.loss.calibration=0,0.1 train.loss.ordinality=0,0.6
 
-.PHONY: repro test lint ablation table robustness bench clean install
+.PHONY: repro test test-slow lint ablation table robustness bench clean install
 
 repro: install
 ifdef PRESET
@@ -31,7 +31,10 @@ endif
 	dvc repro
 
 test: install
-	python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
+test-slow: install
+	python -m pytest -m slow --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 lint: install
 	ruff check .

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 import params
 from contract import MODALITIES
-from lddu import baselines, calibration, metrics, noise, train, uncertainty
+from lddu import baselines, calibration, metrics, mlp, noise, train, uncertainty
 from lddu.batches import Clips, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.engine import predict
@@ -39,6 +39,7 @@ FORMS: dict[str, dict[str, object]] = {
         "loss.features": "mu",
         **{f"loss.{name}": 0.0 for name in ("info", "calibration", "ambiguity", "ordinality")},
     },
+    "mlp": {},
 }
 BATCH = 64
 
@@ -156,12 +157,18 @@ def of_probabilities(data: DataSet, probs: np.ndarray) -> dict[str, float]:
     shares = clipped(probs) / clipped(probs).sum(axis=1, keepdims=True)
     entropy = -(shares * np.log(shares)).sum(axis=1)
     return {
+        "likeliest": float(np.take_along_axis(data.true, probs.argmax(axis=1)[:, None], axis=1).mean()),
         "f1": metrics.best_micro_f1(data.true, probs),
         "bce": metrics.clipped_cross_entropy(data.true, probs),
         "ap": metrics.average_precision(data.true.ravel(), probs.ravel()),
         "both by entropy": metrics.rank_correlation(data.both, entropy)[0],
         "both by p (1 - p)": metrics.rank_correlation(data.both, (probs * (1 - probs)).sum(axis=1))[0],
     }
+
+
+def of_mlp(data: DataSet, settings: params.Train) -> dict[str, float]:
+    """Scores of the MLP that is trained as LDDU is."""
+    return of_probabilities(data, mlp.fit(data.train, data.valid, settings).probabilities(data.valid))
 
 
 def of_probes(data: DataSet) -> Iterator[tuple[str, dict[str, float]]]:
@@ -194,8 +201,8 @@ def main() -> None:
         for seed in range(1, asked.seeds + 1):
             for form in asked.forms:
                 settings = changed(parameters, changes | FORMS[form] | {"seed": seed})
-                scores = scores_of(data, settings, asked.out.parent / "checkpoints")
-                note(asked.out, {"data": data.name, "form": form, "changes": " ".join(asked.change), "seed": seed, **scores})
+                trained = scores_of(data, settings, asked.out.parent / "checkpoints") if form != "mlp" else of_mlp(data, settings)
+                note(asked.out, {"data": data.name, "form": form, "changes": " ".join(asked.change), "seed": seed, **trained})
 
 
 def note(path: Path, scores: dict) -> None:

@@ -29,8 +29,9 @@ def test_chinese_episodes_go_through_every_stage_to_the_report(tmp_path: Path) -
     kept = [clip for clip in clips if clip.transcribed]
     refused = (made.folder / "data/refused.csv").read_text(encoding="utf-8")
     assert all(clip_id in refused for clip_id in set(said) - {clip.clip_id for clip in clips})
+    assert kept
     assert all(clip.ordered for clip in kept)
-    assert sum(clip.errors for clip in kept) <= 0.6 * sum(len(clip.said) for clip in kept)
+    assert sum(clip.errors for clip in kept) <= 0.25 * sum(len(clip.said) for clip in kept)
     report = (made.folder / "report/index.html").read_text(encoding="utf-8")
     shown = [clip for clip in clips if clip.clip_id in report]
     assert shown

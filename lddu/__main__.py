@@ -1,4 +1,4 @@
-"""`python -m lddu STAGE`: run a stage on the tensors that params.yaml names; `predict` and `export` use the trained network."""
+"""`python -m lddu STAGE`: run a stage on the tensors that params.yaml names; others use the trained network."""
 
 import argparse
 import importlib
@@ -18,6 +18,10 @@ def main() -> None:
         from lddu.prediction import command
 
         command.main(sys.argv[2:])
+    if sys.argv[1:2] == ["write"]:
+        from lddu.prediction import finished
+
+        finished.main(sys.argv[2:])
     arguments = parser().parse_args()
     if arguments.command == "export":
         from lddu.prediction import command
@@ -33,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     for name in STAGES:
         commands.add_parser(name, help="a stage of the pipeline")
     commands.add_parser("predict", help="emotions of new films, sounds and texts; see `lddu predict --help`", add_help=False)
+    commands.add_parser(
+        "write", help="the pipeline's predictions as files for other programs; see `lddu write --help`", add_help=False
+    )
     export = commands.add_parser("export", help="copy a predictor's folder, with the pretrained networks that it needs")
     export.add_argument("target", type=Path, metavar="FOLDER", help="where to; it may then be copied to another machine")
     export.add_argument("--model", type=Path, default=Path("data/predictor"), metavar="FOLDER", help="what is copied")

@@ -30,6 +30,13 @@ class Format:
 
 FORMATS = (
     Format(".json", "lddu.formats.json_document", "everything, as one document"),
+    Format(".csv", "lddu.formats.tables", "a table with a row an utterance"),
+    Format(".parquet", "lddu.formats.tables", "the same table with types"),
+    Format(".vtt", "lddu.formats.subtitles", "subtitles", alone=True),
+    Format(".srt", "lddu.formats.subtitles", "subtitles", alone=True),
+    Format(".TextGrid", "lddu.formats.praat", "tiers for Praat", alone=True),
+    Format(".eaf", "lddu.formats.elan", "tiers for ELAN", alone=True),
+    Format(".labelstudio.json", "lddu.formats.label_studio", "tasks for Label Studio"),
 )
 
 

@@ -1,15 +1,19 @@
 """`lddu predict FILE...`: emotions of new films, sounds and texts, and how uncertain they are."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lddu.formats.endings import FormatError
+from lddu.prediction import output
+
 if TYPE_CHECKING:
+    from lddu.formats.document import Recording
     from lddu.prediction.inference import Predictor, Utterance
 
 FOLDER = "data/predictor"
@@ -46,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--full", action="store_true", help="the table of labels for each utterance, not a row each")
     options.add_argument("--whole", action="store_true", help="take long recordings whole instead of by utterances")
     options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    output.add_argument(options)
     return options
 
 
@@ -56,42 +61,54 @@ def run(options: argparse.Namespace) -> int:
     from preprocess.downloads.problem import ModelError
 
     try:
+        output.require_writable(options.output, len(options.files) + len(options.text))
         return predict(options)
-    except (ModelError, ParameterError, PredictorError) as error:
+    except (FormatError, ModelError, ParameterError, PredictorError) as error:
         print(f"lddu predict: {error}", file=sys.stderr)
         return UNABLE
 
 
 def predict(options: argparse.Namespace) -> int:
+    from lddu.formats import json_document
+    from lddu.formats.document import Document
     from lddu.prediction.inference import Predictor
 
     predictor = Predictor(Path(options.model), options.device)
     print(f"{options.model}: {predictor.learned}", file=sys.stderr)
     recordings = [predict_one(options, predictor, name, utterances) for name, utterances in sources(options, predictor)]
+    document = Document(
+        tuple(predictor.labels), predictor.modalities, tuple(recordings), dict(vars(predictor.learned)), predictor.thresholds
+    )
     if options.json:
-        tree = {"learned": vars(predictor.learned), "thresholds": predictor.thresholds, "recordings": recordings}
-        print(json.dumps(tree, indent=2, ensure_ascii=False))
-    return FAILED if any("error" in recording for recording in recordings) else 0
+        print(json_document.dumps(document))
+    problems = output.write(document, options.output)
+    for problem in problems:
+        print(f"lddu predict: {problem}", file=sys.stderr)
+    return FAILED if problems or any(recording.error for recording in recordings) else 0
 
 
-def predict_one(options: argparse.Namespace, predictor: "Predictor", name: str, utterances: Iterable["Utterance"]) -> dict:
-    """A recording as the JSON document has it; shown on the way. An error, foreseen or not, costs this recording alone."""
+def predict_one(
+    options: argparse.Namespace, predictor: "Predictor", name: str, utterances: Iterable["Utterance"]
+) -> "Recording":
+    """A recording; shown on the way. An error, foreseen or not, costs this recording alone."""
+    from lddu.formats.document import Recording
+    from lddu.prediction.described import described
     from lddu.prediction.terminal import Terminal
     from lddu.predictor import PredictorError
-    from preprocess.recording import SETUP_ERRORS, RecordingError
+    from preprocess.recording import SETUP_ERRORS, TEXTS, RecordingError
 
     terminal = None if options.json else Terminal(name, predictor.modalities, options.full)
-    trees: list[dict] = []
-    recording: dict = {"source": name, "notes": [], "utterances": trees}
+    path = Path(name) if name in options.files and Path(name).suffix.lower() not in TEXTS else None
+    recording, found = Recording(name, (), path), []
     try:
         for utterance, alone in ahead(utterances):
-            recording["notes"] = [{"code": str(note.code), "detail": note.detail} for note in utterance.notes]
-            trees.append(tree_of(utterance))
+            recording = replace(recording, notes=tuple((str(note.code), note.detail) for note in utterance.notes))
+            found.append(described(utterance))
             if terminal:
                 terminal.show(utterance, alone)
-        if not any(tree["modalities"] for tree in trees):
+        if not any(utterance.modalities for utterance in found):
             raise RecordingError(f"{name}: there is no text, no sound and no face in it that could be judged")
-        return recording
+        return replace(recording, utterances=tuple(found))
     except RecordingError as error:
         message = str(error)
     except (*SETUP_ERRORS, PredictorError, BrokenPipeError):  # every other recording would meet them too
@@ -99,7 +116,7 @@ def predict_one(options: argparse.Namespace, predictor: "Predictor", name: str, 
     except Exception as error:
         message = f"{name}: an error that nobody foresaw: {type(error).__name__}: {error}"
     print(f"lddu predict: {message}", file=sys.stderr)
-    return {**recording, "error": message}
+    return replace(recording, utterances=tuple(found), error=message)
 
 
 def ahead(utterances: Iterable["Utterance"]) -> "Iterator[tuple[Utterance, bool]]":
@@ -118,36 +135,6 @@ def sources(options: argparse.Namespace, predictor: "Predictor") -> "Iterator[tu
         yield file, predictor.follow(file, whole=options.whole)
     for text in options.text:
         yield text, map(predictor.predict_text, [text])
-
-
-def tree_of(utterance: "Utterance") -> dict:
-    """As the JSON document has it."""
-    transcript = utterance.transcript
-    return {
-        "start": round(utterance.start, 3),
-        "end": round(utterance.end, 3),
-        "modalities": list(utterance.modalities),
-        "novelty": {name: round(share, 4) for name, share in utterance.novelty.items()},
-        "unlike": utterance.unlike,
-        "channels": {
-            m: {"noise": round(channel.noise, 4), "ambiguity": round(channel.ambiguity, 4), "says": channel.sentence(m)}
-            for m, channel in utterance.channels.items()
-        },
-        "labels": {
-            label: {
-                "probability": round(decision.probability, 6),
-                "present": decision.predicted,
-                "answer": decision.answer,
-                "doubt": None if decision.doubt is None else round(decision.doubt, 4),
-                "uncertainty": {m: round(share, 4) for m, share in decision.sigma.items()},
-            }
-            for label, decision in utterance.labels.items()
-        },
-        "text": transcript.text if transcript else None,
-        "transcribed": transcript.transcribed if transcript else None,
-        "words": [vars(word) for word in transcript.words] if transcript else [],
-        "missing": [{"stage": row.stage, "code": str(row.code), "detail": row.detail} for row in utterance.refused],
-    }
 
 
 def copy(source: Path, target: Path) -> None:

@@ -6,6 +6,9 @@ column for each label, are read; all other columns are copied. `--segment` cuts 
 into utterances of 1 to 15 seconds, unless the table has their text or times. Labels of a whole film do not hold for each of
 its utterances: theirs stay blank.
 
+Tiers of ELAN and Praat (--table talk.eaf) are read as utterances with text, times, speaker and labels:
+preprocess/corpora/annotations.py has the rules.
+
 Rules. A blank text is transcribed, blank labels are predicted. A file that cannot be read, or that the table names and the
 folder lacks, is listed in missing.csv. Silence in a film that is cut is left out, and the summary says how much. An utterance
 without a speaker gets its film as speaker, so that a film in two splits is reported.
@@ -24,7 +27,7 @@ from pydantic import ValidationError
 import params
 from contract import COLUMNS, NOISE_COLUMNS
 from preprocess import header
-from preprocess.corpora import tables
+from preprocess.corpora import annotations, tables
 from preprocess.corpora.conversion import ClipRow, Conversion
 from preprocess.corpora.films import Films, place, table_name
 from preprocess.corpora.tables import Row
@@ -41,7 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--media", type=Path, metavar="FOLDER", help="the folder with the films; the corpus folder itself if left out"
     )
     parser.add_argument(
-        "--table", type=Path, metavar="CSV", help="a table with a row for each film, or for each part of a film"
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="a CSV table with a row for each film, or for each part of a film; or tiers of ELAN (.eaf) or Praat (.TextGrid); "
+        "or a folder of such files",
+    )
+    parser.add_argument(
+        "--tier", default="", metavar="NAME", help="the tier with the utterances; if left out, text and the like"
     )
     parser.add_argument(
         "--column", metavar="NAME", help=f"the table's column with the film's name; if left out, {', '.join(NAMES)}"
@@ -214,13 +224,23 @@ def label_names(written: str) -> list[str]:
     return labels
 
 
+def table_of(args: argparse.Namespace, labels: list[str]) -> tuple[list[Row], str]:
+    """The rows of --table, and the name of their column with the films."""
+    if not annotations.is_annotation(args.table):
+        return rows_of(args.table, args.column, labels, args.encoding)
+    rows = annotations.rows(args.table, labels, args.tier, args.encoding)
+    if not rows:
+        raise CorpusError(f"{args.table}: no utterance is annotated in it")
+    return rows, "media"
+
+
 def convert(args: argparse.Namespace) -> Conversion:
     settings = params.load() if params.PATH.is_file() or args.segment or not args.labels else None
     labels = label_names(args.labels) if args.labels else settings.corpus.labels if settings else []
     films = Films(args.media or args.corpus, args.corpus)
     result = Conversion(labels)
     if args.table:
-        rows, column = rows_of(args.table, args.column, labels, args.encoding)
+        rows, column = table_of(args, labels)
         pairs = from_table(rows, column, films, labels, result)
     else:
         pairs = [(ClipRow(""), path) for path in films.paths]

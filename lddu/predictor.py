@@ -1,8 +1,9 @@
 """Stage `predictor`: all that a prediction needs in one folder, which may be copied to another machine.
 
 `weights.safetensors` and `config.json` as train left them, `quantiles.safetensors` and the files of the judge as evaluate did,
-and `predictor.json`: the thresholds, and how clips were prepared, with the source and digest of every pretrained network. Where
-features are relative to the speaker, `statistics.safetensors` of align too: the speaker of a new recording is unknown.
+the tensors' `passport.json`, and `predictor.json`: the thresholds, and how clips were prepared, with the source and digest of
+every pretrained network. Where features are relative to the speaker, `statistics.safetensors` of align too: the speaker of a
+new recording is unknown.
 The networks themselves are fetched when they are needed, except a tuned one, which no source has and which is copied;
 `python -m lddu export FOLDER` copies all of them.
 """
@@ -24,6 +25,7 @@ NETWORKS = "networks"  # folder with a folder for each role, where they were cop
 MODEL, SCORES, PREDICTIONS = Path("data/model"), Path("metrics/valid.json"), Path("data/predictions")
 TEXT_MODEL = Path("data/text_model")  # as the clips' texts were encoded with: tuned, or as it came
 STATISTICS = "statistics.safetensors"  # has what is usual for the training split
+PASSPORT = "passport.json"  # how the features were made that the network learned from
 OWN_TENSORS = Path("data/tensors")  # made from clips by this pipeline; all others are published features
 
 
@@ -61,6 +63,8 @@ def predictor(parameters: params.Params) -> None:
         shutil.copytree(TEXT_MODEL, FOLDER / NETWORKS / "text", dirs_exist_ok=True)  # no source has it
     if from_clips and parameters.align.normalise:
         shutil.copyfile(OWN_TENSORS / STATISTICS, FOLDER / STATISTICS)
+    if (passport := Path(parameters.tensors) / PASSPORT).is_file():
+        shutil.copyfile(passport, FOLDER / PASSPORT)
     (FOLDER / FILE).write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

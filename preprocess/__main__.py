@@ -1,5 +1,5 @@
 """`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names. `store` instead of STAGE looks after the
-store of finished work."""
+store of finished work, `pack` writes the tensors for other models."""
 
 import argparse
 import errno
@@ -13,6 +13,8 @@ from params import ParameterError
 from preprocess.corpus import CorpusError
 from preprocess.downloads.problem import ModelError
 from preprocess.media.probe import MediaError, MediumGoneError
+from preprocess.packs import command
+from preprocess.packs.pack import PackError
 from preprocess.refusals import TooManyError
 from preprocess.run import work
 from preprocess.run.work import WorkerDiedError
@@ -34,23 +36,27 @@ STAGES = (
 )
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, or the largest file size is reached
-FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError, TooManyError, WorkerDiedError)
+FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError, PackError, TooManyError, WorkerDiedError)
 
 
 def main() -> None:
     process.configure_libraries()
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "pack", "store"]))
     for name in STAGES:
         stages.add_parser(name)
     stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
+    packing = {"description": command.__doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    command.add_arguments(stages.add_parser("pack", **packing))
     arguments = parser.parse_args()
     stage = arguments.stage
     process.end_with_parent()
     try:
         if stage == "store":
             return inventory.main(arguments.command)
+        if stage == "pack":
+            return command.main(arguments)
         settings = params.load()
         module = importlib.import_module(f"preprocess.stages.{stage}")
         module.main(arguments.name) if stage == "features" else module.main()

@@ -3,6 +3,7 @@
 Torch, which takes seconds to import, is imported when the network is first used: faces are found in the meantime.
 """
 
+import csv
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from platformdirs import user_cache_path
 from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 import params
 from contract import MODALITIES
@@ -29,6 +31,8 @@ from preprocess import recording
 from preprocess.encoders import speakers
 from preprocess.media import arrays
 from preprocess.media.notes import Note
+from preprocess.packs import passport as passports
+from preprocess.packs.pack import PackError
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Refused
 from preprocess.speech.words import Transcript
@@ -143,11 +147,19 @@ class Predictor:
         """Words alone."""
         return self._predict(recording.of_text(text, self._tools()))
 
-    def predict_features(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray] | None = None) -> list[Prediction]:
+    def predict_features(
+        self,
+        features: dict[str, np.ndarray],
+        masks: dict[str, np.ndarray] | None = None,
+        passport: str | Path | None = None,
+    ) -> list[Prediction]:
         """N clips as rows of features, (N, L, D) by modality, as the stage align or a published file has them.
 
-        `masks` (N, L) are true where a row was observed; without masks all were. A modality may be missing.
+        `masks` (N, L) are true where a row was observed; without masks all were. A modality may be missing. `passport` is that
+        of the features, or its folder: PredictorError where they were made in another way than those of training.
         """
+        if passport is not None:
+            self.require_same(Path(passport))
         masks = masks or {m: np.ones(x.shape[:2], bool) for m, x in features.items()}
         self._check(features, masks)
         count = len(next(iter(features.values())))
@@ -156,6 +168,26 @@ class Predictor:
             batch = slice(begin, begin + BATCH)
             predictions += self._decide({m: x[batch] for m, x in features.items()}, {m: x[batch] for m, x in masks.items()})
         return predictions
+
+    def predict_tensors(self, folder: str | Path, split: str = "test") -> dict[str, Prediction]:
+        """The clips of a split of a folder of tensors, by their ids. PredictorError where its passport is another one."""
+        folder = Path(folder)
+        try:
+            tensors = load_file(folder / f"{split}.safetensors")
+            clip_ids = [row["clip_id"] for row in csv.DictReader((folder / f"{split}.csv").read_text("utf-8").splitlines())]
+        except (OSError, SafetensorError, KeyError) as error:
+            raise predictor.PredictorError(f"{folder} has no tensors of {split} that can be read: {error}") from None
+        modalities = [m for m in self.modalities if m in tensors]
+        masks = {m: tensors[f"{m}_mask"] for m in modalities}
+        found = self.predict_features({m: tensors[m] for m in modalities}, masks, folder)
+        return dict(zip(clip_ids, found, strict=True))
+
+    def require_same(self, path: Path) -> None:
+        """PredictorError where features with this passport were made in another way than those of training."""
+        try:
+            passports.require_same(passports.read(self.folder), passports.read(path), str(path))
+        except PackError as error:
+            raise predictor.PredictorError(str(error)) from None
 
     def _decide(self, features: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> list[Prediction]:
         import torch

@@ -27,6 +27,7 @@ from preprocess.encoders import ages, pooling, speakers, states
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers
 from preprocess.encoders.states import TimedStates, WordStates
+from preprocess.packs import passport
 from preprocess.refusals import Code, Refused
 from preprocess.run import work
 from preprocess.run.progress import track
@@ -280,6 +281,7 @@ def write(settings: params.Params, labels: list[Label], spool: Spool) -> None:
                 values |= of_modality.tensors(m)
             save_file(values, FOLDER / speakers.FILE)
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
+    passport.write(FOLDER, settings, widths)
     write_speakers(FOLDER / "speakers.csv", {label.clip_id for label in labels})
 
 

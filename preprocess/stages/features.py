@@ -25,9 +25,10 @@ from preprocess import corpus
 from preprocess.corpora import conversion
 from preprocess.corpora.conversion import ClipRow, Conversion, Missing
 from preprocess.corpus import Clip, CorpusError
-from preprocess.packs import arrays, pickles
+from preprocess.packs import arrays, passport, pickles
 from preprocess.packs import pack as packs
 from preprocess.packs.pack import Pack, PackError
+from preprocess.packs.passport import Passport
 from preprocess.packs.pickles import PickleError
 
 FOLDER = Path("data/features")
@@ -40,14 +41,15 @@ def table_of(settings: params.Features, names: list[str]) -> list[Clip]:
     return corpus.check(path, path.parent, names) if path.suffix.lower() == ".csv" else []
 
 
-def packs_of(settings: params.Features, table: list[Clip]) -> dict[str, Pack]:
-    """The splits of the feature file, or of the folder of them."""
+def packs_of(settings: params.Features, table: list[Clip]) -> tuple[dict[str, Pack], Passport | None]:
+    """The splits of the feature file, or of the folder of them; and the file's passport, where this program wrote it."""
     source = Path(settings.source)
     if not source.is_dir():
-        return packs.read(pickles.read(source))
+        tree = pickles.read(source)
+        return packs.read(tree), passport.inside(tree)
     if not table:
         raise PackError(f"{source} is a folder, whose files do not name their clips: features.labels must name a clips.csv")
-    return packs.read(arrays.read(source, table))
+    return packs.read(arrays.read(source, table)), None
 
 
 def labels_of(settings: params.Features, names: list[str], splits: dict[str, Pack], table: list[Clip]) -> dict[str, np.ndarray]:
@@ -143,7 +145,7 @@ def empty(shapes: dict[str, tuple[int, ...]]) -> Pack:
 def convert(settings: params.Features, names: list[str], folder: Path) -> Conversion:
     """Write the file in the form of the tensors; returns what the summary shows."""
     table = table_of(settings, names)
-    splits = packs_of(settings, table)
+    splits, packed = packs_of(settings, table)
     speakers = {clip.clip_id: clip.speaker for clip in table}
     for of_split in splits.values():
         pairs = zip(of_split.clip_ids, of_split.videos, strict=True)
@@ -165,6 +167,8 @@ def convert(settings: params.Features, names: list[str], folder: Path) -> Conver
                 result.clips.append(ClipRow(clip_id, split=split_name, speaker=video, labels=intensities))
         result.missing += pack.missing
         result.remarks += pack.remarks
+    widths = {m: shape[-1] for m, shape in shapes.items()}
+    passport.save(folder, passport.of_source(Path(settings.source), names, widths, packed))
     write_noise(folder, table, {clip.clip_id for clip in result.clips})
     speaker_rows = sorted([clip.clip_id, clip.speaker] for clip in result.clips)
     conversion.write_table(folder / "speakers.csv", ["clip_id", "speaker"], speaker_rows)

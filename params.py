@@ -84,6 +84,7 @@ class Run(Section):
     workers: int = Field(ge=0, le=1024)
     device: Device
     store: str = Field(min_length=1)
+    trackers: list[Literal["tensorboard", "mlflow", "dvclive"]]
 
     @property
     def store_folder(self) -> Path:

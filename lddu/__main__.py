@@ -70,10 +70,11 @@ def refusals() -> tuple[type[Exception], ...]:
     from lddu.predictor import PredictorError
     from lddu.processes import ProcessError
     from lddu.tensors import TensorError
+    from lddu.trackers import TrackerError
     from lddu.train import TrainingError
     from lddu.weights import WeightsError
 
-    of_network = (CheckpointError, DeviceError, ProcessError, TensorError, TrainingError, WeightsError)
+    of_network = (CheckpointError, DeviceError, ProcessError, TensorError, TrackerError, TrainingError, WeightsError)
     return (params.ParameterError, DecisionsError, PredictorError, *of_network)
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import params
 import pipeline
-from lddu import calibration, checkpoint, mlp, noise, plots, processes, weights
+from lddu import calibration, checkpoint, mlp, noise, plots, processes, trackers, weights
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
@@ -27,6 +27,7 @@ from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
 from lddu.tensors import Split, Statistics, pooled, read_splits, read_statistics, require_labels, require_shares
+from lddu.trackers import Trackers
 
 MODEL = Path("data/model")
 CURVES = Path("data/training")
@@ -133,7 +134,14 @@ def label_prior(targets: Tensor) -> Tensor:
 
 
 def fit(
-    training: Training, train: Clips, valid: Clips, settings: params.Train, accelerator: Accelerator, folder: Path, desc: str
+    training: Training,
+    train: Clips,
+    valid: Clips,
+    settings: params.Train,
+    accelerator: Accelerator,
+    folder: Path,
+    desc: str,
+    live: Trackers | None = None,
 ) -> None:
     """Train to the last epoch, from the epoch that `training` has reached; each leaves a checkpoint in `folder`."""
     order = Shuffled(
@@ -164,6 +172,8 @@ def fit(
             row |= _named("valid", assess(training, valid, settings, accelerator))
             (row,) = broadcast_object_list([row])  # equal in all processes, so that they stop after the same epoch
             keep_the_best(training, {"epoch": epoch, **row}, settings.choose)
+            if live:
+                live.log(training.curves[-1])
             if accelerator.is_main_process:
                 training.save(folder)
                 if settings.keep_epochs:
@@ -241,6 +251,7 @@ def runs_of(settings: params.Train) -> dict[str, params.Train]:
 
 def train(parameters: params.Params) -> None:
     """The stage: train on the tensors, write the networks and their curves, delete the checkpoints."""
+    trackers.require(parameters.run.trackers)
     read(parameters)  # refuses unusable tensors before any process is started
     device = device_of(parameters.run.device)
     checkpoints = parameters.run.store_folder / "train" / key_of(parameters, device)
@@ -265,7 +276,10 @@ def train_all(parameters: params.Params, checkpoints: Path) -> None:
     for name, run in runs_of(settings).items():
         training = begin(run, learning, statistics, accelerator.device)
         training.resume(checkpoints / name)
-        fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip())
+        with Trackers(parameters.run.trackers if accelerator.is_main_process else [], name) as live:
+            for row in training.curves:  # of a checkpoint
+                live.log(row)
+            fit(training, clips, others, run, accelerator, checkpoints / name, f"train {name}".strip(), live)
         if accelerator.is_main_process:
             card = weights.Card(labels, training.best_epoch, training.model.prior.tolist(), learned_from(learning, parameters))
             write(training, card, checkpoints / name, name)

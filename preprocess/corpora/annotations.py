@@ -53,6 +53,7 @@ class Tier:
     name: str  # as it is written
     spans: list[Span]
     participant: str = ""
+    untimed: int = 0  # annotations that ELAN has without times, as parts of others
 
     @property
     def stem(self) -> str:
@@ -115,7 +116,7 @@ def _elan(path: Path) -> tuple[str, list[Tier]]:
         found: list[Any] = eaf.get_annotation_data_for_tier(name)
         timed = [(start, end, text) for start, end, text, *_ in found if start is not None and end is not None]
         spans = sorted((Span(start / 1000, end / 1000, text or "") for start, end, text in timed), key=lambda span: span.start)
-        tiers.append(Tier(name, spans, eaf.tiers[name][2].get("PARTICIPANT") or ""))
+        tiers.append(Tier(name, spans, eaf.tiers[name][2].get("PARTICIPANT") or "", len(found) - len(timed)))
     linked = [item.get("MEDIA_URL", "") for item in eaf.media_descriptors]
     name = PurePosixPath(unquote(urlsplit(linked[0]).path).replace("\\", "/")).name if linked else ""
     return name or path.stem, tiers
@@ -158,6 +159,10 @@ class _Reader:
             self._require_one_at_a_time(tier)
 
     def _require_one_at_a_time(self, tier: Tier) -> None:
+        if tier.untimed:
+            self.problems.append(
+                f"{self.path.name}, tier {tier.name}: {tier.untimed} annotations have no times: align them first"
+            )
         for before, after in pairwise(tier.spans):
             if after.start < before.end - 1e-6:
                 self.problems.append(

@@ -21,9 +21,7 @@ from lddu.formats.text import decision, line
 from lddu.prediction import output
 from tests.lddu.formats.documents import LABELS, NASTY, documents, text_alone
 
-few = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def written(document: Document, path: Path) -> Path:

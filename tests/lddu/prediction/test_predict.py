@@ -371,3 +371,53 @@ def test_the_installed_command_is_the_modules(sample_run: Workspace) -> None:
     from lddu.__main__ import main
 
     assert EntryPoint("lddu", scripts["lddu"], "console_scripts").load() is main
+
+
+def test_tensors_are_predicted_and_those_of_another_kind_refused(
+    sample_run: Workspace, trained: Predictor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tensors"
+    shutil.copytree(sample_run.folder / "data/tensors", folder)
+    found = trained.predict_tensors(folder, "test")
+    for row in rows(sample_run.folder / "data/predictions/test.csv"):
+        for label, said in found[row["clip_id"]].labels.items():
+            assert said.probability == pytest.approx(float(row[f"{label}_probability"]), abs=1e-4)
+    other = json.loads((folder / "passport.json").read_text(encoding="utf-8"))
+    other["modalities"]["audio"]["encoder"]["layer"] = [1, -1]
+    (folder / "passport.json").write_text(json.dumps(other), encoding="utf-8")
+    with pytest.raises(
+        predictor.PredictorError, match=r"features of another kind .*\n.*audio\.encoder\.layer: \[2, -1\] \| \[1, -1\]"
+    ):
+        trained.predict_tensors(folder, "test")
+    (folder / "passport.json").unlink()
+    with pytest.raises(predictor.PredictorError, match=r"passport\.json is not there"):
+        trained.predict_tensors(folder, "test")
+
+
+def test_files_for_other_programs_are_written_by_predict_and_by_write(
+    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = sample_run.folder / "data/sample" / unheard["media"]
+    outputs = [str(tmp_path / f"talk.{ending}") for ending in ("json", "csv", "parquet", "vtt", "srt", "TextGrid", "eaf")]
+    options = [option for output in outputs for option in ("-o", output)]
+    model = ["--model", str(sample_run.folder / predictor.FOLDER)]
+    with pytest.raises(SystemExit) as end:
+        command.main([str(film), *model, *options])
+    assert end.value.code == 0
+    assert all(Path(output).stat().st_size for output in outputs)
+    with pytest.raises(SystemExit) as end:
+        command.main([str(film), *model, "-o", str(tmp_path / "talk.docx")])
+    assert end.value.code == command.UNABLE
+    assert "known are .json, .csv" in capsys.readouterr().err
+    done = subprocess.run(
+        ["python", "-m", "lddu", "write", "-o", str(tmp_path / "all.json"), "-o", str(tmp_path / "{name}.eaf")],
+        cwd=sample_run.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "all.json: everything" in done.stderr
+    written = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))["recordings"]
+    table = {row["clip_id"]: row for row in rows(sample_run.folder / "data/predictions/test.csv")}
+    utterances = [utterance for recording in written for utterance in recording["utterances"]]
+    assert {utterance["clip_id"] for utterance in utterances} == set(table)
+    for utterance in utterances:
+        agrees(utterance["labels"], table[utterance["clip_id"]])
+    assert len(list(tmp_path.glob("*.eaf"))) == 1 + sum(bool(recording["utterances"][0]["end"]) for recording in written)

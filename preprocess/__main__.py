@@ -14,7 +14,7 @@ from preprocess.corpus import CorpusError
 from preprocess.downloads.problem import ModelError
 from preprocess.media.probe import MediaError, MediumGoneError
 from preprocess.packs import command
-from preprocess.packs.pack import PackError
+from preprocess.packs.problem import PackError
 from preprocess.refusals import TooManyError
 from preprocess.run import work
 from preprocess.run.work import WorkerDiedError

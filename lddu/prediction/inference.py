@@ -32,7 +32,7 @@ from preprocess.encoders import speakers
 from preprocess.media import arrays
 from preprocess.media.notes import Note
 from preprocess.packs import passport as passports
-from preprocess.packs.pack import PackError
+from preprocess.packs.problem import PackError
 from preprocess.recording import RecordingError, Tools
 from preprocess.refusals import Refused
 from preprocess.speech.words import Transcript

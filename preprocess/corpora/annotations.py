@@ -145,7 +145,9 @@ class _Reader:
         self.texts = [tier for tier in tiers if tier.stem in wanted]
         if text_tier and not self.texts:  # a name with @ in it
             self.texts = [tier for tier in tiers if tier.name == text_tier]
-        names = {header.plain(label): label for label in labels} | {header.plain(f"label {label}"): label for label in labels}
+        stems = {tier.stem for tier in tiers}
+        plain = {header.plain(label): label for label in labels}  # `label text` is the tier of a label that is called as a tier
+        names = {f"label{name}" if f"label{name}" in stems else name: label for name, label in plain.items()}
         self.of_label = {tier.name: names[tier.stem] for tier in tiers if tier.stem in names and tier not in self.texts}
         self.emotions = [tier for tier in tiers if tier.name in self.of_label or tier.stem in EMOTIONS]
         self.speakers = [tier for tier in tiers if tier.stem in SPEAKERS]

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from preprocess.corpus import Clip
-from preprocess.packs.pack import KEYS, SPLIT_NAMES, PackError
+from preprocess.packs.pack import KEYS, SPLIT_NAMES
+from preprocess.packs.problem import PackError
 
 
 def read(folder: Path, clips: list[Clip]) -> dict[str, dict[str, Any]]:

@@ -16,8 +16,8 @@ from contract import COLUMNS, NOISE_COLUMNS
 from preprocess.corpora import conversion
 from preprocess.packs import content, passport
 from preprocess.packs.content import Split
-from preprocess.packs.pack import PackError
 from preprocess.packs.passport import Passport
+from preprocess.packs.problem import PackError
 
 FORMS = ("mmsa", "lddu", "hf", "webdataset")
 COMPARE = "compare"

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from contract import MODALITIES, SPLITS
-from preprocess.packs.pack import PackError
+from preprocess.packs.problem import PackError
 from preprocess.speech import words
 from preprocess.store.shards import Shards
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from preprocess.corpora import tables
 from preprocess.corpora.conversion import Missing
+from preprocess.packs.problem import PackError
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 KEYS = {
@@ -26,10 +27,6 @@ KEYS = {
     "vision": ("vision", "visual", "src-visual", "src-vision"),
 }
 FIRST_LABEL = 4  # token of label 0; tokens below it are special: padding, unknown, start and end
-
-
-class PackError(ValueError):
-    """A feature file cannot be used; the message lists every problem with its split and key."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 import params
 from preprocess import clips
 from preprocess.packs import dimensions
-from preprocess.packs.pack import PackError
+from preprocess.packs.problem import PackError
 
 FILE = "passport.json"
 MODELS, TEXT_MODEL = Path("data/models"), Path("data/text_model")

@@ -23,8 +23,9 @@ import numpy as np
 
 from contract import MODALITIES
 from preprocess.packs.content import Split
-from preprocess.packs.pack import FIRST_LABEL, PackError
+from preprocess.packs.pack import FIRST_LABEL
 from preprocess.packs.passport import Passport
+from preprocess.packs.problem import PackError
 
 START, END = 2, 3  # tokens around the labels of a clip
 SOURCES = {"text": "src-text", "audio": "src-audio", "vision": "src-visual"}

@@ -27,9 +27,10 @@ from preprocess.corpora.conversion import ClipRow, Conversion, Missing
 from preprocess.corpus import Clip, CorpusError
 from preprocess.packs import arrays, passport, pickles
 from preprocess.packs import pack as packs
-from preprocess.packs.pack import Pack, PackError
+from preprocess.packs.pack import Pack
 from preprocess.packs.passport import Passport
 from preprocess.packs.pickles import PickleError
+from preprocess.packs.problem import PackError
 
 FOLDER = Path("data/features")
 BLOCK = 1024  # clips at a time, for statistics

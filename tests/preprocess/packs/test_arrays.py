@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 import params
 from contract import NOISE_COLUMNS
 from lddu.tensors import read_noise, read_split
-from preprocess.packs.pack import PackError
+from preprocess.packs.problem import PackError
 from preprocess.stages import features
 
 LABELS = ["happy", "sad"]

@@ -17,7 +17,7 @@ from contract import MODALITIES, SPLITS
 from preprocess import __main__ as program
 from preprocess.encoders import prosody
 from preprocess.packs import dimensions, passport, pickles
-from preprocess.packs.pack import PackError
+from preprocess.packs.problem import PackError
 from preprocess.stages import features
 from tests.conftest import ROOT
 from tests.lddu import small_corpus

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 import params
 from preprocess.packs import pack as packs
-from preprocess.packs.pack import PackError
+from preprocess.packs.problem import PackError
 from preprocess.stages import features
 from tests.conftest import checkout
 from tests.preprocess.packs.test_pickles import Command

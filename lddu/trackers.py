@@ -9,7 +9,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class TrackerError(ValueError):
     """A tracker that params.yaml names cannot be used."""
 
 
-def require(names: list[str]) -> None:
+def require(names: Sequence[str]) -> None:
     """TrackerError, before any work, where a tracker's package is not installed."""
     missing = [PACKAGES[name] for name in names if importlib.util.find_spec(PACKAGES[name]) is None]
     if missing:
@@ -37,7 +37,7 @@ def require(names: list[str]) -> None:
 class Trackers:
     """Those of one network; they are closed where the `with` ends."""
 
-    def __init__(self, names: list[str], network: str) -> None:
+    def __init__(self, names: Sequence[str], network: str) -> None:
         self._trackers = [_start(name, network or FIRST) for name in names]
 
     def __enter__(self) -> "Trackers":

@@ -47,8 +47,8 @@ def main() -> None:
         stages.add_parser(name)
     stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
-    packing = {"description": command.__doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
-    command.add_arguments(stages.add_parser("pack", **packing))
+    raw = argparse.RawDescriptionHelpFormatter
+    command.add_arguments(stages.add_parser("pack", description=command.__doc__, formatter_class=raw))
     arguments = parser.parse_args()
     stage = arguments.stage
     process.end_with_parent()

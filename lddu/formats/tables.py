@@ -74,12 +74,12 @@ def write(document: Document, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, schema(document).names, lineterminator="\n")
         table.writeheader()
-        table.writerows({name: _cell(value) for name, value in row.items()} for row in rows(document))
+        table.writerows({name: _cell(name, value) for name, value in row.items()} for row in rows(document))
 
 
-def _cell(value: Any) -> object:
+def _cell(name: str, value: Any) -> object:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, list):
-        return " ".join(value) if all(isinstance(item, str) for item in value) else json.dumps(value, ensure_ascii=False)
+        return " ".join(value) if name == "modalities" else json.dumps(value, ensure_ascii=False)
     return "" if value is None else value

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +40,16 @@ class Split:
     def take(self, chosen: np.ndarray) -> "Split":
         """The clips where `chosen` (N,) is true."""
         rows = chosen.nonzero()[0].tolist()
-        lists = ([column[i] for i in rows] for column in (self.clip_ids, self.speakers, self.texts))
-        arrays = ({m: x[chosen] for m, x in of.items()} for of in (self.states, self.masks, self.times))
-        return Split(self.name, *lists, *arrays, self.labels[chosen], self.label_names)
+        return replace(
+            self,
+            clip_ids=[self.clip_ids[i] for i in rows],
+            speakers=[self.speakers[i] for i in rows],
+            texts=[self.texts[i] for i in rows],
+            states={m: x[rows] for m, x in self.states.items()},
+            masks={m: x[rows] for m, x in self.masks.items()},
+            times={m: x[rows] for m, x in self.times.items()},
+            labels=self.labels[rows],
+        )
 
     def rows_of(self, modality: str, i: int) -> int:
         """Rows of a clip up to the last one that was observed."""

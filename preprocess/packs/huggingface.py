@@ -64,7 +64,7 @@ def row(split: Split, i: int) -> dict[str, Any]:
         label: None if np.isnan(value) else value
         for label, value in zip(split.label_names, split.labels[i].tolist(), strict=True)
     }
-    arrays = {}
+    arrays: dict[str, list] = {}
     for m in split.states:
         count = split.rows_of(m, i)
         arrays |= {

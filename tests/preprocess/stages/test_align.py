@@ -254,6 +254,7 @@ def test_a_split_without_clips_has_tensors_of_its_widths(tmp_path: Path) -> None
 def test_statistics_are_those_of_the_observed_rows_of_the_clips() -> None:
     values = np.random.default_rng(0).normal(3, 2, (50, 7, 4)).astype(np.float32)
     mask = np.random.default_rng(1).random((50, 7)) < 0.5
+    mask[:, 0] = True  # each clip has a row
     clips = [Rows(*pair, np.zeros((7, 2), np.float32)) for pair in zip(values, mask, strict=True)]
     statistics = splits.Statistics({"text": 4, "audio": 2})
     passed = list(statistics.counted({"text": (rows, sums.of(rows))} for rows in clips))

@@ -1,6 +1,6 @@
 """Logistic regressions of many labels, and of several strengths of the penalty, fitted to the same features at once.
 
-Each minimises C · Σ log(1 + exp(∓z)) + |w|² / 2 with z = x w + b, as LogisticRegression of scikit-learn does; the bias b is free.
+Each minimises C · Σ log(1 + exp(∓z)) + |w|² / 2 with z = x w + b, as scikit-learn's LogisticRegression does; the bias is free.
 A step multiplies the features by all weights together. The steps are taken in coordinates in which the curvature is at most 1
 in all directions: that of a logistic loss is at most a quarter of the features' products, which are factorised once for each
 strength. So tens of steps are enough, where one regression by itself takes hundreds.

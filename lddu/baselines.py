@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from tqdm import tqdm
 
-from lddu import metrics
+from lddu import logistic, metrics
 from lddu.metrics import clipped_cross_entropy
 from lddu.mlp import MLP
 from lddu.tensors import Split, pooled
 
 # Inverse strengths of the regularisation; the one with the lowest cross-entropy on valid is used.
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
-STEPS = 2000
 # Scores that are written for baselines and further networks.
 SCORES = (
     "accuracy", "weighted_accuracy", "unweighted_accuracy", "hamming_loss", "micro_f1", "macro_f1", "micro_ap", "brier", "bce",
@@ -70,26 +69,25 @@ def probabilities(
         mean, scale = np.nanmean(rows["learn"], axis=0), np.nanstd(rows["learn"], axis=0)
         scale[~(scale > 0)] = 1.0
         features = {name: np.nan_to_num((x - mean) / scale) for name, x in rows.items()}
-        yield baseline, probe(features, train.present.numpy(), splits["valid"].present.numpy())
+        with tqdm(desc=f"probe, {baseline}", unit="step") as bar:
+            probs = probe(features, train.present.numpy(), splits["valid"].present.numpy(), bar.update)
+        yield baseline, probs
 
 
-def probe(features: dict[str, np.ndarray], train: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
-    """A logistic regression for each label on features["learn"]: probabilities (N, C) of all the others."""
+def probe(
+    features: dict[str, np.ndarray], train: np.ndarray, valid: np.ndarray, advance: Callable[[], object] = lambda: None
+) -> dict[str, np.ndarray]:
+    """A logistic regression for each label on features["learn"]: probabilities (N, C) of all the others, of the strength that
+    is best on valid; a constant for a constant label. `advance` is called after each step."""
+    varies = train.any(axis=0) & ~train.all(axis=0)
+    constant = np.where(varies, 0.5, train.all(axis=0))
+    if not varies.any():
+        return {name: np.tile(constant, (len(x), 1)) for name, x in features.items() if name != "learn"}
     candidates = []
     with threadpool_limits(1):  # sums repeat whatever the number of cores
-        for strength in STRENGTHS:
-            probs = {name: fitted(features["learn"], train, x, strength) for name, x in features.items() if name != "learn"}
+        for weights in logistic.fit(features["learn"], train[:, varies], STRENGTHS, advance):
+            probs = {name: np.tile(constant, (len(x), 1)) for name, x in features.items() if name != "learn"}
+            for name, of_split in probs.items():
+                of_split[:, varies] = logistic.probabilities(features[name], weights)
             candidates.append((clipped_cross_entropy(valid, probs["valid"]), probs))
     return min(candidates, key=lambda candidate: candidate[0])[1]
-
-
-def fitted(learn: np.ndarray, train: np.ndarray, features: np.ndarray, strength: float) -> np.ndarray:
-    """(N, C): probabilities for features (N, D), learned on (n, D) and labels (n, C); a constant for a constant label."""
-    columns = []
-    for label in train.T:
-        if label.all() or not label.any():
-            columns.append(np.full(len(features), float(label[0])))
-            continue
-        model = LogisticRegression(C=strength, max_iter=STEPS).fit(learn, label)
-        columns.append(model.predict_proba(features)[:, 1] if len(features) else np.zeros(0))
-    return np.stack(columns, axis=1)

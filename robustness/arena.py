@@ -14,9 +14,10 @@ import params
 from lddu.tensors import Split, read_split
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.clips import read_labels
-from preprocess.encoders import speakers
+from preprocess.encoders import speakers, sums
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers
+from preprocess.encoders.sums import Sums
 from preprocess.refusals import Refused
 from preprocess.stages import align
 from preprocess.store import tables
@@ -78,13 +79,13 @@ def usual_speakers(settings: params.Params) -> dict[str, Speakers]:
     """What is usual for each speaker in the clips as they are, by modality of `align.normalise`."""
     voices = speakers.read_voices(MANIFEST / "labels.csv") if settings.align.normalise else {}
 
-    def rows_of_clips(modality: str) -> Iterator[tuple[str, Rows]]:
-        for clip in align.read_clips(read_labels(settings.corpus.labels)):
-            found = align.rows(clip, settings.align)
+    def sums_of_clips(modality: str) -> Iterator[tuple[str, Sums]]:
+        for task in align.tasks(read_labels(settings.corpus.labels)):
+            found = align.rows(align.read_clip(task), settings.align)
             if modality in found:
-                yield clip.clip_id, found[modality]
+                yield task.clip_id, sums.of(found[modality])
 
-    return {m: Speakers(voices, partial(rows_of_clips, m)) for m in settings.align.normalise}
+    return {m: Speakers(voices, partial(sums_of_clips, m)) for m in settings.align.normalise}
 
 
 def entry_of(case: Case, corrupted: Shards, usual: dict[str, Speakers]) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from preprocess.encoders.pooling import Rows
+from preprocess.encoders.sums import Sums
 
 LEAST_CLIPS = 5
 # The least deviation that a feature is divided by, as a share of its deviation in the training split.
@@ -23,8 +24,8 @@ FILE = "statistics.safetensors"
 
 # A voice: the split and the name of a speaker; the name "" is that of nobody.
 Voice = tuple[str, str]
-# Gives the rows of a modality of each clip that has any, with its id; called twice.
-Source = Callable[[], Iterable[tuple[str, Rows]]]
+# Gives the sums of a modality's rows of each clip that has any, with its id; called twice.
+Source = Callable[[], Iterable[tuple[str, Sums]]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Usual:
     def apply(self, rows: Rows) -> Rows:
         states = np.where(rows.mask[:, None], (rows.states - self.mean) / self.deviation, 0)
         return replace(rows, states=states.astype(np.float32))
+
+    def apply_to_sums(self, of_rows: Sums) -> Sums:
+        """The sums of the rows that `apply` makes, but for their rounding to float32."""
+        return Sums(of_rows.count, (of_rows.mean - self.mean) / self.deviation, of_rows.squares / self.deviation**2)
 
 
 def read_usual(folder: Path, modalities: Iterable[str]) -> dict[str, Usual]:
@@ -66,8 +71,12 @@ class Speakers:
         least = FLOOR * self.anybody.deviation
         self._usual = {voice: replace(one, deviation=np.maximum(one.deviation, least)) for voice, one in measured.items()}
 
+    def of(self, clip_id: str) -> Usual:
+        """What is usual for whoever speaks in a clip."""
+        return self._usual.get(self._voices[clip_id], self.anybody)
+
     def apply(self, clip_id: str, rows: Rows) -> Rows:
-        return self._usual.get(self._voices[clip_id], self.anybody).apply(rows)
+        return self.of(clip_id).apply(rows)
 
     def tensors(self, modality: str) -> dict[str, np.ndarray]:
         """What is usual for anybody, for the file of statistics."""
@@ -77,15 +86,12 @@ class Speakers:
 def _measured(voices: dict[str, Voice], source: Source, known: set[Voice]) -> Iterator[tuple[Voice, Usual]]:
     """What is usual for these voices, and for all of the training split, whose name is ""."""
     anybody = ("train", "")
-    sums: dict[Voice, list[np.ndarray]] = {}
-    for clip_id, rows in source():
-        x = rows.states[rows.mask].astype(np.float64)
+    totals: dict[Voice, Sums] = {}
+    for clip_id, of_clip in source():
         voice = voices[clip_id]
         for of in {voice} & known | ({anybody} if voice[0] == "train" else set()):
-            new = [np.full(x.shape[1], len(x)), x.sum(axis=0), (x**2).sum(axis=0)]
-            sums[of] = [a + b for a, b in zip(sums[of], new, strict=True)] if of in sums else new
-    for voice, (count, total, squares) in sums.items():
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        deviation[deviation <= 1e-6 * np.abs(mean)] = 0  # constant but for rounding
-        yield voice, Usual(mean, np.where(deviation > 0, deviation, 1.0) if voice == anybody else deviation)
+            totals[of] = totals[of] + of_clip if of in totals else of_clip
+    for voice, total in totals.items():
+        deviation = total.deviation
+        deviation[deviation <= 1e-6 * np.abs(total.mean)] = 0  # constant but for rounding
+        yield voice, Usual(total.mean, np.where(deviation > 0, deviation, 1.0) if voice == anybody else deviation)

@@ -29,6 +29,10 @@ RETRIED = (Code.WORKER_DIED, Code.FAILED)  # refusals that the next run tries ag
 RUN_ERRORS = (params.ParameterError, OSError, ImportError)  # errors that are no clip's fault: they end the run
 
 
+# Writes a stage's output: of the entries by clip id, and of what was refused.
+Publish = Callable[[dict[str, Path], list[Refused]], None]
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage over clips: the function that does one clip, and everything that its result depends on."""
@@ -43,6 +47,7 @@ class Stage:
     together: Callable[[list[Task], list[Path]], None] | None = None  # does several clips at once; any exception: one by one
     batch_size: int = 1  # how many clips of similar length `together` gets
     preload: list[str] = field(default_factory=list)  # modules that `work` imports later; loaded once for all workers
+    publish: Publish | None = None  # writes the output; None: archives, index and table of refusals, in `folder`
 
     @property
     def folder(self) -> Path:
@@ -109,10 +114,11 @@ def _finished(stage: Stage, store: Store, key: str) -> Outcome | None:
     unforeseen error may be gone with its cause: these refusals are tried again in every run.
     """
     try:
-        outcome = _outcome(store.path(key)) if store.has(key) else None
+        members = store.members(key)
+        if members is None:
+            return None
+        outcome = _outcome(store.path(key)) if shards.REFUSED in members else Outcome(None)
     except (FileNotFoundError, *entries.DAMAGE):  # another checkout with the same store removed it just now
-        return None
-    if not outcome:
         return None
     refusal = outcome.refusal
     is_final = refusal is None or (refusal["code"] not in RETRIED and refusal["limits"] == stage.limits)
@@ -232,17 +238,23 @@ def _refuse(item: Missing, stage: Stage, store: Store, refusal: Refusal) -> None
 
 
 def _publish(stage: Stage, keys: dict[str, str], outcomes: dict[str, Outcome], store: Store) -> list[Refused]:
+    """Write the output; returns what was refused, sorted by clip."""
+    found = {clip_id: refusal for clip_id, key in sorted(keys.items()) if (refusal := outcomes[key].refusal)}
+    refused = [Refused(clip_id, stage.name, refusal["code"], refusal["detail"]) for clip_id, refusal in found.items()]
+    publish = stage.publish or partial(_write_archives, stage.folder)
+    publish({clip_id: store.path(key) for clip_id, key in keys.items() if clip_id not in found}, refused)
+    return refused
+
+
+def _write_archives(folder: Path, entries: dict[str, Path], refused: list[Refused]) -> None:
     """Write shards, index and the table of refusals.
 
     Old files are deleted, never overwritten: they may be hard links to files in DVC's cache.
     """
-    if stage.folder.exists():
-        shutil.rmtree(stage.folder)
-    shards.write(stage.folder, {clip_id: store.path(key) for clip_id, key in keys.items() if not outcomes[key].refusal})
-    refused = {clip_id: refusal for clip_id, key in sorted(keys.items()) if (refusal := outcomes[key].refusal)}
-    rows = [Refused(clip_id, stage.name, refusal["code"], refusal["detail"]) for clip_id, refusal in refused.items()]
-    refusals.write(stage.folder / "refused.csv", rows)
-    return rows
+    if folder.exists():
+        shutil.rmtree(folder)
+    shards.write(folder, entries)
+    refusals.write(folder / "refused.csv", refused)
 
 
 def _outcome(entry: Path) -> Outcome:

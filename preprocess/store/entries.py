@@ -67,13 +67,15 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Whether a whole entry is there; a damaged one is removed."""
+        return self.members(key) is not None
+
+    def members(self, key: str) -> list[str] | None:
+        """Names of the files in a whole entry; None where there is none. A damaged one is removed."""
         path = self.path(key)
-        if not path.is_file():
-            return False
-        if is_whole(path):
-            return True
-        self.discard(path)
-        return False
+        members = members_of_whole(path)
+        if members is None and path.is_file():
+            self.discard(path)
+        return members
 
     def discard(self, path: Path) -> None:
         """Remove an entry that was seen to be damaged, unless another checkout has removed it, or made it again, meanwhile.
@@ -160,12 +162,17 @@ def is_whole(path: Path) -> bool:
 
     OSError where that cannot be found out: too many files are open, the disk fails, or the file may not be read.
     """
+    return members_of_whole(path) is not None
+
+
+def members_of_whole(path: Path) -> list[str] | None:
+    """Names of the files in an entry that `is_whole`; None for another one."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            return content_digest(archive).encode() == archive.comment
+            return archive.namelist() if content_digest(archive).encode() == archive.comment else None
     except (FileNotFoundError, *DAMAGE):
-        return False
+        return None
     except OSError as error:
         if error.errno in (None, errno.EINVAL):  # bz2's "invalid data", and a seek to before the file's beginning
-            return False
+            return None
         raise

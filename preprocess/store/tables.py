@@ -16,10 +16,11 @@ import numpy as np
 
 ROWS = 2048  # read at a time
 MAX_HEADER = 1 << 20  # bytes; the headers written here have a few hundred
-TYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "BOOL": np.dtype("?")}
+TYPES: dict[str, np.dtype] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "BOOL": np.dtype("?")}
 NAMES = {kind: name for name, kind in TYPES.items()}
 
 Rows = dict[str, np.ndarray]
+Kinds = dict[str, tuple[np.dtype, tuple[int, ...]]]  # by column: type, and shape of a row
 
 
 class Writer:
@@ -30,7 +31,7 @@ class Writer:
         self.path = path
         self.metadata = metadata
         self._columns: dict[str, IO[bytes]] = {}
-        self._kinds: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+        self._kinds: Kinds = {}
         self._count = 0
 
     def __enter__(self) -> "Writer":
@@ -53,20 +54,52 @@ class Writer:
                 self._assemble()
 
     def _assemble(self) -> None:
-        header: dict[str, Any] = {"__metadata__": self.metadata} if self.metadata else {}
-        offset = 0  # bytes
-        columns = sorted(self._kinds.items(), key=lambda item: (-item[1][0].itemsize, item[0]))
-        for name, (kind, shape) in columns:
-            size = self._count * int(np.prod(shape, dtype=int)) * kind.itemsize
-            header[name] = {"dtype": NAMES[kind], "shape": [self._count, *shape], "data_offsets": [offset, offset + size]}
-            offset += size
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
+        head, places = _layout(self._kinds, self._count, self.metadata)
         with self.path.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for name, _ in columns:
+            file.write(head)
+            for name in places:
                 self._columns[name].seek(0)
                 shutil.copyfileobj(self._columns[name], file, 1 << 20)
+
+
+class Blank:
+    """A table of a known number of rows, which can be filled in any order: what is never written is zeros, which take no time
+    and, where the file system has sparse files, no room."""
+
+    def __init__(self, file: IO[bytes], kinds: Kinds, count: int, **metadata: str) -> None:
+        """A table in an empty file that is open for writing."""
+        head, self._places = _layout(kinds, count, metadata)
+        self._file = file
+        self._sizes = {name: _size(kind, shape) for name, (kind, shape) in kinds.items()}
+        file.write(head)
+        file.truncate(len(head) + count * sum(self._sizes.values()))
+
+    def write(self, row: int, columns: Rows) -> None:
+        """Write values of the columns' types, each from the beginning of a row on; they may end within a row, or in a later
+        one."""
+        for name, values in columns.items():
+            self._file.seek(self._places[name] + row * self._sizes[name])
+            self._file.write(np.ascontiguousarray(values).data)
+
+
+def _size(kind: np.dtype, shape: tuple[int, ...]) -> int:
+    """Bytes of a row."""
+    return int(np.prod(shape, dtype=int)) * kind.itemsize
+
+
+def _layout(kinds: Kinds, count: int, metadata: dict[str, str]) -> tuple[bytes, dict[str, int]]:
+    """How the file of a table begins, and the byte where each column begins, in the order of the columns."""
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    places: dict[str, int] = {}
+    offset = 0  # bytes
+    for name, (kind, shape) in sorted(kinds.items(), key=lambda item: (-item[1][0].itemsize, item[0])):
+        size = count * _size(kind, shape)
+        places[name] = offset
+        header[name] = {"dtype": NAMES[kind], "shape": [count, *shape], "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text, {name: 8 + len(text) + place for name, place in places.items()}
 
 
 def read(source: Callable[[], IO[bytes]], rows: int = ROWS, only: tuple[str, ...] = ()) -> Iterator[Rows]:
@@ -97,8 +130,7 @@ def whole(source: Callable[[], IO[bytes]]) -> Rows:
 
 
 def _take(stream: IO[bytes], kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    size = int(np.prod(shape, dtype=int)) * kind.itemsize
-    return np.frombuffer(stream.read(size), kind).reshape(shape)
+    return np.frombuffer(stream.read(_size(kind, shape)), kind).reshape(shape)
 
 
 def _header(source: Callable[[], IO[bytes]]) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from preprocess.encoders import speakers
+from preprocess.encoders import speakers, sums
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers, Voice
 
@@ -27,7 +27,7 @@ def spoken(speaker: int, clips: int, what: int = 0) -> Clips:
 
 
 def of(clips: Clips, voices: dict[str, Voice]) -> Speakers:
-    return Speakers(voices, clips.items)
+    return Speakers(voices, lambda: ((clip_id, sums.of(x)) for clip_id, x in clips.items()))
 
 
 def everyone(split: str = "train") -> tuple[Clips, dict[str, Voice]]:

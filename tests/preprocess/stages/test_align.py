@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from safetensors.numpy import load_file
 
 from contract import UNKNOWN_TIME
 from params import Align
+from preprocess.clips import Label
+from preprocess.encoders import clip_rows, splits, sums
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.speech.words import Word
 from preprocess.stages import align
 from preprocess.stages.align import Clip
+from preprocess.store.entries import Store
 
 WORDS = Align(mode="words", max_rows=64, hop=0.1, pooling="mean", context="none", normalise=[])
 
@@ -216,66 +220,109 @@ def test_what_is_masked_has_no_context_and_what_was_not_observed_is_none() -> No
     assert "audio" not in align.rows(clip(said((0.2, 0.6)), audio=silent), WORDS.model_copy(update={"context": "mean"}))
 
 
-def test_padding_is_zero_masked_and_without_time() -> None:
+def labelled(*clip_ids: str) -> list[Label]:
+    return [Label(clip_id, "train", [1.0]) for clip_id in clip_ids]
+
+
+def written(path: Path, clips: list[dict[str, Rows]], widths: dict[str, int]) -> dict[str, np.ndarray]:
+    """The tensors of some clips."""
+    shapes = [{m: found.states.shape for m, found in one.items()} for one in clips]
+    length = splits.lengths(shapes, widths, "words")
+    splits.write(path, clips, labelled(*map(str, range(len(clips)))), ["happy"], widths, length)
+    return load_file(path)
+
+
+def test_padding_is_zero_masked_and_without_time(tmp_path: Path) -> None:
     long = align.rows(clip(said((0, 1), (1, 2)), text=tokens(0, 1), audio=grid(2, 0.1)), WORDS)
     short = align.rows(clip(said((0, 1)), text=tokens(0)), WORDS)
-    widths = {"text": 1, "audio": 1}
-    length = align.lengths([{"text": (2, 1), "audio": (1, 1)}, {"text": (1, 1)}], widths, "words")
-    found = align.tensors([long, short], widths, length)
+    found = written(tmp_path / "a", [long, short], {"text": 1, "audio": 1})
     assert found["text_mask"].tolist() == [[True, True], [True, False]]
     assert found["audio_mask"].tolist() == [[True, True], [False, False]]
     assert found["text"][1, 1].tolist() == [0]
     assert found["text_time"][1, 1].tolist() == [UNKNOWN_TIME, UNKNOWN_TIME]
+    assert (found["audio_time"][1] == UNKNOWN_TIME).all()
+    assert found["audio"][0] == pytest.approx(long["audio"].states)
+    assert found["audio_time"][0].tolist() == long["audio"].times.tolist()
 
 
-def test_a_split_without_clips_has_tensors_of_its_widths() -> None:
-    widths = {"text": 384, "vision": 58}
-    found = align.tensors([], widths, align.lengths([], widths, "words"))
+def test_a_split_without_clips_has_tensors_of_its_widths(tmp_path: Path) -> None:
+    found = written(tmp_path / "a", [], {"text": 384, "vision": 58})
     assert found["text"].shape == (0, 1, 384)
     assert found["vision_mask"].shape == (0, 1)
 
 
-def test_statistics_are_those_of_the_observed_rows_of_the_training_split() -> None:
+def test_statistics_are_those_of_the_observed_rows_of_the_clips() -> None:
     values = np.random.default_rng(0).normal(3, 2, (50, 7, 4)).astype(np.float32)
     mask = np.random.default_rng(1).random((50, 7)) < 0.5
-    clips = [{"text": Rows(*pair, np.zeros((7, 2), np.float32))} for pair in zip(values, mask, strict=True)]
-    found = align.statistics(lambda: iter(clips), {"text": 4, "audio": 2})
+    mask[:, 0] = True  # each clip has a row
+    clips = [Rows(*pair, np.zeros((7, 2), np.float32)) for pair in zip(values, mask, strict=True)]
+    statistics = splits.Statistics({"text": 4, "audio": 2})
+    passed = list(statistics.counted({"text": (rows, sums.of(rows))} for rows in clips))
+    assert [one["text"] for one in passed] == clips
+    found = statistics.tensors()
     assert found["text_mean"] == pytest.approx(values[mask].mean(0), abs=1e-5)
     assert found["text_deviation"] == pytest.approx(values[mask].std(0), abs=1e-5)
     assert found["audio_mean"].tolist() == [0, 0]
     assert found["audio_deviation"].tolist() == [1, 1]
 
 
+@given(some.integers(1, 200), some.floats(-1e4, 1e4), some.integers(0, 2**32 - 1))
+def test_sums_of_clips_added_up_are_the_sums_of_all_rows(count: int, centre: float, seed: int) -> None:
+    """Also far from 0, where sums of plain squares would lose the deviation."""
+    generator = np.random.default_rng(seed)
+    states = generator.normal(centre, 1, (count, 3)).astype(np.float32)
+    cuts = np.sort(generator.choice(np.arange(1, count), min(count - 1, 5), replace=False)) if count > 1 else []
+    clips = [Rows(part, np.ones(len(part), bool), np.zeros((len(part), 2), np.float32)) for part in np.split(states, cuts)]
+    total = sums.total(map(sums.of, clips), 3)
+    assert total.count == count
+    assert total.mean == pytest.approx(states.astype(float).mean(0), rel=1e-12)
+    assert total.deviation == pytest.approx(states.astype(float).std(0), rel=1e-9, abs=1e-12)
+
+
+def kept(folder: Path, clips: dict[str, dict[str, Rows]]) -> splits.Kept:
+    """Clips in the store, one by one."""
+    store = Store(folder)
+    for clip_id, found in clips.items():
+        with store.workplace() as workplace:
+            files = Path(workplace) / "entry"
+            files.mkdir()
+            clip_rows.write(files, found, False, [])
+            store.add(clip_id, files)
+    return splits.Kept({clip_id: store.path(clip_id) for clip_id in clips})
+
+
 def test_of_the_modalities_that_are_asked_for_what_is_usual_for_the_speaker_is_taken_away(tmp_path: Path) -> None:
     voices = {f"{speaker}{i}": ("train", speaker) for speaker in "ab" for i in range(6)}
-    with (tmp_path / "spool").open("w+b") as file:
-        spool = align.Spool(file)
-        for i, clip_id in enumerate(voices):
-            audio = grid(2, 0.1)
-            moved = TimedStates(audio.states * (1 + i % 6) + 100 * (clip_id[0] == "b"), audio.times, audio.observed)
-            found = clip(said((0.2, 0.6), (1.0, 1.4)), text=tokens(0, 1), audio=moved)
-            spool.add(clip_id, align.rows(found, WORDS) if i % 6 else {"text": align.rows(found, WORDS)["text"]})
-        before = {clip_id: spool.read(clip_id) for clip_id in voices}
-        spool.speakers = {"audio": Speakers(voices, partial(spool.of, "audio"))}
-        after = {clip_id: spool.read(clip_id) for clip_id in voices}
-    assert all(np.array_equal(after[clip_id]["text"].states, before[clip_id]["text"].states) for clip_id in voices)
+    clips = {}
+    for i, clip_id in enumerate(voices):
+        audio = grid(2, 0.1)
+        moved = TimedStates(audio.states * (1 + i % 6) + 100 * (clip_id[0] == "b"), audio.times, audio.observed)
+        found = clip(said((0.2, 0.6), (1.0, 1.4)), text=tokens(0, 1), audio=moved)
+        clips[clip_id] = align.rows(found, WORDS) if i % 6 else {"text": align.rows(found, WORDS)["text"]}
+    corpus = kept(tmp_path, clips)
+    before = {clip_id: corpus.read(clip_id) for clip_id in voices}
+    corpus.speakers = {"audio": Speakers(voices, partial(corpus.sums_of, "audio"))}
+    after = {clip_id: corpus.read(clip_id) for clip_id in voices}
+    assert all(np.array_equal(after[clip_id]["text"][0].states, before[clip_id]["text"][0].states) for clip_id in voices)
     assert set(after["a0"]) == {"text"}
     for speaker in "ab":
-        own = np.concatenate([after[f"{speaker}{i}"]["audio"].states for i in range(1, 6)])
+        own = np.concatenate([after[f"{speaker}{i}"]["audio"][0].states for i in range(1, 6)])
         assert own.mean() == pytest.approx(0, abs=1e-5)
         assert own.std() == pytest.approx(1, abs=1e-5)
-    assert after["b3"]["audio"].states == pytest.approx(after["a3"]["audio"].states, abs=1e-4)
+    assert after["b3"]["audio"][0].states == pytest.approx(after["a3"]["audio"][0].states, abs=1e-4)
+    for rows, of_rows in (found["audio"] for found in after.values() if "audio" in found):
+        assert of_rows.mean == pytest.approx(rows.states.mean(0), abs=1e-5)
+        assert of_rows.deviation == pytest.approx(rows.states.std(0), abs=1e-5)
 
 
-def test_rows_on_the_disk_are_read_as_they_were(tmp_path: Path) -> None:
+def test_rows_in_the_store_are_read_as_they_were(tmp_path: Path) -> None:
     first = align.rows(clip(said((0.2, 0.6), (1.0, 1.4)), text=tokens(0, 0, 1), audio=grid(2, 0.02)), WORDS)
-    second = align.rows(clip(said((0, 1)), vision=grid(2, 0.1)), WORDS)
-    with (tmp_path / "spool").open("w+b") as file:
-        spool = align.Spool(file)
-        for clip_id, found in {"a": first, "none": {}, "b": second}.items():
-            spool.add(clip_id, found)
-        assert spool.read("none") == {}
-        for clip_id, expected in {"b": second, "a": first}.items():
-            for name, rows in spool.read(clip_id).items():
-                assert all(np.array_equal(vars(rows)[key], value) for key, value in vars(expected[name]).items())
-    assert spool.shapes == {"a": {"text": (2, 1), "audio": (2, 1)}, "none": {}, "b": {"vision": (1, 1)}}
+    second = align.rows(clip(said((0, 1), (1, 1.5)), vision=grid(2, 0.1, lambda t: t < 1)), WORDS)
+    corpus = kept(tmp_path, {"a": first, "b": second})
+    for clip_id, expected in {"b": second, "a": first}.items():
+        found = corpus.read(clip_id)
+        assert found.keys() == expected.keys()
+        for name, (rows, of_rows) in found.items():
+            assert all(np.array_equal(vars(rows)[key], value) for key, value in vars(expected[name]).items())
+            assert all(np.array_equal(vars(of_rows)[key], value) for key, value in vars(sums.of(expected[name])).items())
+    assert [note.shapes for note in corpus.notes.values()] == [{"text": (2, 1), "audio": (2, 1)}, {"vision": (2, 1)}]

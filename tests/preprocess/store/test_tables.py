@@ -14,6 +14,7 @@ WHOLE = {
     "present": np.arange(10) % 3 == 0,
     "pose": np.arange(160, dtype=np.float32).reshape(10, 4, 4),
     "words": np.arange(10, dtype=np.int32),
+    "mean": np.arange(30, dtype=np.float64).reshape(10, 3),
 }
 
 
@@ -37,6 +38,17 @@ def test_neither_pieces_nor_the_writer_show_in_the_bytes(tmp_path: Path) -> None
     save_file(WHOLE, tmp_path / "whole")
     assert written(tmp_path / "a", 3).read_bytes() == written(tmp_path / "b", 10).read_bytes()
     assert written(tmp_path / "c", 3).read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_table_filled_in_any_order_has_the_bytes_of_one_at_once_and_zeros_where_nothing_was_written(tmp_path: Path) -> None:
+    whole = {name: np.where(np.arange(10) == 7, 0, values.T).T.astype(values.dtype) for name, values in WHOLE.items()}
+    whole["pose"][3, 2:] = 0
+    save_file(whole, tmp_path / "whole", metadata={"any": "thing"})
+    with (tmp_path / "a").open("wb") as file:
+        table = tables.Blank(file, {name: (x.dtype, x.shape[1:]) for name, x in WHOLE.items()}, 10, any="thing")
+        for row in (9, 3, 0, 1, 2, 4, 5, 6, 8):
+            table.write(row, {name: x[row, :2] if (name, row) == ("pose", 3) else x[row] for name, x in WHOLE.items()})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 @pytest.mark.parametrize("rows", [1, 4, 100])

@@ -1,5 +1,5 @@
 """`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names. `store` instead of STAGE looks after the
-store of finished work, `pack` writes the tensors for other models."""
+store of finished work, `pack` writes the tensors for other models, `audit` looks for faults in the corpus."""
 
 import argparse
 import errno
@@ -42,13 +42,15 @@ FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError
 def main() -> None:
     process.configure_libraries()
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "pack", "store"]))
+    others = ["pack", "store", "audit"]
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, *others]))
     for name in STAGES:
         stages.add_parser(name)
     stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
     raw = argparse.RawDescriptionHelpFormatter
     command.add_arguments(stages.add_parser("pack", description=command.__doc__, formatter_class=raw))
+    stages.add_parser("audit", description="Look for faults in the corpus, and propose what to do.")
     arguments = parser.parse_args()
     stage = arguments.stage
     process.end_with_parent()
@@ -57,6 +59,8 @@ def main() -> None:
             return inventory.main(arguments.command)
         if stage == "pack":
             return command.main(arguments)
+        if stage == "audit":
+            return importlib.import_module("preprocess.audit.audit").main()
         settings = params.load()
         module = importlib.import_module(f"preprocess.stages.{stage}")
         module.main(arguments.name) if stage == "features" else module.main()

@@ -1,0 +1,180 @@
+"""`python -m preprocess audit`: look for faults in the corpus, and propose what to do about each.
+
+Are the texts what is said, are the faces those of the speakers, is the sound whole, are two clips the same recording, do labels
+contradict those of the clips that are most alike? It reads what the stages up to `align` have made of the corpus, and computes
+what is missing, clip by clip, into the store. Its results are report/audit.csv, a row for each finding; report/audit.html, the
+same with the clips to play; and report/corrections.csv, for `python -m preprocess.corpora correct`, with the cells of clips.csv
+that have a proposal: delete the rows that you do not agree with.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import params
+from preprocess import corpus
+from preprocess.audit import evidence, findings, labels, looks, marks, page, texts
+from preprocess.audit.evidence import Evidence, Sources
+from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.audit.signal import QUIET
+from preprocess.clips import Medium, Task, read_media, read_texts
+from preprocess.corpus import Clip, CorpusError
+from preprocess.encoders.networks import device as resolve
+from preprocess.refusals import Code, Refused
+from preprocess.run.stage import Stage, fill
+from preprocess.speech import words
+from preprocess.store.shards import Shards
+
+DATA, REPORT, MODEL = Path("data"), Path("report"), Path("data/models/asr")
+NEEDED = ("manifest", "frames", "audio", "faces", "transcripts", "tensors")  # outputs of stages
+BESIDE = (-2, -1, 1, 2)  # clips before and after one, in the order of files and times, whose texts are tried
+CLIPPED = 0.03  # share of samples near the loud level; of ordinary speech, with noise or without, less than 0.01
+UNEQUAL = 0.35  # seconds by which sound and picture may differ: a codec's block, a picture's time
+
+
+def in_order(clips: list[Clip]) -> list[Clip]:
+    return sorted(clips, key=lambda clip: (clip.media, clip.start, clip.clip_id))
+
+
+def tasks(clips: list[Clip], said: dict[str, str], media: dict[str, Medium], root: Path) -> Iterator[Task]:
+    """The task of each clip with sound or a face; `said` are the texts, given or transcribed."""
+    sounds, faces = (Shards(DATA / stage).digests for stage in ("audio", "faces"))
+    ordered = [clip for clip in in_order(clips) if clip.clip_id in media]
+    for i, clip in enumerate(ordered):
+        has = {"sound": sounds.get(clip.clip_id, ""), "faces": faces.get(clip.clip_id, "")}
+        if any(has.values()):
+            beside = [ordered[i + step].clip_id for step in BESIDE if 0 <= i + step < len(ordered)] if clip.text else []
+            near = {name: said[name] for name in beside if said.get(name) and said[name] != clip.text}
+            medium = media[clip.clip_id].decoding(root)
+            content = has | {"text": clip.text, "near": near, "medium": medium.content}
+            yield Task(clip.clip_id, content, medium.seconds, medium.source)
+
+
+def of_signal(clip: Clip, known: Evidence, medium: Medium, rate: float) -> Iterator[Finding]:
+    """What is wrong with the sound of a clip, of which at most `rate` pictures a second are kept."""
+    sound = known.signal
+    if not sound:
+        return
+    if sound.level < QUIET:
+        yield Finding(clip.clip_id, Check.SILENT, FAULT, f"root mean square {sound.level:.4f} of full scale", "leave it out")
+    if sound.clipped > CLIPPED:
+        yield Finding(
+            clip.clip_id, Check.CLIPPED, FAULT, f"{sound.clipped:.0%} of the samples are at the limit", "look for the original"
+        )
+    if sound.gaps:
+        spans = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in sound.gaps)
+        yield Finding(clip.clip_id, Check.GAP, FAULT, f"digital silence beside sound: {spans}", "look for the original")
+    if known.pictured is not None and medium.frame_rate:
+        pictured = known.pictured + 1 / min(medium.frame_rate, rate)
+        ahead = sound.seconds - pictured
+        if abs(ahead) > UNEQUAL:
+            longer = "sound" if ahead > 0 else "picture"
+            found = f"the {longer} is {abs(ahead):.2f} s longer"
+            end = f"{medium.start + min(sound.seconds, pictured):.3f}"
+            correction = Correction(clip.clip_id, "end", texts.written(clip.end), end)
+            yield Finding(clip.clip_id, Check.LENGTHS, FAULT, found, f"end at {end} s", (correction,))
+
+
+def of_refusals(refused: list[Refused]) -> Iterator[Finding]:
+    """What the stages have already said of clips that they could not do."""
+    for row in refused:
+        if row.code == Code.SILENT:
+            yield Finding(row.clip_id, Check.SILENT, FAULT, row.detail, "leave it out, or look for the original")
+        elif row.code == Code.NO_FACE:
+            yield Finding(row.clip_id, Check.FACE, NOTE, row.detail, "look at the film")
+
+
+def of_copies(known: dict[str, Evidence], clips: dict[str, Clip]) -> Iterator[Finding]:
+    """Pairs of clips that are the same recording. The second of two in different splits is proposed to leave its split."""
+    for first, second, lag in marks.copies({clip_id: item.marks for clip_id, item in known.items()}):
+        found = (
+            f"the recording of {first}, {abs(lag):.1f} s {'later' if lag > 0 else 'earlier'}"
+            if lag
+            else f"the recording of {first}"
+        )
+        split, other = clips[second].split, clips[first].split
+        leaks = bool(split and other and split != other)
+        corrections = (Correction(second, "split", split, ""),) if leaks else ()
+        proposal = f"leave one out: they are in {other} and {split}" if leaks else "leave one out"
+        yield Finding(second, Check.SAME, FAULT, found, proposal, corrections)
+
+
+def judge(clips: list[Clip], known: dict[str, Evidence], said: dict[str, str], settings: params.Params) -> list[Finding]:
+    """Every finding, in order."""
+    media = {medium.clip_id: medium for medium in read_media()}
+    found = [*of_refusals(Shards(DATA / "audio").refused), *of_refusals(Shards(DATA / "faces").refused)]
+    for clip in clips:
+        item = known.get(clip.clip_id)
+        if item:
+            medium = media[clip.clip_id]
+            sound = list(of_signal(clip, item, medium, settings.frames.rate))
+            spans = medium.start, medium.end
+            text = texts.judge(clip, item.hearing, said, spans) if item.hearing else None
+            text = texts.judge_long(clip, item.heard, said) if item.heard else text
+            found += sound + ([text] if text else [])
+    by_id = {clip.clip_id: clip for clip in clips}
+    found += of_copies(known, by_id)
+    found += looks.judge(
+        {name: item.look for name, item in known.items() if item.look}, {clip.clip_id: clip.speaker for clip in clips}
+    )
+    features = labels.read(DATA / "tensors", settings.corpus.present_above)
+    found += labels.judge(features, settings.corpus.labels)
+    return sorted(found, key=findings.order)
+
+
+def require_stages(clips: list[Clip]) -> None:
+    """CorpusError where the stages have not run, or have run on another table."""
+    missing = [name for name in NEEDED if not (DATA / name).is_dir()]
+    if missing:
+        raise CorpusError(f"data/ has no {', '.join(missing)}: run `dvc repro align` first")
+    if read_texts() != {clip.clip_id: clip.text for clip in clips}:
+        raise CorpusError("clips.csv has changed since the stages ran: run `dvc repro align` first")
+
+
+def texts_of(clips: list[Clip]) -> dict[str, str]:
+    """What is said in each clip, as far as known: its text, or what was transcribed."""
+    transcripts = Shards(DATA / "transcripts")
+    return {
+        clip.clip_id: clip.text or words.read(transcripts, clip.clip_id).text
+        for clip in clips
+        if clip.text or clip.clip_id in transcripts.digests
+    }
+
+
+def summarise(found: list[Finding], clips: int, corrections: int) -> None:
+    faults = [finding for finding in found if finding.level == FAULT]
+    accused = len({finding.clip_id for finding in faults})
+    print(f"audit: {len(faults)} faults in {accused} of {clips} clips, {len(found) - len(faults)} notes; {REPORT}/audit.html")
+    for check, count in sorted(Counter(finding.check for finding in faults).items(), key=lambda item: -item[1]):
+        print(f"  {count} x {check}: {check.meaning}")
+    print(
+        f"{corrections} cells with a proposal in {REPORT}/corrections.csv: read it, delete what you do not agree with, and run"
+    )
+    print(f"  python -m preprocess.corpora correct {REPORT}/corrections.csv")
+
+
+def main() -> None:
+    settings = params.load()
+    root, device = Path(settings.corpus.root), resolve(settings.run.device)
+    clips = corpus.read(root, settings.corpus.labels)
+    require_stages(clips)
+    said = texts_of(clips)
+    sources = Sources(DATA / "audio", DATA / "frames", DATA / "faces", MODEL, device)
+    stage = Stage(
+        name="audit",
+        module="preprocess.audit.evidence",
+        work=partial(evidence.collect, settings=settings, sources=sources),
+        parameters={"transcripts": settings.transcripts.model_dump()},
+        models=[MODEL],
+        environment=device,
+        preload=["preprocess.audit.hearing"] if any(clip.text for clip in clips) else [],
+    )
+    fill(stage, list(tasks(clips, said, {medium.clip_id: medium for medium in read_media()}, root)), settings.run)
+    kept = Shards(stage.folder)
+    found = judge(clips, {clip_id: evidence.read(kept, clip_id) for clip_id in kept.digests}, said, settings)
+    REPORT.mkdir(exist_ok=True)
+    findings.write(REPORT / "audit.csv", found)
+    count = findings.write_corrections(REPORT / "corrections.csv", found)
+    page.write(REPORT / "audit.html", found, clips, root)
+    summarise(found, len(clips), count)

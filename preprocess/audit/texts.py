@@ -1,0 +1,108 @@
+"""Whether a clip's text is what is said: judged by how much the sound says for the text, for others, and for parts of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.corpus import Clip
+from preprocess.speech import words
+
+SAID = 3.2  # mean gain over the words of a text from which it is said
+LEADS = 1.5  # how much larger the gain of another text must be
+LONGER = 4.0  # log-probability by which a text must be likelier without some of its words, or at another time
+SAME_WORDS = 0.5  # word error rate up to which two texts are the same sentence
+
+
+def error_rate(text: str, heard: str) -> float:
+    """The word error rate of a text against what is heard: words to replace, remove or add, divided by the words heard."""
+    first, second = _plain(text), _plain(heard)
+    row = list(range(len(second) + 1))
+    for i, word in enumerate(first, 1):
+        before, row[0] = row[0], i
+        for k, other in enumerate(second, 1):
+            before, row[k] = row[k], min(row[k] + 1, row[k - 1] + 1, before + (word != other))
+    return row[-1] / max(1, len(second))
+
+
+def _plain(text: str) -> list[str]:
+    """Its spoken words in small letters, without punctuation."""
+    bare = ("".join(letter for letter in word.casefold() if letter.isalnum()) for word in words.said(text))
+    return [word for word in bare if word]
+
+
+def judge(clip: Clip, hearing: Mapping[str, Any], texts: Mapping[str, str], span: tuple[float, float]) -> Finding | None:
+    """What is wrong with the text of a clip that is from `span[0]` to `span[1]` (seconds) in its medium; None: nothing.
+
+    `hearing` has the fields of hearing.Hearing, `texts` the text of every clip.
+    """
+    if hearing["better"] > LONGER and hearing["gain"] > 0:
+        return _moved(clip, hearing, span)
+    near = max(hearing["near"], key=lambda name: hearing["near"][name], default="")
+    if near and hearing["near"][near] >= max(SAID, hearing["gain"] + LEADS):
+        found = f"what is said is the text of {near}: {texts[near]!r}"
+        return Finding(clip.clip_id, Check.TEXT, FAULT, found, f"text of {near}", (_text(clip, texts[near]),))
+    heard = hearing["heard"]
+    if heard and hearing["gain"] < SAID and hearing["heard_gain"] >= max(SAID, hearing["gain"] + LEADS):
+        return _other(clip, heard, texts)
+    if hearing["gain"] < SAID:
+        found = f"the sound says little for the text (gain {hearing['gain']:.1f} a word), and for no other"
+        return Finding(clip.clip_id, Check.TEXT, NOTE, found, "listen to it")
+    return _cut(clip, hearing)
+
+
+def _other(clip: Clip, heard: str, texts: Mapping[str, str]) -> Finding | None:
+    rate = error_rate(clip.text, heard)
+    if rate <= SAME_WORDS:
+        return None
+    rates = {name: error_rate(text, heard) for name, text in texts.items() if text and name != clip.clip_id}
+    best = min(rates, key=lambda name: rates[name], default="")
+    if best and rates[best] <= SAME_WORDS / 2:
+        proposal, new = f"text of {best}", texts[best]
+    else:
+        proposal, new = "what is heard", heard
+    found = f"word error rate {rate:.2f}, heard: {heard!r}"
+    return Finding(clip.clip_id, Check.TEXT, FAULT, found, proposal, (_text(clip, new),))
+
+
+def _moved(clip: Clip, hearing: Mapping[str, Any], span: tuple[float, float]) -> Finding:
+    first, last = hearing["start"], hearing["end"]
+    corrections = []
+    if first:
+        corrections.append(Correction(clip.clip_id, "start", written(clip.start), f"{span[0] + first:.3f}"))
+    if last:
+        corrections.append(Correction(clip.clip_id, "end", written(clip.end), f"{span[1] + last:.3f}"))
+    if first and last:
+        proposal = f"shift by {first:+.1f} s"
+    else:
+        proposal = f"{'start' if first else 'end'} {abs(first or last):.1f} s {'earlier' if first else 'later'}"
+    found = f"the text is e^{hearing['better']:.0f} times as likely there"
+    return Finding(clip.clip_id, Check.TIMES, FAULT, found, proposal, tuple(corrections))
+
+
+def written(seconds: float | None) -> str:
+    """A time as a cell of clips.csv, blank where it is the medium's own start or end."""
+    return f"{round(seconds, 6)}" if seconds else ""
+
+
+def _cut(clip: Clip, hearing: Mapping[str, Any]) -> Finding | None:
+    """Words that are not in the sound at an end of it, where the medium has no more of it."""
+    said = words.split(clip.text)
+    for end, values in (("start", hearing["first"]), ("end", hearing["last"])):
+        if max(values, default=0.0) > LONGER:
+            count = 1 + values.index(max(values))
+            lost = said[:count] if end == "start" else said[-count:]
+            left = said[count:] if end == "start" else said[:-count]
+            found = f"at the {end} {' '.join(lost)!r} is not heard"
+            return Finding(
+                clip.clip_id, Check.CUT_WORDS, FAULT, found, f"text without {' '.join(lost)!r}", (_text(clip, " ".join(left)),)
+            )
+    return None
+
+
+def judge_long(clip: Clip, heard: str, texts: Mapping[str, str]) -> Finding | None:
+    """The same for a clip of several windows, of which only a transcription is known."""
+    return _other(clip, heard, texts) if heard else None
+
+
+def _text(clip: Clip, new: str) -> Correction:
+    return Correction(clip.clip_id, "text", clip.text, new)

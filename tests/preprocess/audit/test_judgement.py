@@ -1,0 +1,97 @@
+"""What is concluded from what was heard, seen and labelled."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from preprocess.audit import findings, labels, looks, texts
+from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.audit.labels import Features
+from preprocess.audit.looks import Look
+from preprocess.corpus import Clip
+
+CLIP = Clip("a", "a.mp4", text="I am so glad")
+NOTHING = {
+    "gain": 6.0, "likelihood": -3.0, "first": [-5.0], "last": [-5.0], "near": {}, "heard": "", "heard_gain": 0.0,
+    "start": 0.0, "end": 0.0, "better": 0.0,
+}  # fmt: skip
+TEXTS = {"a": "I am so glad", "b": "she passed away", "c": ""}
+
+
+def judged(**heard: object) -> Finding:
+    finding = texts.judge(CLIP, NOTHING | heard, TEXTS, (0.0, 3.0))
+    assert finding
+    return finding
+
+
+def test_a_text_that_is_said_is_no_fault() -> None:
+    assert texts.judge(CLIP, NOTHING, TEXTS, (0.0, 3.0)) is None
+
+
+def test_the_text_of_the_clip_beside_it_is_proposed() -> None:
+    finding = judged(gain=0.5, near={"b": 5.0})
+    assert (finding.check, finding.level, finding.proposal) == (Check.TEXT, FAULT, "text of b")
+    assert finding.corrections == (Correction("a", "text", "I am so glad", "she passed away"),)
+
+
+def test_what_is_heard_is_proposed_where_no_clip_has_it_as_text() -> None:
+    assert judged(gain=0.5, heard="we lost everything", heard_gain=6.0).corrections[0].new == "we lost everything"
+    assert judged(gain=0.5, heard="she passed away.", heard_gain=6.0).proposal == "text of b"
+
+
+def test_a_text_that_nobody_can_hear_is_noted_and_not_accused() -> None:
+    finding = judged(gain=1.0, near={"b": 2.0})
+    assert (finding.level, finding.corrections) == (NOTE, ())
+
+
+def test_a_text_that_is_likelier_elsewhere_shifts_the_times() -> None:
+    finding = judged(better=20.0, start=0.4, end=0.4)
+    assert finding.proposal == "shift by +0.4 s"
+    assert [(item.column, item.old, item.new) for item in finding.corrections] == [
+        ("start", "", "0.400"),
+        ("end", "", "3.400"),
+    ]
+    assert judged(better=20.0, end=0.6).proposal == "end 0.6 s later"
+
+
+def test_words_that_the_sound_does_not_have_are_cut_off_the_text() -> None:
+    assert judged(first=[2.0, 9.0]).corrections[0].new == "so glad"
+    assert judged(last=[9.0, 2.0]).corrections[0].new == "I am so"
+
+
+@pytest.mark.parametrize(("text", "heard", "rate"), [("I am", "i am.", 0), ("I am", "I was", 0.5), ("", "I", 1), ("a b", "", 2)])
+def test_word_error_rates(text: str, heard: str, rate: float) -> None:
+    assert texts.error_rate(text, heard) == rate
+
+
+def test_a_cell_with_two_proposals_is_left_to_a_person(tmp_path: Path) -> None:
+    def finding(clip_id: str, new: str) -> Finding:
+        return Finding(clip_id, Check.TEXT, FAULT, "", "", (Correction(clip_id, "text", "x, \"y\"", new),))
+
+    assert findings.write_corrections(tmp_path / "c.csv", [finding("b", "1"), finding("a", "1"), finding("b", "2")]) == 1
+    with (tmp_path / "c.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["clip_id", "column", "old", "new"], ["a", "text", 'x, "y"', "1"]]
+
+
+def test_the_face_of_another_speaker_is_found() -> None:
+    rng = np.random.default_rng(0)
+    faces = {name: rng.uniform(60, 200, 108) for name in ("ann", "bob", "eve")}
+    speakers = {f"{name}{i}": name for name in faces for i in range(6)}
+    shown = {clip_id: faces[name] + rng.normal(0, 3, 108) for clip_id, name in speakers.items()}
+    shown["ann2"] = faces["eve"] + rng.normal(0, 3, 108)
+    seen = {clip_id: Look(1.0, 1, "only", 1.0, 0.4, colours.tolist()) for clip_id, colours in shown.items()}
+    (finding,) = looks.judge(seen, speakers)
+    assert (finding.clip_id, finding.level) == ("ann2", FAULT)
+    assert "eve" in finding.found
+    assert looks.judge(seen, {}) == []
+
+
+def test_labels_that_are_turned_round_are_found() -> None:
+    rng = np.random.default_rng(0)
+    present = rng.random((200, 4)) < 0.4
+    rows = {"text": present @ rng.normal(0, 1, (4, 20)) + rng.normal(0, 0.3, (200, 20)), "audio": rng.normal(0, 1, (200, 5))}
+    present[7], present[90] = ~present[7], ~present[90]
+    found = labels.judge(Features([f"{i:03}" for i in range(200)], rows, present), list("abcd"))
+    assert [finding.clip_id for finding in found] == ["007", "090"]

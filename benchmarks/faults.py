@@ -7,7 +7,7 @@ chosen at random, whatever its noise. A fault of two copies of one recording may
 import csv
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -168,7 +168,8 @@ def wrong_face(corpus: Corpus) -> Fault:
     return Fault("wrong_face", (clip_id,))
 
 
-KINDS = (  # that of three clips side by side first, while they are free
+Kind = Callable[[Corpus], Fault]
+KINDS: tuple[Kind, ...] = (  # that of three clips side by side first, while they are free
     shifted_times,
     text_of_neighbour,
     cut_words,
@@ -182,7 +183,7 @@ KINDS = (  # that of three clips side by side first, while they are free
 )
 
 
-def put(source: Path, target: Path, seed: int, each: int, clips: int = 0) -> list[Fault]:
+def put(source: Path, target: Path, seed: int, each: int, clips: int = 0, kinds: Sequence[Kind] = KINDS) -> list[Fault]:
     """Copy a sample corpus, or its first clips, and put so many faults of each kind into it."""
     with (source / "clips.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["clip_id"]: row for row in list(csv.DictReader(file))[: clips or None]}
@@ -194,7 +195,7 @@ def put(source: Path, target: Path, seed: int, each: int, clips: int = 0) -> lis
     for row in rows.values():
         shutil.copyfile(source / row["media"], target / row["media"])
     corpus = Corpus(target, rows, words, np.random.default_rng(seed))
-    faults = [kind(corpus) for kind in KINDS for _ in range(each)]
+    faults = [kind(corpus) for kind in kinds for _ in range(each)]
     with (target / "clips.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, list(next(iter(rows.values()))), lineterminator="\n")
         table.writeheader()

@@ -61,14 +61,16 @@ def test_words_that_the_sound_does_not_have_are_cut_off_the_text() -> None:
     assert judged(last=[9.0, 2.0]).corrections[0].new == "I am so"
 
 
-@pytest.mark.parametrize(("text", "heard", "rate"), [("I am", "i am.", 0), ("I am", "I was", 0.5), ("", "I", 1), ("a b", "", 2)])
+@pytest.mark.parametrize(
+    ("text", "heard", "rate"), [("I am", "i am.", 0), ("I am", "I was", 0.5), ("", "I", 1), ("a b", "", 2)]
+)
 def test_word_error_rates(text: str, heard: str, rate: float) -> None:
     assert texts.error_rate(text, heard) == rate
 
 
 def test_a_cell_with_two_proposals_is_left_to_a_person(tmp_path: Path) -> None:
     def finding(clip_id: str, new: str) -> Finding:
-        return Finding(clip_id, Check.TEXT, FAULT, "", "", (Correction(clip_id, "text", "x, \"y\"", new),))
+        return Finding(clip_id, Check.TEXT, FAULT, "", "", (Correction(clip_id, "text", 'x, "y"', new),))
 
     assert findings.write_corrections(tmp_path / "c.csv", [finding("b", "1"), finding("a", "1"), finding("b", "2")]) == 1
     with (tmp_path / "c.csv").open(encoding="utf-8", newline="") as file:

@@ -1,0 +1,77 @@
+"""The audit of a dozen real clips, in which there are faults."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import faults
+from benchmarks.audit import CHECKS, STAGES, accused
+from benchmarks.faults import Fault
+from preprocess.audit import page
+from preprocess.audit.findings import FAULT, Check, Finding
+from preprocess.corpus import Clip
+from tests.conftest import Workspace
+
+KINDS = (faults.shifted_times, faults.text_of_neighbour, faults.cut_words, faults.clipped, faults.silent, faults.broken_sound)
+WHOLE = (*KINDS, faults.copied, faults.other_length)
+
+
+@pytest.fixture(scope="module")
+def audited(sample_run: Workspace, make_workspace: Callable[..., Workspace]) -> tuple[Workspace, list[Fault]]:
+    """A part of the shared run's corpus with a fault of each kind that can be known in a dozen clips, and its audit."""
+    made = make_workspace(**{"run.store": str(sample_run.folder / ".store"), "corpus.max_refused": 1.0})
+    put = faults.put(sample_run.folder / "data/sample", made.folder / "data/sample", seed=5, each=1, clips=20, kinds=WHOLE)
+    made.stages(*STAGES, "audit")
+    return made, put
+
+
+def test_faults_are_found_and_named(audited: tuple[Workspace, list[Fault]]) -> None:
+    made, put = audited
+    found = accused(made.folder)
+    named = [fault.kind for fault in put if any(found.get(name, set()) & CHECKS[fault.kind] for name in fault.clip_ids)]
+    assert len(named) >= len(put) - 1, sorted({fault.kind for fault in put} - set(named))
+
+
+def test_clips_without_a_fault_are_not_accused(audited: tuple[Workspace, list[Fault]]) -> None:
+    made, put = audited
+    assert len(set(accused(made.folder)) - {name for fault in put for name in fault.clip_ids}) <= 1
+
+
+def test_corrections_name_cells_of_the_table(audited: tuple[Workspace, list[Fault]]) -> None:
+    made, _ = audited
+    with (made.folder / "data/sample/clips.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["clip_id"]: row for row in csv.DictReader(file)}
+    with (made.folder / "report/corrections.csv").open(encoding="utf-8", newline="") as file:
+        corrections = list(csv.DictReader(file))
+    assert corrections
+    for cell in corrections:
+        old = rows[cell["clip_id"]][cell["column"]]
+        assert cell["old"] == old or float(cell["old"]) == float(old)
+
+
+def test_a_second_audit_computes_nothing_and_says_the_same(audited: tuple[Workspace, list[Fault]]) -> None:
+    made, _ = audited
+    first = (made.folder / "report/audit.csv").read_bytes()
+    assert " 0 computed" in made.run("preprocess", "audit")
+    assert (made.folder / "report/audit.csv").read_bytes() == first
+
+
+def test_an_audit_of_another_table_than_the_stages_had_is_refused(audited: tuple[Workspace, list[Fault]]) -> None:
+    made, _ = audited
+    table = made.folder / "data/sample/clips.csv"
+    before = table.read_text(encoding="utf-8")
+    table.write_text(before.replace(",,,,", ",,,other words,", 1), encoding="utf-8")
+    try:
+        assert "run `dvc repro align` first" in made.run("preprocess", "audit", fails=True)
+    finally:
+        table.write_text(before, encoding="utf-8")
+
+
+def test_nothing_of_a_table_is_markup_on_the_page(tmp_path: Path) -> None:
+    clip = Clip("a", 'films/"><script>x.mp4', text="<script>alert('1')</script>")
+    page.write(tmp_path / "p.html", [Finding("a", Check.TEXT, FAULT, "<b>", "&")], [clip], tmp_path)
+    shown = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "<script" not in shown
+    assert "<b>" not in shown

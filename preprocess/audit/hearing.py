@@ -32,6 +32,7 @@ class Hearing:
 
     gain: float  # mean over the words that are said
     likelihood: float  # log-probability of the text
+    gains: list[float] = field(default_factory=list)  # of each word that is said
     first: list[float] = field(default_factory=list)  # how much likelier it is without its first 1, 2, 3 words
     last: list[float] = field(default_factory=list)
     near: dict[str, float] = field(default_factory=dict)  # mean gains of the texts of other clips, where this one is doubted
@@ -87,21 +88,22 @@ def hear(ear: Ear, wave: np.ndarray, text: str, near: dict[str, str]) -> Hearing
     """What is heard of a text in a wave (n,) at 16 kHz; `near` are the texts of the clips beside it, by clip id."""
     states = ear.listen(wave)
     language = ear.language(states)
-    (gain,) = ear.gain(states, [text], language)
     said = [word for word in words.said(text) if word]
+    (gains,) = likelihood.gains(ear.folder, states, [said], ear.settings.silence, ear.device, language)
+    gain = _mean(gains, said)
     shorter = [(said[count:], said[:-count]) for count in ENDS if count < len(said)]
     total, *rest = ear.likely(
         states, [said, *(capital(begin) for begin, _ in shorter), *(stop(end) for _, end in shorter)], language
     )
     more = [round(value - total, 2) for value in rest]
-    hearing = Hearing(gain, round(total, 2), more[: len(shorter)], more[len(shorter) :])
+    hearing = Hearing(gain, round(total, 2), gains, more[: len(shorter)], more[len(shorter) :])
     if gain >= LEAST_GAIN:
         return hearing
     heard = ear.transcribe(wave)
-    gains = ear.gain(states, [*near.values(), heard or text], language)
+    others = ear.gain(states, [*near.values(), heard or text], language)
     return Hearing(
         **hearing.to_dict()
-        | {"near": dict(zip(near, gains, strict=False)), "heard": heard, "heard_gain": gains[-1] if heard else 0.0}
+        | {"near": dict(zip(near, others, strict=False)), "heard": heard, "heard_gain": others[-1] if heard else 0.0}
     )
 
 

@@ -9,7 +9,9 @@ from preprocess.speech import words
 
 SAID = 3.2  # mean gain over the words of a text from which it is said
 LEADS = 1.5  # how much larger the gain of another text must be
-LONGER = 4.0  # log-probability by which a text must be likelier without some of its words, or at another time
+SHORTER = 4.0  # log-probability by which a text must be likelier without some of its words
+UNHEARD = 4.0  # mean gain of these words, above which they are said nevertheless: in noise every shorter text is likelier
+ELSEWHERE = 8.0  # log-probability by which a text must be likelier at another time
 SAME_WORDS = 0.5  # word error rate up to which two texts are the same sentence
 
 
@@ -35,7 +37,7 @@ def judge(clip: Clip, hearing: Mapping[str, Any], texts: Mapping[str, str], span
 
     `hearing` has the fields of hearing.Hearing, `texts` the text of every clip.
     """
-    if hearing["better"] > LONGER and hearing["gain"] > 0:
+    if hearing["better"] > ELSEWHERE and hearing["gain"] > 0:
         return _moved(clip, hearing, span)
     near = max(hearing["near"], key=lambda name: hearing["near"][name], default="")
     if near and hearing["near"][near] >= max(SAID, hearing["gain"] + LEADS):
@@ -86,16 +88,15 @@ def written(seconds: float | None) -> str:
 
 def _cut(clip: Clip, hearing: Mapping[str, Any]) -> Finding | None:
     """Words that are not in the sound at an end of it, where the medium has no more of it."""
-    said = words.split(clip.text)
+    said = [word for word, is_said in zip(words.split(clip.text), words.said(clip.text), strict=True) if is_said]
     for end, values in (("start", hearing["first"]), ("end", hearing["last"])):
-        if max(values, default=0.0) > LONGER:
-            count = 1 + values.index(max(values))
-            lost = said[:count] if end == "start" else said[-count:]
-            left = said[count:] if end == "start" else said[:-count]
-            found = f"at the {end} {' '.join(lost)!r} is not heard"
-            return Finding(
-                clip.clip_id, Check.CUT_WORDS, FAULT, found, f"text without {' '.join(lost)!r}", (_text(clip, " ".join(left)),)
-            )
+        count = 1 + values.index(max(values)) if values else 0
+        gains = hearing["gains"][:count] if end == "start" else hearing["gains"][-count:]
+        if not count or max(values) <= SHORTER or sum(gains) > UNHEARD * count:
+            continue
+        lost, left = (said[:count], said[count:]) if end == "start" else (said[-count:], said[:-count])
+        found, proposal = f"at the {end} {' '.join(lost)!r} is not heard", f"text without {' '.join(lost)!r}"
+        return Finding(clip.clip_id, Check.CUT_WORDS, FAULT, found, proposal, (_text(clip, " ".join(left)),))
     return None
 
 

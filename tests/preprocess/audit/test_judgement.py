@@ -14,9 +14,18 @@ from preprocess.corpus import Clip
 
 CLIP = Clip("a", "a.mp4", text="I am so glad")
 NOTHING = {
-    "gain": 6.0, "likelihood": -3.0, "first": [-5.0], "last": [-5.0], "near": {}, "heard": "", "heard_gain": 0.0,
-    "start": 0.0, "end": 0.0, "better": 0.0,
-}  # fmt: skip
+    "gain": 6.0,
+    "likelihood": -3.0,
+    "gains": [6.0, 6.0, 6.0, 6.0],
+    "first": [-5.0],
+    "last": [-5.0],
+    "near": {},
+    "heard": "",
+    "heard_gain": 0.0,
+    "start": 0.0,
+    "end": 0.0,
+    "better": 0.0,
+}
 TEXTS = {"a": "I am so glad", "b": "she passed away", "c": ""}
 
 
@@ -57,8 +66,12 @@ def test_a_text_that_is_likelier_elsewhere_shifts_the_times() -> None:
 
 
 def test_words_that_the_sound_does_not_have_are_cut_off_the_text() -> None:
-    assert judged(first=[2.0, 9.0]).corrections[0].new == "so glad"
-    assert judged(last=[9.0, 2.0]).corrections[0].new == "I am so"
+    assert judged(first=[2.0, 9.0], gains=[0.0, 1.0, 9.0, 9.0]).corrections[0].new == "so glad"
+    assert judged(last=[9.0, 2.0], gains=[9.0, 9.0, 9.0, 0.0]).corrections[0].new == "I am so"
+
+
+def test_words_that_noise_makes_unlikely_are_not_cut_off() -> None:
+    assert texts.judge(CLIP, NOTHING | {"first": [9.0]}, TEXTS, (0.0, 3.0)) is None
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def judge(looks: dict[str, Look], speakers: dict[str, str]) -> list[Finding]:
             found = f"of {seen.people} people none moves the mouth with the sound more than the others"
             findings.append(Finding(clip_id, Check.FACE, NOTE, found, "look whose face was taken"))
     known = sorted(clip_id for clip_id, seen in looks.items() if seen.colours and speakers.get(clip_id) and _is_lit(seen))
-    colours = np.array([looks[clip_id].colours for clip_id in known]).reshape(len(known), -1)
+    colours = np.array([looks[clip_id].colours for clip_id in known])
     voices = np.array([speakers[clip_id] for clip_id in known])
     for i, clip_id in enumerate(known):
         far = np.sqrt(np.square(colours - colours[i]).mean(1))

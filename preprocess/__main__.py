@@ -1,5 +1,5 @@
-"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names. `store` instead of STAGE looks after the
-store of finished work."""
+"""`python -m preprocess STAGE`: run one stage on the corpus that params.yaml names. Instead of STAGE, `store` looks after the
+store of finished work, `status` shows how far the stages are, and `plan` what a run would cost."""
 
 import argparse
 import errno
@@ -14,9 +14,12 @@ from preprocess.corpus import CorpusError
 from preprocess.downloads.problem import ModelError
 from preprocess.media.probe import MediaError, MediumGoneError
 from preprocess.refusals import TooManyError
-from preprocess.run import work
+from preprocess.run import share, work
+from preprocess.run.inputs import Inputs
+from preprocess.run.share import Share, ShareError
 from preprocess.run.work import WorkerDiedError
 from preprocess.store import inventory
+from preprocess.store.entries import StoreError
 
 STAGES = (
     "models",
@@ -33,28 +36,28 @@ STAGES = (
     "features",
 )
 
+BY_CLIP = ("frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")  # can be shared out
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, or the largest file size is reached
-FAILURES = (ParameterError, CorpusError, MediaError, MediumGoneError, ModelError, TooManyError, WorkerDiedError)
+FAILURES = (
+    ParameterError,
+    CorpusError,
+    MediaError,
+    MediumGoneError,
+    ModelError,
+    TooManyError,
+    WorkerDiedError,
+    StoreError,
+    ShareError,
+)
 
 
 def main() -> None:
     process.configure_libraries()
-    parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
-    for name in STAGES:
-        stages.add_parser(name)
-    stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
-    stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     stage = arguments.stage
     process.end_with_parent()
     try:
-        if stage == "store":
-            return inventory.main(arguments.command)
-        settings = params.load()
-        module = importlib.import_module(f"preprocess.stages.{stage}")
-        module.main(arguments.name) if stage == "features" else module.main()
-        pipeline.require_unchanged(settings, f"features@{arguments.name}" if stage == "features" else stage)
+        run(arguments)
     except FAILURES as error:
         work.stop()
         sys.exit(f"{stage}: {error}")
@@ -68,6 +71,40 @@ def main() -> None:
         work.stop()
         print(f"{stage}: stopped; finished clips are kept, run again to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
+    stages = made.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
+    for name in STAGES:
+        stages.add_parser(name)
+    for name in BY_CLIP:
+        stages.choices[name].add_argument("--share", type=_share, metavar="K/N", help=share.__doc__)
+    stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
+    stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
+    return made
+
+
+def _share(text: str) -> Share:
+    try:
+        return share.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    stage = arguments.stage
+    if stage == "store":
+        inventory.main(arguments.command)
+        return
+    settings = params.load()
+    module = importlib.import_module(f"preprocess.stages.{stage}")
+    if getattr(arguments, "share", None):
+        share.fill(module.job(settings, Inputs()), settings.run, arguments.share)
+        return
+    module.main(arguments.name) if stage == "features" else module.main()
+    pipeline.require_unchanged(settings, f"features@{arguments.name}" if stage == "features" else stage)
 
 
 if __name__ == "__main__":

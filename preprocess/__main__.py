@@ -5,6 +5,7 @@ import argparse
 import errno
 import importlib
 import sys
+from collections.abc import Callable
 
 import params
 import pipeline
@@ -13,6 +14,8 @@ from params import ParameterError
 from preprocess.corpus import CorpusError
 from preprocess.downloads.problem import ModelError
 from preprocess.media.probe import MediaError, MediumGoneError
+from preprocess.overview import plan, status
+from preprocess.overview.foreseen import BY_CLIP
 from preprocess.refusals import TooManyError
 from preprocess.run import share, work
 from preprocess.run.inputs import Inputs
@@ -36,7 +39,7 @@ STAGES = (
     "features",
 )
 
-BY_CLIP = ("frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")  # can be shared out
+SAMPLE = 20  # clips that `plan --sample` times
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, or the largest file size is reached
 FAILURES = (
     ParameterError,
@@ -49,6 +52,13 @@ FAILURES = (
     StoreError,
     ShareError,
 )
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "store": lambda arguments: inventory.main(arguments.command),
+    "status": lambda arguments: status.main(),
+    "plan": lambda arguments: plan.main(arguments.sample),
+}
 
 
 def main() -> None:
@@ -75,13 +85,18 @@ def main() -> None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
-    stages = made.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, "store"]))
+    stages = made.add_subparsers(dest="stage", required=True, metavar="STAGE", help=", ".join([*STAGES, *COMMANDS]))
     for name in STAGES:
         stages.add_parser(name)
     for name in BY_CLIP:
         stages.choices[name].add_argument("--share", type=_share, metavar="K/N", help=share.__doc__)
     stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
+    stages.add_parser("status", description=status.__doc__)
+    planning = stages.add_parser("plan", description=plan.__doc__)
+    planning.add_argument(
+        "--sample", type=_count, nargs="?", const=SAMPLE, default=0, metavar="CLIPS", help="time some clips first"
+    )
     return made
 
 
@@ -92,11 +107,17 @@ def _share(text: str) -> Share:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number of clips from 1 to 1000 is expected")
+    return int(text)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     stage = arguments.stage
-    if stage == "store":
-        inventory.main(arguments.command)
+    if stage in COMMANDS:
+        COMMANDS[stage](arguments)
         return
     settings = params.load()
     module = importlib.import_module(f"preprocess.stages.{stage}")

@@ -1,7 +1,7 @@
 """Whether the shares of a Slurm array, one of which is killed, end in the bytes of one process.
 
 `python -m benchmarks.slurm --clips 24` needs Slurm and munge (Debian: `apt-get install slurm-wlm munge`), and root, since
-slurmd does. It starts a Slurm of three nodes that listens on loopback alone, all on this machine, and ends it afterwards. In two
+slurmd does. It starts a Slurm of three nodes on this machine, which listens on loopback alone, and ends it afterwards. In two
 clones of the last commit a small sample corpus is taken to the encoders: in one by `dvc repro` with one worker, in the other by
 the scripts of docs/cluster.md with four shares. One share of `faces` is killed (SIGKILL); what it left, `dvc repro` computes.
 """
@@ -95,7 +95,7 @@ def cluster(folder: Path) -> Iterator[None]:
 
 def states() -> list[str]:
     """What Slurm says of each node, such as `idle`."""
-    return subprocess.run(["sinfo", "-h", "-N", "-o", "%t"], capture_output=True, text=True, check=False).stdout.split()
+    return subprocess.run([find("sinfo"), "-h", "-N", "-o", "%t"], capture_output=True, text=True, check=False).stdout.split()
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -143,7 +143,7 @@ def disturbed(folder: Path) -> tuple[str, str]:
     scripts(folder)
     with (folder / "printed.txt").open("w") as printed:
         running = subprocess.Popen(
-            ["bash", "cluster.sh", str(SHARES)],
+            [find("bash"), "cluster.sh", str(SHARES)],
             cwd=folder,
             env=processes.environment(),
             stdout=printed,

@@ -8,13 +8,14 @@ import hashlib
 import os
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import params
 from preprocess.run import records
 from preprocess.run.records import Record
 from preprocess.run.stage import Job, Missing, compute, finished, keys_of, outcome, require_some
-from preprocess.store.entries import Store
+from preprocess.store.entries import DAMAGE, Store
 
 
 class ShareError(RuntimeError):
@@ -58,7 +59,10 @@ def fill(job: Job, run: params.Run, share: Share) -> None:
     with Record(store, keys.values(), stage.environment, str(share)) as record:
         computed = compute(stage, missing, store, run.model_copy(update={"workers": workers(run)}), record)
         require_same_total(store, work, share)  # of a share that began at the same moment
-    outcomes = {key: outcome(store.path(key)) for key in computed}
+    outcomes = {}
+    for key in computed:
+        with suppress(FileNotFoundError, *DAMAGE):  # removed meanwhile: the stage makes it again
+            outcomes[key] = outcome(store.path(key))
     require_some(outcomes)
     refused = sum(item.refusal is not None for item in outcomes.values())
     there = len(mine) - len(computed)

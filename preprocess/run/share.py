@@ -54,11 +54,9 @@ def fill(job: Job, run: params.Run, share: Share) -> None:
     store.use(sorted(set(keys.values())))
     mine = {key: Missing(task, key) for task in job.tasks if task.clip_id in share and (key := keys[task.clip_id])}
     missing = [item for key, item in mine.items() if not finished(stage, store, key)]
-    work = records.digest(keys.values())
-    require_same_total(store, work, share)
+    require_same_total(store, records.digest(keys.values()), share)
     with Record(store, keys.values(), stage.environment, str(share)) as record:
         computed = compute(stage, missing, store, run.model_copy(update={"workers": workers(run)}), record)
-        require_same_total(store, work, share)  # of a share that began at the same moment
     outcomes = {}
     for key in computed:
         with suppress(FileNotFoundError, *DAMAGE):  # removed meanwhile: the stage makes it again

@@ -75,7 +75,7 @@ def read_note(path: Path) -> Note:
 
 
 def prune(folder: Path) -> str:
-    """Delete entries that no checkout's output is made of, notes of checkouts that are gone, old records and unfinished work."""
+    """Delete what no checkout's output is made of, notes of checkouts that are gone, old records and unfinished work."""
     notes = []
     for path in sorted(folder.glob("*.used")):
         with suppress(FileNotFoundError):  # deleted by another process that prunes

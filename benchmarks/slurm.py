@@ -77,7 +77,7 @@ def cluster(folder: Path) -> Iterator[None]:
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     options = ("key-file", "socket", "pid-file", "log-file", "seed-file")
     files = [f"--{name}={folder}/munge/{name.partition('-')[0]}" for name in options]
-    started = [subprocess.Popen([find("munged"), "--force", "--foreground", *files])]
+    started = [subprocess.Popen([find("munged"), "--force", "--foreground", *files], stderr=subprocess.DEVNULL)]
     try:
         until(lambda: (folder / "munge" / "socket").exists(), "munged")
         started.append(subprocess.Popen([find("slurmctld"), "-D"], stderr=subprocess.DEVNULL))

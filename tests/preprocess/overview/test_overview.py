@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import params
@@ -101,6 +101,7 @@ def test_a_store_that_cannot_be_written_stops_with_a_sentence(workspace: Workspa
     assert "Traceback" not in printed
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.dictionaries(st.sampled_from(["txt", "json", "refused.jsonl"]), st.binary(max_size=300), min_size=1))
 def test_the_end_of_an_entry_says_what_it_is(files: dict[str, bytes]) -> None:
     with TemporaryDirectory() as temporary:

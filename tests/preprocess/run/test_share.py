@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import params
@@ -69,6 +69,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return output(folder)
 
 
+@settings(deadline=None)
 @given(st.sets(IDS, max_size=50), st.integers(1, 40), st.randoms())
 def test_every_clip_is_in_one_share_whatever_other_clips_there_are(ids: set[str], total: int, random: object) -> None:
     shares = [Share(number, total) for number in range(1, total + 1)]
@@ -80,6 +81,7 @@ def test_shares_are_of_similar_sizes() -> None:
     assert 850 < min(counts) <= max(counts) < 1150
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[0-9]{1,3}[/:][0-9]{1,3}", fullmatch=True) | st.text(max_size=8))
 def test_what_is_no_share_is_named(text: str) -> None:
     number, _, total = text.partition("/")

@@ -23,7 +23,7 @@ FLOORS = [
     ["corpora"],
     ["packs"],
     ["stages"],
-    ["recording"],
+    ["recording", "overview"],
     ["__main__"],
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}

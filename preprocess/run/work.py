@@ -50,16 +50,17 @@ def each(
     died: Callable[[Task], Result] | None = None,
     apart: Callable[[Task], list[Task]] = lambda task: [task],
     preload: Sequence[str] = (),
+    log_name: str = "",
 ) -> Iterator[Result]:
     """Results of `function` (picklable: a top-level function, or a partial of one) on every task, in order of completion.
 
     What `function` raises is raised here. `module`, where the function is defined, and the modules in `preload`, which it
     imports later, are imported once for all workers. What a worker has loaded stays loaded for its next tasks. What native
-    libraries print goes to `logs/<module>.log`.
+    libraries print goes to `logs/<module>.log`, or that of `log_name`.
     A task whose worker dies is tried again: `apart` splits it, and each of the pieces runs alone. If one kills its worker
     again, its result is `died(task)`; without `died`, WorkerDiedError is raised.
     """
-    log = LOGS / f"{module}.log"
+    log = LOGS / f"{log_name or module}.log"
     log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     context = multiprocessing.get_context("forkserver")

@@ -98,10 +98,7 @@ class Seen:
             for name, probed in results.items()
             if states[name] and probed.code != Code.WORKER_DIED
         }
-        with store.Store(self.path.parent).workplace() as workplace:  # another checkout may write the same file
-            unfinished = Path(workplace) / self.path.name
-            unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
-            unfinished.replace(self.path)
+        store.Store(self.path.parent).write(self.path, json.dumps({"by": self.made_by, "media": rows}))
 
 
 def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:

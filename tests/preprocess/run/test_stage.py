@@ -17,7 +17,7 @@ import params
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal
 from preprocess.run import stage
-from preprocess.run.stage import Stage
+from preprocess.run.stage import Job, Stage
 from preprocess.stages import manifest
 from preprocess.store import entries as store
 from preprocess.store import inventory, shards
@@ -57,7 +57,7 @@ def fill(folder: Path, clips: dict[str, str], workers: int = 2, **parameters: ob
     os.chdir(folder)
     made = Stage("stage", MODULE, partial(work, log=log), parameters=dict(parameters))
     tasks = [Task(clip_id, {"text": text}, 1.0) for clip_id, text in clips.items()]
-    stage.fill(made, tasks, RUN.model_copy(update={"workers": workers}))
+    stage.fill(Job(made, tasks), RUN.model_copy(update={"workers": workers}))
     computed = log.read_text().split()
     assert len(computed) == len(set(computed))
     return set(computed)

@@ -52,6 +52,15 @@ class Utterance:
 
 
 @dataclass(frozen=True)
+class Glimpse:
+    """A small picture of the speaker's face, or of all that is seen where none was found."""
+
+    time: float
+    jpeg: bytes
+    face: bool = True
+
+
+@dataclass(frozen=True)
 class Recording:
     """A film, a sound or a text, and its utterances in order of time."""
 
@@ -60,6 +69,7 @@ class Recording:
     path: Path | None = None  # of the film or sound; None for text
     notes: tuple[tuple[str, str], ...] = ()  # code and detail of what is strange about it
     error: str | None = None  # why nothing more could be read
+    glimpses: tuple[Glimpse, ...] = ()  # in order of time; only a page of the film needs them
 
     @property
     def name(self) -> str:

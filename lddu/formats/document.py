@@ -53,11 +53,10 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Glimpse:
-    """A small picture of the speaker's face, or of all that is seen where none was found."""
+    """A small picture of the speaker's face."""
 
     time: float
     jpeg: bytes
-    face: bool = True
 
 
 @dataclass(frozen=True)

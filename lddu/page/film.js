@@ -68,7 +68,7 @@ class View {
         chip.style.setProperty("--own", `var(--c${i % COLOURS})`);
         return [chip];
       });
-      const missing = utterance.missing.map((text) => el("p", { class: "missing" }, `missing: ${text}`));
+      const missing = utterance.missing.map(([, text]) => el("p", { class: "missing" }, `missing: ${text}`));
       const said = el("p", { class: "said" }, ...(spans.length ? spans.flatMap((span) => [span, " "]) : [el("i", { class: "quiet" }, "no words")]));
       return { node: el("li", {}, el("button", { type: "button", class: "when", onclick: () => go(utterance.start) }, clock(utterance.start)),
         el("div", {}, utterance.speaker ? el("b", { class: "speaker" }, utterance.speaker) : "", said, el("p", { class: "chips" }, ...chips), ...missing)), spans };
@@ -114,9 +114,10 @@ class View {
   of(utterance, at) {
     const caption = `from ${utterance.modalities.join(", ") || "no modality, so the shares of the labels in training are all there is"}`;
     const warning = utterance.unlike ? [el("p", { class: "refused" }, "Unlike anything that the network learned from: trust neither probabilities nor doubts.")] : [];
-    const said = [...utterance.says, ...utterance.missing.map((text) => `missing: ${text}`)];
+    const said = [...utterance.says, ...utterance.missing.map(([, text]) => `missing: ${text}`)];
     const modalities = DATA.modalities;
     return [el("h2", {}, this.film.timed ? `${clock(utterance.start)} – ${clock(utterance.end)}` : `line ${at + 1}`), ...warning,
+      el("p", { class: "said" }, utterance.text || el("i", { class: "quiet" }, "no words")),
       decisionTable(DATA.labels, DATA.thresholds, modalities, utterance, caption),
       ...(said.length ? [el("ul", { class: "remarks" }, ...said.map((text) => el("li", {}, text)))] : [])];
   }

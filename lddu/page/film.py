@@ -7,6 +7,7 @@ copy is made. The page needs nothing else: no network, no library, no server.
 import base64
 import mimetypes
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ EMBEDDED = 8_000_000  # bytes of a film that lies in the page
 PICTURES = 3000  # of faces in a page, at most; an hour of them takes about 8 MB
 A_WORD, A_LINE = 0.35, 0.8  # seconds in which a text without sound is read
 MEANINGS = {about.value: about.meaning for about in About}
+# The lane of the time line in which what a stage could not do is said.
+LANES = {"frames": "faces", "faces": "faces", "encode_vision": "faces", "audio": "wave", "encode_audio": "wave"}
+LANES |= {"transcripts": "words", "encode_text": "words"}
 TYPES = {".m4v": "video/mp4", ".m4a": "audio/mp4", ".flac": "audio/flac", ".wav": "audio/wav"}
 
 
@@ -60,7 +64,9 @@ def learned(card: dict) -> str:
     if not card:
         return ""
     people = f" of {html.several(card['speakers'], 'person').replace('persons', 'people')}" if card.get("speakers") else ""
-    synthetic = " Its people are synthetic, and nothing that it says of real people has been tested." if card.get("synthetic") else ""
+    synthetic = (
+        " Its people are synthetic, and nothing that it says of real people has been tested." if card.get("synthetic") else ""
+    )
     return f"The network learned from {html.several(card['clips'], 'clip')}{people}, the corpus {card['corpus']}.{synthetic}"
 
 
@@ -78,8 +84,9 @@ def film(recording: Recording, page: Path, place: int) -> dict:
         "seconds": round(max(end, streams.duration if streams else 0.0), 3),
         "timed": recording.timed,
         "medium": vars(medium),
-        "wave": outline and {"rate": outline.rate, "low": _bytes(outline.low.tobytes()), "high": _bytes(outline.high.tobytes())},
-        "faces": [[glimpse.time, int(glimpse.face), _bytes(glimpse.jpeg)] for glimpse in shown],
+        "wave": outline
+        and {"rate": outline.rate, "low": _bytes(outline.low.tobytes()), "high": _bytes(outline.high.tobytes())},
+        "faces": [[glimpse.time, _bytes(glimpse.jpeg)] for glimpse in shown],
         "utterances": [utterance_of(utterance) for utterance in rows],
     }
 
@@ -109,7 +116,7 @@ def utterance_of(utterance: Utterance) -> dict:
         "channels": {m: [thousandths(of.noise), thousandths(of.ambiguity)] for m, of in utterance.channels.items()},
         "modalities": utterance.modalities,
         "unlike": utterance.unlike,
-        "missing": [f"{row.stage}: {row.code.replace('_', ' ')}, {row.detail}" for row in utterance.missing],
+        "missing": [[LANES.get(row.stage, ""), f"{row.code.replace('_', ' ')}: {row.detail}"] for row in utterance.missing],
     }
 
 
@@ -163,10 +170,9 @@ def medium_of(recording: Recording, streams: Streams | None, page: Path, place: 
             playback.copy(source, 0.0, streams.duration, streams, copied)
             remark = f"{source.name} is played from a copy, H.264 and AAC, since {reason}"
             if copied.stat().st_size > EMBEDDED:
-                beside = page.with_name(f"{page.stem}.{place or ''}copy.mp4")
-                beside.write_bytes(copied.read_bytes())
-                copied, remark = beside, f"{remark}; it is in {beside.name}, beside the page"
-            print(f"{page}: {remark}", file=sys.stderr)
+                beside = page.with_name(f"{source.stem}{f'.{place}' if place else ''}.copy.mp4")
+                copied, remark = shutil.move(copied, beside), f"{remark}; it is in {beside.name}, beside the page"
+            print(remark, file=sys.stderr)
             return Medium(_placed(copied, page), picture, remark)
     except MediaError as error:
         return Medium(remark=f"{source.name} cannot be played: {error}")

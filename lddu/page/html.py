@@ -67,7 +67,9 @@ def _joined(names: Sequence[str]) -> Markup:
     return Markup("\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names))  # noqa: S704
 
 
-def write(path: Path, template: str = PAGE, styles: Sequence[str] = STYLES, scripts: Sequence[str] = (), **values: object) -> None:
+def write(
+    path: Path, template: str = PAGE, styles: Sequence[str] = STYLES, scripts: Sequence[str] = (), **values: object
+) -> None:
     """Fill a page's template with these values, and with the style sheets and scripts of these names, and write it."""
     templates = Environment(
         loader=FileSystemLoader(FOLDER),

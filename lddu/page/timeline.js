@@ -1,7 +1,7 @@
 // One time line, drawn as far as it is in sight: axis, faces, sound, words, and a curve with its band for every label.
 
-const LANES = { axis: 24, faces: 58, wave: 62, words: 50, label: 52 };
-const WIDEST = 480, USUAL = 40, SNAP = 6; // pixels a second, at most and at first; pixels
+const LANES = { axis: 24, faces: 58, wave: 62, words: 72, label: 52 };
+const WIDEST = 480, USUAL = 70, SNAP = 6; // pixels a second, at most and at first; pixels
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600];
 const COLOURS = 8;
 
@@ -167,6 +167,7 @@ class TimeLine {
       if (lane.kind === "wave") this.drawWave(brush, lane, from, to);
       if (lane.kind === "words") this.drawWords(brush, lane, from, to, shown);
       if (lane.kind === "label") this.drawLabel(brush, lane, first, last);
+      for (const utterance of shown) this.drawMissing(brush, lane, utterance);
     }
     this.cursor.style.transform = `translateX(${this.place(this.player.time).toFixed(1)}px)`;
   }
@@ -196,9 +197,7 @@ class TimeLine {
       free = slot;
       const image = this.image(i), x = this.place((slot * spacing) / this.scale);
       if (!image.complete || !image.naturalWidth) continue;
-      brush.globalAlpha = faces[i][1] ? 1 : 0.45;
       brush.drawImage(image, x, lane.top + 3, side, side);
-      brush.globalAlpha = 1;
     }
   }
 
@@ -206,7 +205,7 @@ class TimeLine {
     if (!this.images.has(i)) {
       const image = new Image();
       image.onload = () => this.soon();
-      image.src = `data:image/jpeg;base64,${this.film.faces[i][2]}`;
+      image.src = `data:image/jpeg;base64,${this.film.faces[i][1]}`;
       this.images.set(i, image);
     }
     return this.images.get(i);
@@ -229,11 +228,11 @@ class TimeLine {
 
   /** The row of each word, so that the letters of neighbours stay apart, at this scale. */
   pack(brush) {
-    const free = [0, 0];
+    const free = [0, 0, 0];
     brush.font = "13px system-ui, sans-serif";
     this.rows = this.words.map(([word, start, end]) => {
       if (!this.widths.has(word)) this.widths.set(word, brush.measureText(word).width + 9);
-      const left = start * this.scale, row = free[0] <= left ? 0 : free[1] <= left ? 1 : -1;
+      const left = start * this.scale, row = free.findIndex((edge) => edge <= left);
       if (row >= 0) free[row] = Math.max(end * this.scale, left + this.widths.get(word));
       return row;
     });
@@ -264,11 +263,38 @@ class TimeLine {
     }
   }
 
+  /** What is not there, with the reason where it has room. */
+  drawMissing(brush, lane, utterance) {
+    const reasons = utterance.missing.filter(([kind]) => kind === lane.kind);
+    if (!reasons.length) return;
+    const x = this.place(utterance.start), wide = (utterance.end - utterance.start) * this.scale - 1;
+    brush.save();
+    brush.beginPath();
+    brush.rect(x, lane.top + 3, wide, lane.height - 7);
+    brush.clip();
+    brush.strokeStyle = this.colour.line;
+    brush.lineWidth = 3;
+    brush.beginPath();
+    for (let at = x - lane.height - (x % 9); at < x + wide; at += 9) {
+      brush.moveTo(at, lane.top + lane.height);
+      brush.lineTo(at + lane.height, lane.top);
+    }
+    brush.stroke();
+    brush.font = "italic 12px system-ui, sans-serif";
+    brush.textBaseline = "middle";
+    const text = reasons.map(([, reason]) => reason).join("; "), left = Math.max(x, 0) + 6, middle = lane.top + lane.height / 2;
+    brush.fillStyle = this.colour.card;
+    brush.fillRect(left - 4, middle - 9, Math.min(brush.measureText(text).width + 8, wide), 18);
+    brush.fillStyle = this.colour.quiet;
+    brush.fillText(text, left, middle);
+    brush.restore();
+  }
+
   drawSaid(brush, lane, utterance) {
     const x = this.place(utterance.start), wide = (utterance.end - utterance.start) * this.scale - 1;
     brush.globalAlpha = 0.18;
     brush.fillStyle = this.colour.text;
-    brush.fillRect(x, lane.top + 14, Math.max(wide, 1), 22);
+    brush.fillRect(x, lane.top + 25, Math.max(wide, 1), 22);
     brush.globalAlpha = 1;
     if (wide < 40) return;
     brush.save();
@@ -276,7 +302,7 @@ class TimeLine {
     brush.rect(x, lane.top, wide, lane.height);
     brush.clip();
     brush.fillStyle = this.colour.ink;
-    brush.fillText(utterance.text || "", Math.max(x, 0) + 4, lane.top + 25);
+    brush.fillText(utterance.text || "", Math.max(x, 0) + 4, lane.top + 36);
     brush.restore();
   }
 

@@ -63,11 +63,11 @@ def learned(card: dict) -> str:
     """What the network was trained on, as a sentence; "" where that is unknown."""
     if not card:
         return ""
-    people = f" of {html.several(card['speakers'], 'person').replace('persons', 'people')}" if card.get("speakers") else ""
-    synthetic = (
-        " Its people are synthetic, and nothing that it says of real people has been tested." if card.get("synthetic") else ""
-    )
-    return f"The network learned from {html.several(card['clips'], 'clip')}{people}, the corpus {card['corpus']}.{synthetic}"
+    count, speakers = card["clips"], card.get("speakers")
+    people = f" of {speakers} {'person' if speakers == 1 else 'people'}" if speakers else ""
+    untested = " Its people are synthetic, and nothing that it says of real people has been tested."
+    synthetic = untested if card.get("synthetic") else ""
+    return f"The network learned from {html.several(count, 'clip')}{people}, the corpus {card['corpus']}.{synthetic}"
 
 
 def film(recording: Recording, page: Path, place: int) -> dict:
@@ -84,11 +84,14 @@ def film(recording: Recording, page: Path, place: int) -> dict:
         "seconds": round(max(end, streams.duration if streams else 0.0), 3),
         "timed": recording.timed,
         "medium": vars(medium),
-        "wave": outline
-        and {"rate": outline.rate, "low": _bytes(outline.low.tobytes()), "high": _bytes(outline.high.tobytes())},
+        "wave": wave_of(outline) if outline else None,
         "faces": [[glimpse.time, _bytes(glimpse.jpeg)] for glimpse in shown],
         "utterances": [utterance_of(utterance) for utterance in rows],
     }
+
+
+def wave_of(outline: playback.Outline) -> dict:
+    return {"rate": outline.rate, "low": _bytes(outline.low.tobytes()), "high": _bytes(outline.high.tobytes())}
 
 
 def _bytes(content: bytes) -> str:

@@ -124,7 +124,7 @@ def envelope(wave: np.ndarray) -> Envelope:
 
 
 def thumbnails(stream: IO[bytes], every: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
-    """(seconds, square (SIDE, SIDE, 3) uint8 RGB) from the middle of every picture of a film, or of one every `every` seconds."""
+    """(seconds, square (SIDE, SIDE, 3) uint8 RGB) from the middle of every picture of a film, or of one in `every` seconds."""
     for seconds, picture in film.read(stream, every):
         side = min(picture.shape[:2])
         top, left = ((length - side) // 2 for length in picture.shape[:2])

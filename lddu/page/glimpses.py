@@ -22,7 +22,7 @@ def wanted(outputs: list[str]) -> bool:
 
 
 def glimpses_of(faces: Shards, clip_id: str, start: float) -> Iterator[Glimpse]:
-    """Of a clip that the stage faces has done, where the speaker was seen; the clip begins `start` seconds into the recording."""
+    """Of a clip of the stage faces, where the speaker was seen; the clip begins `start` seconds into the recording."""
     track = read_track(faces, clip_id)
     with faces.open(clip_id, film.FILE) as pictures:
         for seconds, picture in thumbnails(pictures, EVERY):

@@ -1,7 +1,7 @@
 """The templates of the page, filled into one file that needs nothing but itself.
 
-Jinja2 escapes every value that a template writes, so a corpus may hold any text, and a content security policy lets a browser
-run nothing but the page's own script, fetch nothing, and never read text as markup. The file's bytes depend on the values alone.
+Jinja2 escapes every value that a template writes, so a corpus may hold any text. A content security policy lets a browser run
+nothing but the page's own script, fetch nothing, and never read text as markup. The file's bytes depend on the values alone.
 """
 
 import base64

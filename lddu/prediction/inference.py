@@ -232,6 +232,7 @@ class Predictor:
                 sigma={m: float(shares[m][i, c]) for m in modalities},
                 doubt=float(judgement.doubt[i, c]) if modalities else None,
                 sure=None if judgement.sure is None else bool(judgement.sure[i, c]),
+                alone={m: float(judgement.alone[m][i, c]) for m in modalities},
             )
             for c, label in enumerate(self.labels)
         }

@@ -71,7 +71,8 @@ class Judge:
         return self.judged(signs, self.doubt.of(signs, thresholds), of_modality, of_clip)
 
     def judged(self, signs: Signs, doubts: np.ndarray, of_modality: dict[str, np.ndarray], of_clip: np.ndarray) -> Judgement:
-        alone = {m: np.exp(-np.logaddexp(0, -odds)) for m, odds in signs.alone.items()}
+        with np.errstate(invalid="ignore"):  # NaN where a modality is absent
+            alone = {m: np.exp(-np.logaddexp(0, -odds)) for m, odds in signs.alone.items()}
         return Judgement(doubts, None if self.cut is None else doubts <= self.cut, of_modality, of_clip, alone)
 
 

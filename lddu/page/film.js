@@ -8,6 +8,7 @@ let view = null;
 class View {
   constructor(film) {
     this.film = film;
+    if (typeof film.wave?.low === "string") film.wave = { rate: film.wave.rate, low: bytes(film.wave.low, Int8Array), high: bytes(film.wave.high, Int8Array) };
     byId("name").textContent = film.name;
     const media = this.screen();
     this.player = new Player(media, film.seconds);
@@ -97,8 +98,8 @@ class View {
     this.at = at;
     const now = byId("now"), utterance = this.film.utterances[at];
     if (!utterance) {
-      if (before === undefined || !now.childElementCount) now.replaceChildren(el("p", { class: "quiet" }, "Nobody speaks here."));
-      else now.classList.add("past");
+      now.classList.add("past");
+      if (before === undefined && this.film.utterances.length) now.replaceChildren(...this.of(this.film.utterances[0], 0));
       return;
     }
     now.classList.remove("past");
@@ -204,7 +205,7 @@ class Overview {
 }
 
 function show(place) {
-  if (view) view.player.pause();
+  if (view) { view.player.pause(); view.line.end(); }
   view = new View(DATA.films[place]);
   view.player.rate = Number(byId("speed").value);
 }

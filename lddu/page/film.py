@@ -115,6 +115,7 @@ def utterance_of(utterance: Utterance) -> dict:
         "doubt": [thousandths(decision.doubt) for decision in decisions],
         "true": [None if decision.true is None else int(decision.true) for decision in decisions],
         "sigma": {m: [thousandths(decision.sigma.get(m)) for decision in decisions] for m in utterance.modalities},
+        "alone": {m: [thousandths(decision.alone.get(m)) for decision in decisions] for m in utterance.modalities},
         "says": [f"{m}: {said}" for m, channel in utterance.channels.items() if (said := channel.sentence(m))],
         "channels": {m: [thousandths(of.noise), thousandths(of.ambiguity)] for m, of in utterance.channels.items()},
         "modalities": utterance.modalities,
@@ -165,12 +166,12 @@ def medium_of(recording: Recording, streams: Streams | None, page: Path, place: 
         return Medium(remark=f"{source.name} cannot be played: there is no such film or sound")
     picture = streams.width > 0
     try:
-        reason = playback.unplayable(source, streams)
+        reason = playback.unplayable(source, streams.reading)
         if not reason:
             return Medium(_placed(source, page), picture)
         with TemporaryDirectory(prefix="lddu-") as folder:
             copied = Path(folder) / "copy.mp4"
-            playback.copy(source, 0.0, streams.duration, streams, copied)
+            playback.copy(source, 0.0, streams.duration, streams.reading, copied)
             remark = f"{source.name} is played from a copy, H.264 and AAC, since {reason}"
             if copied.stat().st_size > EMBEDDED:
                 beside = page.with_name(f"{source.stem}{f'.{place}' if place else ''}.copy.mp4")

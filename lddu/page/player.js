@@ -116,6 +116,13 @@ function decisionTable(labels, thresholds, modalities, utterance, caption) {
     filled.style.width = `${utterance.p[i] / 10}%`;
     const bar = el("span", { class: yes ? "bar yes" : "bar", "aria-hidden": "true" }, filled);
     if (thresholds[i] !== null) { mark.style.left = `${100 * thresholds[i]}%`; bar.append(mark); }
+    for (const m of utterance.alone ? modalities : []) {
+      const alone = utterance.alone[m] ? utterance.alone[m][i] : null;
+      if (alone === null) continue;
+      const tick = el("s", { class: m, title: `${m} alone: ${share(alone)}` });
+      tick.style.left = `${alone / 10}%`;
+      bar.append(tick);
+    }
     const right = truth === null ? "" : (truth === 1) === yes ? "hit" : "miss";
     const decided = el("span", { class: right }, yes ? "yes" : "no");
     return el("tr", {}, el("th", { scope: "row" }, label),

@@ -9,7 +9,7 @@ class TimeLine {
   /** `film`: seconds, utterances, wave, faces; `labels` and `thresholds` may be empty, then there are no curves. */
   constructor(host, film, player, labels = [], thresholds = []) {
     Object.assign(this, { film, player, labels, thresholds, images: new Map(), widths: new Map() });
-    this.wave = film.wave && { rate: film.wave.rate, low: bytes(film.wave.low, Int8Array), high: bytes(film.wave.high, Int8Array) };
+    this.wave = film.wave;
     this.words = film.utterances.flatMap((utterance) => utterance.words.filter((word) => word[1] !== null && word[2] !== null));
     this.layOut();
     this.canvas = el("canvas", { role: "img", "aria-label": this.description(), onclick: (event) => this.clicked(event),
@@ -24,11 +24,19 @@ class TimeLine {
     this.nameLanes();
     this.scroller.addEventListener("scroll", () => this.soon(), { passive: true });
     this.scroller.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
-    new ResizeObserver(() => this.resized()).observe(this.scroller);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
+    this.sizes = new ResizeObserver(() => this.resized());
+    this.sizes.observe(this.scroller);
+    this.ended = new AbortController();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour(), { signal: this.ended.signal });
     this.recolour();
     this.resized();
     player.follow((time) => this.moved(time));
+  }
+
+  /** Listen to nothing any more. */
+  end() {
+    this.sizes.disconnect();
+    this.ended.abort();
   }
 
   layOut() {

@@ -15,7 +15,7 @@ import params
 from preprocess.media import pictures
 from preprocess.media.decoder import BITEXACT, run_ffmpeg
 from preprocess.media.part import Part, part_of
-from preprocess.media.probe import ORDINARY, MediaError, Streams, opened, picture_of, sound_of
+from preprocess.media.probe import ORDINARY, MediaError, Reading, Streams, opened, picture_of, sound_of
 
 # What Chromium, Firefox and Safari all play, by the file's ending: codecs of the picture and of the sound.
 PLAYED = {
@@ -34,17 +34,18 @@ DECODER = params.Decoder(ffmpeg="bundled", max_seconds=7200, max_output=16000, m
 COPY = params.Frames(rate=25, max_side=640)
 CRF, PRESET = 27, "veryfast"  # of H.264
 RATE, BIT_RATE = 48000, "64k"  # of the copy's sound, AAC
+KIND = {"frames": COPY.model_dump(), "crf": CRF, "preset": PRESET, "rate": RATE, "bit_rate": BIT_RATE}  # of a copy, for its key
 COARSE = 8000  # hertz, of the sound that an envelope is taken of
 FINEST, MOST = 50.0, 200_000  # buckets of an envelope: a second, and in all
 LEVELS = 127  # of an envelope
 
 
-def unplayable(path: Path, streams: Streams) -> str:
+def unplayable(path: Path, reading: Reading) -> str:
     """Why a browser may not play a file, or not on the clock of the stages; "" where it does. MediaError where it is broken."""
     known = PLAYED.get(path.suffix.lower())
     if known is None:
         return f"files ending in {path.suffix or 'nothing'} are not played everywhere"
-    if streams.reading != ORDINARY:
+    if reading != ORDINARY:
         return "its clock or its sound track is unusual"
     with opened(path) as container:
         picture, sound = picture_of(container), sound_of(container)
@@ -59,18 +60,18 @@ def unplayable(path: Path, streams: Streams) -> str:
     return f"it begins {late:.2f} s after its clock does" if abs(late) > LATE else ""
 
 
-def copy(source: Path, start: float, end: float, streams: Streams, target: Path, decoder: params.Decoder = DECODER) -> None:
+def copy(source: Path, start: float, end: float, reading: Reading, target: Path, decoder: params.Decoder = DECODER) -> None:
     """Write the medium from start to end (seconds) as a small MP4 (H.264, AAC) that begins at time 0.
 
     MediaError where it cannot be decoded.
     """
-    part = part_of(source, start, end, streams.reading)
-    outputs = [_pictures(part)] if streams.width else []
-    outputs += [part.samples(RATE)] if streams.sample_rate else []
+    part = part_of(source, start, end, reading)
+    outputs = [_pictures(part)] if part.picture else []
+    outputs += [part.samples(RATE)] if part.sound else []
     encoding: dict[str, Any] = {"format": "mp4", "movflags": "+faststart"}
-    if streams.width:
+    if part.picture:
         encoding |= {"vcodec": "libx264", "crf": CRF, "preset": PRESET, "pix_fmt": "yuv420p", "fps_mode": "passthrough"}
-    if streams.sample_rate:
+    if part.sound:
         encoding |= {"acodec": "aac", "b:a": BIT_RATE, "ac": 1}
     graph = ffmpeg.output(*outputs, str(target), **encoding, **BITEXACT)
     run_ffmpeg(graph if part.joined else graph.global_args("-copyts"), decoder, target)

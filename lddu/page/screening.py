@@ -1,4 +1,4 @@
-"""What the report plays of each clip: its film where it lies, or a small copy of the clip's part where browsers cannot play it."""
+"""What the report plays of a clip: its film where it lies, or a small copy of the clip where browsers cannot play that."""
 
 import os
 import zipfile
@@ -47,16 +47,16 @@ class Screening:
         clips = [] if self.media == "none" else list(clips)
         reasons = {clip.clip_id: self._reason(clip) for clip in clips}
         copied = [clip for clip in clips if reasons[clip.clip_id]]
-        keys = {
-            clip.clip_id: entries.key(stage=NAME, content=clip.decoding(self.root).content, kind=playback.KIND)
-            for clip in copied
-        }
+        keys = {clip.clip_id: self._key(clip) for clip in copied}
         if copied:
             self.store.use(NAME, sorted(set(keys.values())))
         with ThreadPoolExecutor(self.workers) as threads:
             problems = threads.map(lambda clip: self._copied(clip, keys[clip.clip_id]), copied)
             failed = {clip.clip_id: why for clip, why in zip(copied, tqdm(problems, "copies", len(copied)), strict=True) if why}
         return {clip.clip_id: self._shown(clip, reasons[clip.clip_id], failed.get(clip.clip_id, "")) for clip in clips}
+
+    def _key(self, clip: Medium) -> str:
+        return entries.key(stage=NAME, content=clip.decoding(self.root).content, kind=playback.KIND)
 
     def _reason(self, clip: Medium) -> str:
         """Why a clip is played from a copy."""

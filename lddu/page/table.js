@@ -76,7 +76,7 @@ class LongTable {
   line(row, place) {
     return el("tr", { "aria-rowindex": place + 2, "aria-current": row === this.selected ? "true" : null, onclick: () => this.select(row, true) },
       ...this.columns.map((column, i) => (i ? el("td", { class: column.kind || null }, ...[column.cell(row)].flat())
-        : el("th", { scope: "row" }, el("button", { type: "button", tabindex: "-1" }, column.cell(row))))));
+        : el("th", { scope: "row" }, el("button", { type: "button", tabindex: "-1" }, ...[column.cell(row)].flat())))));
   }
 
   select(row, byHand = false) {

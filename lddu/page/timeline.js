@@ -44,7 +44,8 @@ class TimeLine {
     this.lanes = [];
     const add = (kind, name, height, index = 0) => { this.lanes.push({ kind, name, top, height, index }); top += height; };
     add("axis", "", LANES.axis);
-    if (this.film.faces && this.film.faces.length) add("faces", "face", LANES.faces);
+    if (this.film.pictures) add("faces", "picture", LANES.faces);
+    else if (this.film.faces.length) add("faces", "face", LANES.faces);
     if (this.wave) add("wave", "sound", LANES.wave);
     if (this.words.length) add("words", "words", LANES.words);
     this.labels.forEach((label, i) => add("label", label, LANES.label, i));
@@ -204,12 +205,14 @@ class TimeLine {
       if (slot <= free) continue;
       free = slot;
       const image = this.image(i), x = this.place((slot * spacing) / this.scale);
-      if (!image.complete || !image.naturalWidth) continue;
+      if (image.complete === false || image.naturalWidth === 0) continue;
       brush.drawImage(image, x, lane.top + 3, side, side);
     }
   }
 
+  /** A picture that is there, or that is being decoded. */
   image(i) {
+    if (this.film.faces[i][1] instanceof HTMLCanvasElement) return this.film.faces[i][1];
     if (!this.images.has(i)) {
       const image = new Image();
       image.onload = () => this.soon();

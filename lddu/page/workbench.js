@@ -29,27 +29,30 @@ function conflict(clip, labels = looked()) {
   return most;
 }
 
-function chips(clip, of) {
-  return looked().filter((i) => of(i)).map((i) => {
-    const chip = el("span", { class: clip.sure[i] === 0 && of(i) === "yes" ? "chip unsure" : "chip" }, DATA.labels[i], clip.sure[i] === 0 && of(i) === "yes" ? " ?" : "");
+const error = (clip) => mean(looked().map((i) => surprise(clip, i)));
+const sigma = (clip, m) => (clip.sigma[m] ? ofLabel(clip.sigma[m]) : null);
+
+function chips(clip, holds, decided = false) {
+  return looked().filter(holds).map((i) => {
+    const unsure = decided && clip.sure[i] === 0;
+    const chip = el("span", { class: unsure ? "chip unsure" : "chip" }, DATA.labels[i], unsure ? " ?" : "");
     chip.style.setProperty("--own", `var(--c${i % COLOURS})`);
     return chip;
   });
 }
 
 const share2 = (value) => (value === null ? "–" : (value / 1000).toFixed(2));
-const dot = (m, quantile) => (quantile === null ? el("span", { class: "quiet" }, "–") : sigmaCell(m, quantile));
 const COLUMNS = [
-  { name: "clip", about: "its id", value: (c) => c.id, cell: (c) => c.id, down: false },
-  { name: "split", about: "", value: (c) => c.split, cell: (c) => c.split, down: false },
-  { name: "words", about: "what is said", kind: "said", value: (c) => c.text.toLowerCase() || null, cell: (c) => (corrections.of.has(c.id) ? [el("b", { class: "pen", title: "corrected" }, "✎ "), c.text] : c.text), down: false },
-  { name: "decided", about: "labels that were decided to be there; with ? where the decision is unsure", kind: "labels", value: (c) => ofLabel(c.p), cell: (c) => [...chips(c, (i) => (c.yes[i] ? "yes" : "")), ...(label < 0 ? [] : [share2(c.p[label])])] },
+  { name: "clip", about: "its id", kind: "id", value: (c) => c.id, cell: (c) => [corrections.of.has(c.id) ? el("b", { class: "pen", title: "corrected" }, "✎ ") : "", c.id], down: false },
+  { name: "decided", about: "labels that were decided to be there; with ? where the decision is unsure", kind: "labels", value: (c) => ofLabel(c.p), cell: (c) => [label < 0 ? "" : `${share2(c.p[label])} `, ...chips(c, (i) => c.yes[i] === 1, true)] },
   { name: "true", about: "labels that are there", kind: "labels", value: (c) => (known(c) ? looked().filter((i) => c.true[i]).length : null), cell: (c) => (known(c) ? chips(c, (i) => c.true[i] === 1) : el("span", { class: "quiet" }, "unknown")) },
   { name: "wrong", about: "decisions that are wrong", kind: "number", value: (c) => (known(c) ? wrong(c) : null), cell: (c) => (known(c) ? el("span", { class: wrong(c) ? "miss" : "hit" }, wrong(c) || "✓") : "–") },
-  { name: "error", about: "cross-entropy: how surprised the probability is by the truth", kind: "number", value: (c) => mean(looked().map((i) => surprise(c, i))), cell: (c) => { const e = mean(looked().map((i) => surprise(c, i))); return e === null ? "–" : e.toFixed(2); } },
+  { name: "error", about: "cross-entropy: how surprised the probability is by the truth", kind: "number", value: (c) => error(c), cell: (c) => (error(c) === null ? "–" : error(c).toFixed(2)) },
   { name: "doubt", about: "the chance that a decision is wrong, mean of the labels", kind: "number", value: (c) => ofLabel(c.doubt), cell: (c) => percent(ofLabel(c.doubt)) },
-  { name: "conflict", about: "how far the readings of single modalities are apart", kind: "number", value: (c) => conflict(c), cell: (c) => share2(conflict(c)) },
-  ...DATA.modalities.map((m) => ({ name: `σ ${m}`, about: `σ of ${m}, as a percentile of the training clips`, kind: `number ${m}`, value: (c) => (c.sigma[m] ? ofLabel(c.sigma[m]) : null), cell: (c) => dot(m, c.sigma[m] ? ofLabel(c.sigma[m]) : null) })),
+  { name: "conflict", about: "how far what single modalities say of a label is apart", kind: "number", value: (c) => conflict(c), cell: (c) => share2(conflict(c)) },
+  ...DATA.modalities.map((m) => ({ name: `σ ${m}`, about: `σ of ${m}, as a percentile of the training clips`, kind: `number ${m}`, value: (c) => sigma(c, m), cell: (c) => sigmaCell(m, sigma(c, m)) })),
+  { name: "words", about: "what is said", kind: "said", value: (c) => c.text.toLowerCase() || null, cell: (c) => c.text, down: false },
+  { name: "split", about: "which split it is in", kind: "number", value: (c) => c.split, cell: (c) => (c.split === "other" ? "–" : c.split), down: false },
   { name: "missing", about: "what a stage could not do", kind: "said", value: (c) => c.missing.length, cell: (c) => (c.missing.length ? el("span", { title: c.missing.join("\n") }, c.missing.map((text) => text.split(",")[0]).join("; ")) : "") },
 ];
 const at = (name) => COLUMNS.findIndex((column) => column.name === name);
@@ -87,6 +90,7 @@ function choose(shown, column, down) {
   byId("shown").value = shown;
   filter();
   table.sort(at(column), down);
+  if (table.order.length) table.select(table.order[0]);
 }
 
 function filter() {
@@ -121,13 +125,34 @@ function open(clip, byHand) {
   const player = new Player(media, clip.seconds || 1, clip.from);
   const peaks = clip.peaks && clip.seconds ? bytes(clip.peaks) : null;
   const wave = peaks && { rate: peaks.length / clip.seconds, low: Int8Array.from(peaks, (x) => -(x >> 1)), high: Int8Array.from(peaks, (x) => x >> 1) };
-  const line = new TimeLine(byId("line"), { seconds: clip.seconds || 1, utterances: [{ ...clip, start: 0, end: clip.seconds, missing: [] }], wave, faces: [] }, player);
+  const line = new TimeLine(byId("line"), { seconds: clip.seconds || 1, utterances: [{ ...clip, start: 0, end: clip.seconds, missing: [] }], wave, faces: [], pictures: Boolean(media && clip.picture) }, player);
   byId("line").hidden = !clip.seconds;
   stage = { player, line, clip };
+  if (line.film.pictures && clip.seconds) takePictures(clip, line);
   if (form) form.show(clip);
   byId("detail").hidden = false;
   if (byHand && media) player.play();
   if (byHand && innerWidth < 1000) byId("detail").scrollIntoView({ block: "start" });
+}
+
+/** Pictures of the clip along its time line, taken from its film while it is looked at. */
+function takePictures(clip, line) {
+  const film = el("video", { preload: "auto", muted: true, src: clip.source }), side = LANES.faces - 6;
+  const count = Math.max(1, Math.floor(line.width / (side + 1))), times = Array.from({ length: count }, (_, i) => ((i + 0.5) * clip.seconds) / count);
+  const next = () => {
+    if (stage.line !== line || !times.length) { film.removeAttribute("src"); film.load(); return; }
+    film.currentTime = clip.from + times[0];
+  };
+  film.addEventListener("loadedmetadata", next, { once: true });
+  film.addEventListener("seeked", () => {
+    const picture = el("canvas", { width: 2 * side, height: 2 * side }), part = Math.min(film.videoWidth, film.videoHeight);
+    if (part) {
+      picture.getContext("2d").drawImage(film, (film.videoWidth - part) / 2, (film.videoHeight - part) / 2, part, part, 0, 0, 2 * side, 2 * side);
+      line.film.faces.push([times.shift() - (0.5 * clip.seconds) / count, picture]);
+      line.soon();
+    } else times.length = 0;
+    next();
+  });
 }
 
 /** The list of corrections, and how to take them into the corpus. */
@@ -153,7 +178,10 @@ function save() {
 for (const name of Object.keys(SHOWN)) byId("shown").append(el("option", {}, name));
 for (const name of DATA.splits) byId("split").append(el("option", { value: name }, name === "other" ? "without split" : name));
 DATA.labels.forEach((name, i) => byId("label").append(el("option", { value: i }, name)));
-for (const [name, view] of Object.entries(VIEWS)) byId("views").append(el("button", { type: "button", onclick: view }, name));
+for (const [name, view] of Object.entries(VIEWS)) byId("views").append(el("button", { type: "button", "aria-pressed": "false", onclick: (event) => {
+  for (const button of byId("views").children) button.setAttribute("aria-pressed", button === event.target);
+  view();
+} }, name));
 byId("search").oninput = filter;
 byId("split").onchange = byId("shown").onchange = filter;
 byId("label").onchange = (event) => { label = Number(event.target.value); filter(); };

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from lddu.formats.document import Document, Glimpse, Recording, Utterance, Word
 from lddu.page import html
+from lddu.page.html import thousandths
 from preprocess.media import header, playback
 from preprocess.media.notes import About
 from preprocess.media.probe import MediaError, Streams
@@ -124,10 +125,6 @@ def utterance_of(utterance: Utterance) -> dict:
     }
 
 
-def thousandths(share: float | None) -> int | None:
-    return None if share is None else round(1000 * share)
-
-
 def read_aloud(utterances: Sequence[Utterance]) -> tuple[list[Utterance], float]:
     """Texts without sound, each with the time in which it can be read after those before it; and where the last one ends."""
     rows, now = [], 0.0
@@ -175,7 +172,8 @@ def medium_of(recording: Recording, streams: Streams | None, page: Path, place: 
             remark = f"{source.name} is played from a copy, H.264 and AAC, since {reason}"
             if copied.stat().st_size > EMBEDDED:
                 beside = page.with_name(f"{source.stem}{f'.{place}' if place else ''}.copy.mp4")
-                copied, remark = shutil.move(copied, beside), f"{remark}; it is in {beside.name}, beside the page"
+                shutil.move(copied, beside)
+                copied, remark = beside, f"{remark}; it is in {beside.name}, beside the page"
             print(remark, file=sys.stderr)
             return Medium(_placed(copied, page), picture, remark)
     except MediaError as error:

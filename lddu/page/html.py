@@ -26,6 +26,11 @@ def number(value: float | None, digits: int = 3, sign: str = "") -> str:
     return "–" if value is None else f"{value:{sign}.{digits}f}".translate(MINUS)
 
 
+def thousandths(share: float | None) -> int | None:
+    """A share as a page's script reads it: in a whole number, which keeps the page small."""
+    return None if share is None else round(1000 * share)
+
+
 def several(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 

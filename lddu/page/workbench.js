@@ -3,6 +3,7 @@
 const DATA = JSON.parse(byId("data").textContent);
 const CLIPS = DATA.clips.map((row) => Object.fromEntries(DATA.columns.map((name, i) => [name, row[i]])));
 const LEAST = 0.001; // probability that a cross-entropy is taken of, at least
+const PICTURES = 60; // of a clip, at most
 let label = -1; // the label that the table is about, -1: all
 let stage = null; // what plays
 
@@ -138,7 +139,8 @@ function open(clip, byHand) {
 /** Pictures of the clip along its time line, taken from its film while it is looked at. */
 function takePictures(clip, line) {
   const film = el("video", { preload: "auto", muted: true, src: clip.source }), side = LANES.faces - 6;
-  const count = Math.max(1, Math.floor(line.width / (side + 1))), times = Array.from({ length: count }, (_, i) => ((i + 0.5) * clip.seconds) / count);
+  const each = (side + 1) / line.scale, count = Math.min(Math.ceil(clip.seconds / each), PICTURES);
+  const times = Array.from({ length: count }, (_, i) => Math.min((i + 0.5) * each, clip.seconds));
   const next = () => {
     if (stage.line !== line || !times.length) { film.removeAttribute("src"); film.load(); return; }
     film.currentTime = clip.from + times[0];
@@ -148,7 +150,8 @@ function takePictures(clip, line) {
     const picture = el("canvas", { width: 2 * side, height: 2 * side }), part = Math.min(film.videoWidth, film.videoHeight);
     if (part) {
       picture.getContext("2d").drawImage(film, (film.videoWidth - part) / 2, (film.videoHeight - part) / 2, part, part, 0, 0, 2 * side, 2 * side);
-      line.film.faces.push([times.shift() - (0.5 * clip.seconds) / count, picture]);
+      line.film.faces.push([line.film.faces.length * each + 1e-6, picture]);
+      times.shift();
       line.soon();
     } else times.length = 0;
     next();

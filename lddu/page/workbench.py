@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 import params
 from lddu.decisions import ClipDecisions
-from lddu.page.film import thousandths
 from lddu.page.footage import Archive
+from lddu.page.html import thousandths
 from lddu.page.results import Clip, Results
 from lddu.page.screening import Screening, Shown
 from lddu.page.timeline import timed_words
@@ -108,7 +108,8 @@ class Rows:
         if self.archive.holds("audio", clip_id):
             wave = np.abs(sound.wave(self.archive.shards["audio"], clip_id))
             loudest = np.array([bucket.max(initial=0.0) for bucket in np.array_split(wave, BUCKETS)])
-            peaks = base64.b64encode(np.round(LOUDEST * loudest / (loudest.max() or 1.0)).astype(np.uint8)).decode()
+            of_peak = np.round(LOUDEST * loudest / (loudest.max() or 1.0)).astype(np.uint8)
+            peaks = base64.b64encode(of_peak.tobytes()).decode()
         if not self.archive.holds("transcripts", clip_id):
             return {"text": self.manifest.texts.get(clip_id, ""), "heard": 0, "words": [], "peaks": peaks}
         transcript = words.read(self.archive.shards["transcripts"], clip_id)

@@ -148,7 +148,7 @@ def sources(
 ) -> "Iterator[tuple[str, Iterator[Utterance]]]":
     """The utterances of each file and text, by its name."""
     for file in options.files:
-        yield file, predictor.follow(file, whole=options.whole, watch=glimpses and glimpses.watch)
+        yield file, predictor.follow(file, whole=options.whole, watch=glimpses.watch if glimpses else None)
     for text in options.text:
         yield text, map(predictor.predict_text, [text])
 

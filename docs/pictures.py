@@ -42,7 +42,8 @@ ALIGNED = {words.STRICT: ("#3f6fc4", "strict"), words.OPEN: ("#e0a030", "open be
 INTERPOLATED = ("#b0b0b0", "interpolated")
 # Hides most of the page, so that its head, the scores and two clips make one picture.
 SHORT = """<style>
-nav, #bench, #pictures, #reading, details, .legend, article:not(:nth-of-type(3n + 1)), article:nth-of-type(n + 5) { display: none }
+nav, #bench, #pictures, #reading, details, .legend,
+article:not(:nth-of-type(3n + 1)), article:nth-of-type(n + 5) { display: none }
 h2 { margin: 1.5rem 0 0.5rem }
 </style>"""
 WIDTH, HEIGHT = 1280, 2400

@@ -44,6 +44,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         page.goto(path.resolve().as_uri())
         return page
 
+    opened.errors = errors  # type: ignore[attr-defined]
     yield opened
     for context in {id(context): context for context in contexts}.values():
         context.close()

@@ -87,7 +87,7 @@ class Form {
   }
 
   input(column) {
-    const attributes = { name: column, autocomplete: "off", onchange: (event) => this.typed(column, event.target.value) };
+    const attributes = { name: column, autocomplete: "off", oninput: (event) => this.typed(column, event.target.value) };
     if (column === "text") return el("textarea", { rows: 2, ...attributes });
     if (column === "split") return el("select", attributes, ...["train", "valid", "test", ""].map((name) => el("option", { value: name }, name || "none")));
     return el("input", { type: "text", inputmode: "decimal", size: 6, ...attributes });

@@ -201,7 +201,9 @@ def main() -> None:
         for seed in range(1, asked.seeds + 1):
             for form in asked.forms:
                 settings = changed(parameters, changes | FORMS[form] | {"seed": seed})
-                trained = scores_of(data, settings, asked.out.parent / "checkpoints") if form != "mlp" else of_mlp(data, settings)
+                trained = (
+                    scores_of(data, settings, asked.out.parent / "checkpoints") if form != "mlp" else of_mlp(data, settings)
+                )
                 note(asked.out, {"data": data.name, "form": form, "changes": " ".join(asked.change), "seed": seed, **trained})
 
 

@@ -107,8 +107,8 @@ def outline(path: Path, streams: Streams, decoder: params.Decoder = DECODER) -> 
         edges = list(_buckets(file, max(1, round(COARSE / rate))))
     low, high = (np.array([edge[i] for edge in edges], np.float32) for i in range(2))
     peak = float(max(np.abs(low).max(initial=0.0), high.max(initial=0.0)))
-    low, high = (np.round(LEVELS * values / (peak or 1.0)).astype(np.int8) for values in (low, high))
-    return Outline(COARSE / max(1, round(COARSE / rate)), low, high, peak)
+    lowest, highest = (np.round(LEVELS * values / (peak or 1.0)).astype(np.int8) for values in (low, high))
+    return Outline(COARSE / max(1, round(COARSE / rate)), lowest, highest, peak)
 
 
 def _buckets(file: Path, samples: int) -> Iterator[tuple[float, float]]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,14 @@ import pytest
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 NETWORK = ("http:", "https:", "ws:", "wss:", "ftp:")
 PATIENCE = 60_000  # milliseconds that a busy machine may take for one step
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait until an expression holds. Playwright's own way evaluates text in the page, which its policy forbids."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from lddu.formats.document import Document, Recording
 from lddu.page import film
 from tests.lddu.page import films
+from tests.lddu.page.conftest import until
 from tests.lddu.page.films import BEEP, BEEPS, HOSTILE, SECONDS, beeping, document
 
 # Where the cursor is, in seconds.
@@ -57,7 +58,7 @@ def written(talk: Path, tmp_path: Path) -> Path:
 
 def test_it_plays_with_the_cursor_where_the_sound_is(written: Path, visit: Callable[..., Any]) -> None:
     page = visit(written)
-    page.wait_for_function("document.querySelector('video').readyState >= 3")
+    until(page, "document.querySelector('video').readyState >= 3")
     assert page.evaluate("document.querySelector('video').duration") == pytest.approx(SECONDS, abs=0.1)
     found = page.evaluate(LISTEN)
     assert max(abs(cursor - played) for cursor, played, _ in found) < 0.05
@@ -70,7 +71,7 @@ def test_it_plays_with_the_cursor_where_the_sound_is(written: Path, visit: Calla
 
 def test_a_click_on_a_word_a_curve_or_a_line_goes_there(written: Path, visit: Callable[..., Any]) -> None:
     page = visit(written)
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    until(page, "document.querySelector('video').readyState >= 1")
     page.get_by_role("button", name="three", exact=True).nth(1).click()
     word = films.document(None).recordings[0].utterances[1].words[2]
     assert page.evaluate(CURSOR) == pytest.approx(word.start, abs=0.02)
@@ -84,7 +85,7 @@ def test_a_click_on_a_word_a_curve_or_a_line_goes_there(written: Path, visit: Ca
 
 def test_keys_play_seek_and_step(written: Path, visit: Callable[..., Any]) -> None:
     page = visit(written)
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    until(page, "document.querySelector('video').readyState >= 1")
     page.keyboard.press("k")
     assert page.evaluate(CURSOR) == pytest.approx(BEEPS[0], abs=0.02)
     page.keyboard.press("k")
@@ -92,16 +93,16 @@ def test_keys_play_seek_and_step(written: Path, visit: Callable[..., Any]) -> No
     assert page.evaluate(CURSOR) == pytest.approx(BEEPS[1] + 1, abs=0.02)
     page.keyboard.press("j")
     page.keyboard.press(" ")
-    page.wait_for_function("!document.querySelector('video').paused")
+    until(page, "!document.querySelector('video').paused")
     page.keyboard.press(" ")
-    page.wait_for_function("document.querySelector('video').paused")
+    until(page, "document.querySelector('video').paused")
     assert "nobody speaks" in page.locator(".transcript").text_content()
 
 
 def test_nothing_of_a_hostile_name_or_text_is_run(talk: Path, tmp_path: Path, visit: Callable[..., Any]) -> None:
     film.write(document(talk, source=HOSTILE.replace("/", "_"), hostile=True), tmp_path / "hostile.html")
     page = visit(tmp_path / "hostile.html")
-    page.wait_for_function("document.querySelectorAll('.transcript li').length === 3")
+    until(page, "document.querySelectorAll('.transcript li').length === 3")
     assert page.title() != "run"
     assert HOSTILE.split()[0] in page.locator(".transcript").text_content()
     assert page.locator(".transcript img, .transcript script").count() == 0
@@ -133,7 +134,7 @@ def test_a_film_that_browsers_do_not_play_is_copied_and_that_is_said(
     film.write(document(old), tmp_path / "old.html")
     assert "old.avi is played from a copy, H.264 and AAC, since files ending in .avi" in capsys.readouterr().err
     page = visit(tmp_path / "old.html")
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    until(page, "document.querySelector('video').readyState >= 1")
     assert page.evaluate("document.querySelector('video').duration") == pytest.approx(SECONDS, abs=0.1)
     assert "played from a copy" in page.locator("#remarks").inner_text()
 
@@ -147,7 +148,7 @@ def test_a_large_film_stays_where_it_is_whatever_its_name(
     (tmp_path / "pages").mkdir()
     film.write(document(named), tmp_path / "pages/talk.html")
     page = visit(tmp_path / "pages/talk.html")
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    until(page, "document.querySelector('video').readyState >= 1")
     assert page.evaluate("document.querySelector('video').duration") == pytest.approx(SECONDS, abs=0.1)
 
 
@@ -159,9 +160,9 @@ def test_texts_scroll_and_a_page_may_hold_several_recordings(talk: Path, tmp_pat
     page = visit(tmp_path / "both.html")
     assert page.locator("video").count() == 0
     page.locator("#play").click()
-    page.wait_for_function("document.getElementById('spoken').textContent.includes('words without sound')")
+    until(page, "document.getElementById('spoken').textContent.includes('words without sound')")
     page.locator("#recording").select_option("1")
-    page.wait_for_function("document.querySelector('video') !== null")
+    until(page, "document.querySelector('video') !== null")
     assert page.locator("h1").inner_text() == "talk.mp4"
 
 

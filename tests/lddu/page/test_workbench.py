@@ -11,6 +11,7 @@ import params
 from lddu import report
 from preprocess.corpora import __main__ as corpora
 from tests.conftest import ROOT, Workspace, set_params
+from tests.lddu.page.conftest import until
 from tests.lddu.page.films import HOSTILE, beeping
 from tests.lddu.page.test_film import serious
 from tests.lddu.page.test_report import HAS, LABELS, write_media, write_results
@@ -75,7 +76,7 @@ def test_the_table_sorts_filters_and_shows_views(made: Path, visit: Callable[...
 def test_a_click_plays_the_clip_s_part_of_its_film_and_keys_go_on(made: Path, visit: Callable[..., Any]) -> None:
     page = visit(made)
     page.locator("table.long tbody tr", has_text="whole").click()
-    page.wait_for_function("document.querySelector('#screen video')?.currentTime > 0.6")
+    until(page, "document.querySelector('#screen video')?.currentTime > 0.6")
     assert page.locator("#clip").inner_text() == "whole"
     page.locator(".long-scroll").focus()
     page.keyboard.press("ArrowUp")

@@ -310,6 +310,8 @@ class Evaluate(Section):
 class Report(Section):
     clips: int = Field(ge=0, le=10_000)
     seed: Seed
+    splits: Annotated[list[Literal["train", "valid", "test", "other"]], Field(min_length=1)]
+    media: Literal["film", "copy", "none"]
 
 
 class Robustness(Section):

@@ -21,7 +21,7 @@ from preprocess.stages import manifest, models
 from preprocess.store.entries import Store
 from preprocess.store.shards import REFUSED, Shards
 
-BY_CLIP = ("frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision")
+BY_CLIP = ("frames", "audio", "faces", "transcripts", "encode_text", "encode_audio", "encode_vision", "align")
 UNKNOWN = "not made yet"  # in place of a digest
 COMMENT, END = 64, 22  # bytes at the end of an entry: its digest, and the zip archive's last record before it
 

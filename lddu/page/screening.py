@@ -49,7 +49,7 @@ class Screening:
         copied = [clip for clip in clips if reasons[clip.clip_id]]
         keys = {clip.clip_id: self._key(clip) for clip in copied}
         if copied:
-            self.store.use(NAME, sorted(set(keys.values())))
+            self.store.use(sorted(set(keys.values())))
         with ThreadPoolExecutor(self.workers) as threads:
             problems = threads.map(lambda clip: self._copied(clip, keys[clip.clip_id]), copied)
             failed = {clip.clip_id: why for clip, why in zip(copied, tqdm(problems, "copies", len(copied)), strict=True) if why}

@@ -31,7 +31,7 @@ from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.packs import passport
 from preprocess.refusals import Code, Refusal, Refused
 from preprocess.run.progress import track
-from preprocess.run.stage import Stage, fill
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
 from preprocess.speech.words import Word
 from preprocess.store.shards import Shards
@@ -181,7 +181,7 @@ def main() -> None:
         parameters=settings.align.model_dump(exclude={"normalise"}),
         publish=partial(publish, settings=settings, labels=labels),
     )
-    fill(stage, tasks(labels), settings.run)
+    fill(Job(stage, tasks(labels)), settings.run)
 
 
 def publish(entries: dict[str, Path], refused: list[Refused], settings: params.Params, labels: list[Label]) -> None:

@@ -10,11 +10,11 @@ import params
 from params import ParameterError
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, TooManyError
-from preprocess.run import stage
+from preprocess.run import sources, stage
 from preprocess.run.stage import Job, Stage
 
 MODULE = "tests.preprocess.run.test_batches"
-RUN = params.Run(workers=2, device="cpu", store="store")
+RUN = params.load(sources.ROOT / params.PATH).run.model_copy(update={"workers": 2, "device": "cpu", "store": "store"})
 TEXTS = {f"clip{i}": "a" * (7 * i % 9 + 1) for i in range(8)}
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import params
 from preprocess.clips import Task
-from preprocess.run import records, share, stage
+from preprocess.run import records, share, sources, stage
 from preprocess.run.records import Record
 from preprocess.run.share import Share, ShareError
 from preprocess.run.stage import Job, Stage
@@ -27,7 +27,7 @@ from preprocess.store.entries import Store, StoreError
 from tests.conftest import ROOT
 
 MODULE = "tests.preprocess.run.test_share"
-RUN = params.Run(workers=2, device="cpu", store=".store")
+RUN = params.load(sources.ROOT / params.PATH).run.model_copy(update={"workers": 2, "device": "cpu", "store": ".store"})
 CLIPS = [f"clip{i}" for i in range(24)]
 IDS = st.text("abcxyz019_-.", min_size=1, max_size=12)
 

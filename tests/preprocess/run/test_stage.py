@@ -16,14 +16,14 @@ import soundfile
 import params
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal
-from preprocess.run import stage
+from preprocess.run import sources, stage
 from preprocess.run.stage import Job, Stage
 from preprocess.stages import manifest
 from preprocess.store import entries as store
 from preprocess.store import inventory, shards
 
 MODULE = "tests.preprocess.run.test_stage"
-RUN = params.Run(workers=2, device="cpu", store=".store")
+RUN = params.load(sources.ROOT / params.PATH).run.model_copy(update={"workers": 2, "device": "cpu", "store": ".store"})
 CLIPS = {f"clip{i}": f"says {i}" for i in range(40)}
 
 

@@ -21,9 +21,9 @@ from preprocess.packs import command as packing
 from preprocess.packs.problem import PackError
 from preprocess.refusals import TooManyError
 from preprocess.run import share, work
+from preprocess.run.engine import EngineError, WorkerDiedError
 from preprocess.run.inputs import Inputs
 from preprocess.run.share import Share, ShareError
-from preprocess.run.work import WorkerDiedError
 from preprocess.store import inventory
 from preprocess.store.entries import StoreError
 
@@ -52,6 +52,7 @@ FAILURES = (
     ModelError,
     PackError,
     TooManyError,
+    EngineError,
     WorkerDiedError,
     StoreError,
     ShareError,

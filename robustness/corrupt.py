@@ -232,7 +232,7 @@ def others_of(case: Case, seed: int) -> list[list[str]]:
 
 def make(settings: params.Params, found: list[Case], folder: Path) -> None:
     """Fill a folder with the rows of these cases."""
-    device = resolve(settings.run.device)
+    device = resolve(settings.run.device, settings.run.engine == "ray")
     stage = Corruption(
         name="corrupt",
         module="robustness.corrupt",

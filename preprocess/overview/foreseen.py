@@ -15,6 +15,7 @@ from preprocess import corpus
 from preprocess.clips import Medium, Task, read_media, read_texts
 from preprocess.corpus import Clip
 from preprocess.refusals import Refused
+from preprocess.run import work
 from preprocess.run.inputs import Inputs, model_digest
 from preprocess.run.stage import Stage, finished, keys_of
 from preprocess.stages import manifest, models
@@ -87,7 +88,7 @@ def look(settings: params.Params, inputs: Foreseen) -> Iterator[Sight]:
     for name in BY_CLIP:
         job = importlib.import_module(f"preprocess.stages.{name}").job(settings, inputs)
         store = Store(settings.run.store_folder / name)
-        keys = keys_of(job, inputs)
+        keys = keys_of(job, inputs, work.gpu_kind(settings.run, job.stage.environment))
         digests: dict[str, str] = {}
         refused, todo, is_known = 0, [], all(inputs.model(folder) != UNKNOWN for folder in job.stage.models)
         for task in job.tasks:

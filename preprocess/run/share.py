@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import params
-from preprocess.run import records
+from preprocess.run import records, work
 from preprocess.run.records import Record
 from preprocess.run.stage import Job, Missing, compute, finished, keys_of, outcome, require_some
 from preprocess.store.entries import DAMAGE, Store
@@ -50,13 +50,14 @@ def fill(job: Job, run: params.Run, share: Share) -> None:
     stage = job.stage
     store = Store(run.store_folder / stage.name, is_shared=True)
     store.sweep()
-    keys = keys_of(job)
+    run = run.model_copy(update={"engine": "processes", "workers": workers(run)})
+    keys = keys_of(job, gpu=work.gpu_kind(run, stage.environment))
     store.use(sorted(set(keys.values())))
     mine = {key: Missing(task, key) for task in job.tasks if task.clip_id in share and (key := keys[task.clip_id])}
     missing = [item for key, item in mine.items() if not finished(stage, store, key)]
     require_same_total(store, records.digest(keys.values()), share)
     with Record(store, keys.values(), stage.environment, str(share)) as record:
-        computed = compute(stage, missing, store, run.model_copy(update={"workers": workers(run)}), record)
+        computed = compute(stage, missing, store, run, record)
     outcomes = {}
     for key in computed:
         with suppress(FileNotFoundError, *DAMAGE):  # removed meanwhile: the stage makes it again
@@ -73,11 +74,11 @@ def workers(run: params.Run) -> int:
     return run.workers or int(os.environ.get("SLURM_CPUS_PER_TASK", 0))
 
 
-def require_same_total(store: Store, work: str, share: Share) -> None:
+def require_same_total(store: Store, work_digest: str, share: Share) -> None:
     """ShareError where another number of shares is at work on the same clips: together they would do some clips twice."""
     for run in records.read(store.folder):
         total = run.share.partition("/")[2]
-        if total and int(total) != share.total and run.work == work and run.is_live(time.time()):
+        if total and int(total) != share.total and run.work == work_digest and run.is_live(time.time()):
             raise ShareError(
                 f"share {share}: share {run.share} of the same clips is at work on {run.machine} (process {run.pid}). Give all "
                 f"shares the same total. If that one was killed, wait {records.LOST:g} s and start this one again"

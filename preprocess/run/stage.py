@@ -2,7 +2,7 @@
 
 A clip is computed again when the store has no entry under its key. The key is a digest of everything that can change the
 result: the clip's content, the stage's parameters, the networks, the source files and libraries (`sources.py` beside this
-file), the decoder or device, and the processor's vector instructions.
+file), the decoder or device, the processor's vector instructions and the kind of GPU.
 """
 
 import json
@@ -20,7 +20,7 @@ import params
 from preprocess import refusals
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, Refused, TooManyError
-from preprocess.run import sources, work
+from preprocess.run import machine, sources, work
 from preprocess.run.inputs import Inputs
 from preprocess.run.progress import track
 from preprocess.run.records import Record, measured
@@ -92,7 +92,7 @@ def fill(job: Job, run: params.Run) -> None:
     store = Store(run.store_folder / stage.name)
     with work.alone(stage.name):
         store.sweep(alone=True)
-        keys = keys_of(job)
+        keys = keys_of(job, gpu=work.gpu_kind(run, stage.environment))
         store.use(sorted(set(keys.values())))
         computed, refused = _make(stage, tasks, keys, store, run)
     reused = len(tasks) - computed
@@ -145,8 +145,8 @@ def require_some(outcomes: dict[str, Outcome]) -> None:
         raise TooManyError(f"every clip failed, the first with {failed[0]['detail']}")
 
 
-def keys_of(job: Job, inputs: Inputs = IN_DATA) -> dict[str, str]:
-    """The store's key of every clip."""
+def keys_of(job: Job, inputs: Inputs = IN_DATA, gpu: str = "") -> dict[str, str]:
+    """The store's key of every clip. `gpu` is the kind of GPU that the stage computes on, by `work.gpu_kind`."""
     stage = job.stage
     shared = {
         "stage": stage.name,
@@ -154,7 +154,7 @@ def keys_of(job: Job, inputs: Inputs = IN_DATA) -> dict[str, str]:
         "parameters": stage.parameters,
         "models": [inputs.model(folder) for folder in stage.models],
         "environment": stage.environment,
-        "capability": entries.capability(),
+        "capability": machine.capability(gpu),
     }
     return {task.clip_id: entries.key(content=task.content, **shared) for task in job.tasks}
 
@@ -169,10 +169,11 @@ def compute(stage: Stage, missing: list[Missing], store: Store, run: params.Run,
     todo = sorted(missing, key=lambda item: (-item.task.seconds, -item.task.size, item.clip_id))
     batches = [todo[i : i + stage.batch_size] for i in range(0, len(todo), stage.batch_size)]
     function, refuse = (partial(measured, partial(each, stage=stage, store=store)) for each in (_compute, _refuse_deadly))
-    count = min(work.workers(run.workers), len(batches))
+    engine = work.engine(run, stage.name, work.gpu_kind(run, stage.environment))
+    count = min(engine.workers(), len(batches))
     record.begin(len(todo), count, stage.batch_size)
     results = work.each(
-        function, batches, count, stage.module, refuse, _one_by_one, stage.preload, log_name(stage, record.share)
+        function, batches, engine, stage.module, refuse, _one_by_one, stage.preload, log_name(stage, record.share)
     )
     seconds = {item.clip_id: item.task.seconds for item in todo}
     clips = track(chain.from_iterable(map(record.add, results)), stage.name, len(todo), seconds)

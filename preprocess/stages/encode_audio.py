@@ -41,7 +41,7 @@ def states_of_several(
 
 def job(settings: params.Params, inputs: Inputs) -> Job:
     encoding = settings.encode.audio
-    device = resolve(settings.run.device)
+    device = resolve(settings.run.device, settings.run.engine == "ray")
     networks, unused = ([], {"batch_size"}) if encoding.features == "prosody" else ([MODEL], set())
     sounds = inputs.output("audio")
     seconds = inputs.durations()

@@ -35,7 +35,7 @@ def states_of_several(
 
 def job(settings: params.Params, inputs: Inputs) -> Job:
     encoding = settings.encode.text
-    device = resolve(settings.run.device)
+    device = resolve(settings.run.device, settings.run.engine == "ray")
     transcripts = inputs.output("transcripts")
     stage = Stage(
         name="encode_text",

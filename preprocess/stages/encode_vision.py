@@ -99,7 +99,7 @@ def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVisi
 
 def job(settings: params.Params, inputs: Inputs) -> Job:
     models = [] if settings.encode.vision.features == "blendshapes" else [MODEL]
-    device = resolve(settings.run.device) if models else "cpu"
+    device = resolve(settings.run.device, settings.run.engine == "ray") if models else "cpu"
     tracks = inputs.output("faces")
     seconds = inputs.durations()
     unused = set() if models else {"batch_size"}

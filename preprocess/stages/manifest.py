@@ -201,9 +201,8 @@ def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, 
     states = {name: state(root / name) for name in names}
     cached = seen.of(states)
     todo = [name for name in names if name not in cached]
-    probing = work.each(
-        partial(probe_medium, root=root), todo, work.workers(run.workers), "preprocess.stages.manifest", died=killed_worker
-    )
+    engine = work.engine(run, "manifest")
+    probing = work.each(partial(probe_medium, root=root), todo, engine, "preprocess.stages.manifest", died=killed_worker)
     probed = cached | {item.media: item for item in track(probing, "manifest", len(todo))}
     seen.store(states, probed)
     return probed, len(cached)

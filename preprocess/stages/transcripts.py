@@ -173,7 +173,7 @@ def note_doubts(shards: Shards, seconds: dict[str, float]) -> None:
 
 
 def job(settings: params.Params, inputs: Inputs) -> Job:
-    device = resolve(settings.run.device)
+    device = resolve(settings.run.device, settings.run.engine == "ray")
     aligner = MODELS / (ROLES[settings.transcripts.aligner] or "asr")
     texts = inputs.texts()
     hearing = [] if all(texts.values()) else ["preprocess.encoders.transcription"]

@@ -81,10 +81,29 @@ class Features(Section):
 
 
 class Run(Section):
+    engine: Literal["processes", "ray"]
     workers: int = Field(ge=0, le=1024)
     device: Device
+    devices: list[Annotated[int, Field(ge=0, le=1023)]]
+    gpus: Annotated[float, Field(ge=0.01, le=1)]
+    cpus: Annotated[float, Field(ge=0.01, le=1024)]
+    address: Annotated[str, Field(pattern=r"^(|auto|[^\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})$")]
+    label: Annotated[str, Field(pattern=r"^(|[\w./-]+=[\w.-]+)$")]
+    temporary: str
     store: str = Field(min_length=1)
     trackers: list[Literal["tensorboard", "mlflow", "dvclive"]]
+
+    @model_validator(mode="after")
+    def devices_are_named_once(self) -> "Run":
+        if len(set(self.devices)) < len(self.devices):
+            raise ValueError(f"devices ({self.devices}) must name each GPU once")
+        return self
+
+    @model_validator(mode="after")
+    def several_machines_have_no_common_numbers(self) -> "Run":
+        if self.engine == "ray" and self.device.startswith("cuda:"):
+            raise ValueError(f"device ({self.device}) names a GPU of one machine: with engine ray, write cuda")
+        return self
 
     @property
     def store_folder(self) -> Path:
@@ -310,6 +329,8 @@ class Evaluate(Section):
 class Report(Section):
     clips: int = Field(ge=0, le=10_000)
     seed: Seed
+    splits: Annotated[list[Literal["train", "valid", "test", "other"]], Field(min_length=1)]
+    media: Literal["film", "copy", "none"]
 
 
 class Robustness(Section):

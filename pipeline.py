@@ -26,7 +26,7 @@ def require_unchanged(settings: Params, stage: str) -> None:
     except (OSError, yaml.YAMLError) as error:
         raise ParameterError(f"{params.PATH} cannot be read any more ({error}): mend it and run again") from None
     worked_with = settings.model_dump()
-    edited = [key for key in keys if _leaf(current, key) != _leaf(worked_with, key)]
+    edited = [key for key in keys if leaf(current, key) != leaf(worked_with, key)]
     if edited:
         raise ParameterError(
             f"{', '.join(edited)} changed in params.yaml while the stage ran: its output belongs to the former values. "
@@ -45,7 +45,7 @@ def keys_of(stage: str) -> list[str]:
     return [key.replace("${key}", item) for content in stages for key in content.get("do", content).get("params", [])]
 
 
-def _leaf(tree: Any, key: str) -> Any:
+def leaf(tree: Any, key: str) -> Any:
     """The value of a dotted key; ABSENT where there is no such key."""
     for name in key.split("."):
         tree = tree.get(name, ABSENT) if isinstance(tree, dict) else ABSENT

@@ -34,7 +34,7 @@ MOST_FAILURES = 3  # runs that fail without being killed, before the benchmark g
 LONGEST_WAIT = 60.0  # seconds between two kills
 
 
-def clone(folder: Path, clips: int) -> Path:
+def clone(folder: Path, clips: int, workers: int = 0) -> Path:
     """Clone the last commit, with a sample of so many clips, an empty store and an empty cache."""
     processes.run(["git", "clone", "--quiet", str(processes.ROOT), str(folder)], folder.parent)
     if DOWNLOADS.is_dir():
@@ -42,6 +42,7 @@ def clone(folder: Path, clips: int) -> Path:
     editor = YAML()
     tree = editor.load(folder / "params.yaml")
     tree["sample"].update(clips=clips, speakers=SPEAKERS)
+    tree["run"].update(workers=workers)
     editor.dump(tree, folder / "params.yaml")
     return folder
 

@@ -35,7 +35,7 @@ from ruamel.yaml import YAML
 
 import params
 from benchmarks.bare import WORK, Spent
-from preprocess.run.work import THREADS
+from preprocess.run.engine import THREADS
 
 RESULTS = Path("logs/benchmarks/stages.json")
 STAGES = ["frames", "audio", "faces", "transcripts", "tune_text", "encode_text", "encode_audio", "encode_vision"]

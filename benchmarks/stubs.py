@@ -15,7 +15,7 @@ import params
 from preprocess.clips import Task, read_media, read_texts
 from preprocess.encoders import states
 from preprocess.encoders.states import TimedStates, WordStates
-from preprocess.run.stage import Stage, fill
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
 from preprocess.speech.words import Transcript, Word
 from preprocess.store.shards import Shards
@@ -76,4 +76,4 @@ WORK: dict[str, Callable[[Task, Path], None]] = {
 def main(name: str) -> None:
     settings = params.load()
     stage = Stage(name, "benchmarks.stubs", WORK.get(name, audio), parameters={})
-    fill(stage, tasks(name, Path(settings.corpus.root)), settings.run)
+    fill(Job(stage, tasks(name, Path(settings.corpus.root))), settings.run)

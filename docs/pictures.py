@@ -6,6 +6,7 @@ over their sound, with the true times. report.png shows the report page; it need
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,8 @@ ALIGNED = {words.STRICT: ("#3f6fc4", "strict"), words.OPEN: ("#e0a030", "open be
 INTERPOLATED = ("#b0b0b0", "interpolated")
 # Hides most of the page, so that its head, the scores and two clips make one picture.
 SHORT = """<style>
-nav, #pictures, #reading, details, .legend, article:not(:nth-of-type(3n + 1)), article:nth-of-type(n + 5) { display: none }
+nav, #bench, #pictures, #reading, details, .legend,
+article:not(:nth-of-type(3n + 1)), article:nth-of-type(n + 5) { display: none }
 h2 { margin: 1.5rem 0 0.5rem }
 </style>"""
 WIDTH, HEIGHT = 1280, 2400
@@ -160,7 +162,8 @@ def draw_report(browser: str) -> None:
     """Head, scores and two clips of the report page."""
     with tempfile.TemporaryDirectory() as folder:
         page, shot = Path(folder) / "page.html", Path(folder) / "page.png"
-        page.write_text(PAGE.read_text(encoding="utf-8").replace("</head>", f"{SHORT}</head>"), encoding="utf-8")
+        whole = re.sub(r"<meta http-equiv[^>]*>", "", PAGE.read_text(encoding="utf-8"))  # its policy lets in no other style
+        page.write_text(whole.replace("</head>", f"{SHORT}</head>"), encoding="utf-8")
         quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
         options = [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}"]
         subprocess.run(

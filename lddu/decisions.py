@@ -26,6 +26,7 @@ class Decision:
     sigma: dict[str, float]  # by modality that is present: share of the training split whose σ is not larger
     doubt: float | None = None  # the chance that it is wrong; None where there is nothing to judge from
     sure: bool | None = None  # False: the answer is "unsure"; None where no risk was asked for
+    alone: dict[str, float] = field(default_factory=dict)  # by modality that is present: the probability from it alone
 
     @property
     def answer(self) -> str:
@@ -35,6 +36,11 @@ class Decision:
     @property
     def wrong(self) -> bool:
         return self.true is not None and self.predicted != self.true
+
+    @property
+    def conflict(self) -> float:
+        """How far the readings of single modalities are apart; 0 where there are not several."""
+        return max(self.alone.values()) - min(self.alone.values()) if len(self.alone) > 1 else 0.0
 
     @property
     def cross_entropy(self) -> float:
@@ -110,6 +116,7 @@ def read(path: Path, labels: list[str]) -> list[ClipDecisions]:
 def _decision(row: dict[str, str], label: str) -> Decision:
     true, prefix = row.get(f"{label}_true", ""), f"{label}_sigma_"
     sigma = {m: row.get(prefix + m, "") for m in row["modalities"].split()}
+    alone = {m: _number(row.get(f"{label}_alone_{m}")) for m in row["modalities"].split()}
     return Decision(
         probability=float(row[f"{label}_probability"]),
         predicted=row[f"{label}_predicted"] == "1",
@@ -117,6 +124,7 @@ def _decision(row: dict[str, str], label: str) -> Decision:
         sigma={m: float(share) for m, share in sigma.items() if share},
         doubt=_number(row.get(f"{label}_doubt")),
         sure=None if not (sure := row.get(f"{label}_sure")) else sure == "1",
+        alone={m: probability for m, probability in alone.items() if probability is not None},
     )
 
 

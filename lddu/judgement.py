@@ -26,12 +26,14 @@ class Judgement:
     sure: np.ndarray | None  # (N, C) bool; None where no risk was asked for
     novelty: dict[str, np.ndarray]  # (N,) by modality: quantile of the training split, NaN where it is absent
     clip_novelty: np.ndarray  # (N,) of all modalities together
+    alone: dict[str, np.ndarray]  # (N, C) by modality: the probability that it gives each label alone, NaN where it is absent
 
     def select(self, chosen: np.ndarray) -> "Judgement":
         """The clips where `chosen` (N,) is true."""
         sure = None if self.sure is None else self.sure[chosen]
         of_modality = {m: x[chosen] for m, x in self.novelty.items()}
-        return Judgement(self.doubt[chosen], sure, of_modality, self.clip_novelty[chosen])
+        alone = {m: x[chosen] for m, x in self.alone.items()}
+        return Judgement(self.doubt[chosen], sure, of_modality, self.clip_novelty[chosen], alone)
 
     def put(self, chosen: np.ndarray, other: "Judgement") -> "Judgement":
         """This one, with the doubt and sureness of another where `chosen` (N,) is true."""
@@ -39,7 +41,7 @@ class Judgement:
         doubts[chosen] = other.doubt
         if sure is not None and other.sure is not None:
             sure[chosen] = other.sure
-        return Judgement(doubts, sure, self.novelty, self.clip_novelty)
+        return Judgement(doubts, sure, self.novelty, self.clip_novelty, self.alone)
 
     def scores(self, wrong: np.ndarray, labels: list[str], bins: int) -> dict:
         """Of decisions that are wrong or not (N, C): how good doubt is, which decisions are sure, how novel the clips are."""
@@ -66,10 +68,12 @@ class Judge:
         """Of clips with these mean rows (N, D) by modality, and decisions at these thresholds (C,)."""
         of_modality, of_clip = self.novelty.of(rows)
         signs = with_novelty(signs, of_modality)
-        return self.judged(self.doubt.of(signs, thresholds), of_modality, of_clip)
+        return self.judged(signs, self.doubt.of(signs, thresholds), of_modality, of_clip)
 
-    def judged(self, doubts: np.ndarray, of_modality: dict[str, np.ndarray], of_clip: np.ndarray) -> Judgement:
-        return Judgement(doubts, None if self.cut is None else doubts <= self.cut, of_modality, of_clip)
+    def judged(self, signs: Signs, doubts: np.ndarray, of_modality: dict[str, np.ndarray], of_clip: np.ndarray) -> Judgement:
+        with np.errstate(invalid="ignore"):  # NaN where a modality is absent
+            alone = {m: np.exp(-np.logaddexp(0, -odds)) for m, odds in signs.alone.items()}
+        return Judgement(doubts, None if self.cut is None else doubts <= self.cut, of_modality, of_clip, alone)
 
 
 def with_novelty(signs: Signs, of_modality: dict[str, np.ndarray]) -> Signs:
@@ -100,7 +104,7 @@ def learn(
     wrong = (np.exp(-np.logaddexp(0, -signs.log_odds)) >= thresholds) != valid.true
     cut = None if most_wrong is None else risk.largest_cut(doubts, wrong, most_wrong, confidence)
     judge = Judge(learned, known, cut)
-    return judge, judge.judged(doubts, of_modality, of_clip)
+    return judge, judge.judged(signs, doubts, of_modality, of_clip)
 
 
 def write(folder: Path, judge: Judge) -> None:

@@ -23,7 +23,7 @@ def rows_of(
     split: Split, predicted: Predictions, reference: Reference, thresholds: np.ndarray, judgement: Judgement
 ) -> list[dict[str, str]]:
     """A row for each clip: its modalities, their novelty, noise and ambiguity; for each label probability, decision, truth,
-    doubt, whether it is sure, and σ as a quantile of train."""
+    doubt, whether it is sure, σ as a quantile of train, and the probability that each modality gives it alone."""
     sigma = {m: quantiles.shares(log_sigma, reference[m]) for m, log_sigma in predicted.log_sigma.items()}
     probs = predicted.probs
     known, true = ~split.labels.isnan().numpy(), split.present.numpy()
@@ -41,6 +41,7 @@ def rows_of(
             row[f"{label}_doubt"] = cell(judgement.doubt[i, c])
             row[f"{label}_sure"] = "" if judgement.sure is None else str(int(judgement.sure[i, c]))
             row |= {f"{label}_sigma_{m}": cell(quantile[i, c]) for m, quantile in sigma.items()}
+            row |= {f"{label}_alone_{m}": cell(of_modality[i, c]) for m, of_modality in judgement.alone.items()}
         rows.append(row)
     return rows
 
@@ -52,8 +53,8 @@ def cell(share: float) -> str:
 
 def columns_of(split: Split) -> list[str]:
     """The columns of `rows_of`, which a split without clips has too."""
-    sigma = [f"sigma_{m}" for m in split.features]
-    of_label = ("probability", "predicted", "true", "doubt", "sure", *sigma)
+    of_modalities = [f"{name}_{m}" for name in ("sigma", "alone") for m in split.features]
+    of_label = ("probability", "predicted", "true", "doubt", "sure", *of_modalities)
     per_label = [f"{label}_{column}" for label in split.label_names for column in of_label]
     novelty, *blocks = ([f"{name}_{m}" for m in split.features] for name in ("novelty", *channels.BLOCKS))
     return ["clip_id", "modalities", *novelty, "novelty", *chain.from_iterable(blocks), *per_label]

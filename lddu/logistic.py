@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 STEPS = 500
-TOLERANCE = 1e-6  # largest gradient at which the steps end, in those coordinates
+TOLERANCE = 1e-5  # largest gradient at which the steps end, in those coordinates
 
 
 def fit(x: np.ndarray, labels: np.ndarray, strengths: Sequence[float], advance: Callable[[], object]) -> np.ndarray:
@@ -32,7 +32,9 @@ def fit(x: np.ndarray, labels: np.ndarray, strengths: Sequence[float], advance: 
     weight = np.array(strengths)[:, None]
 
     def weights_at(place: np.ndarray) -> np.ndarray:
-        return np.stack([solve_triangular(root, part) for root, part in zip(roots, place.reshape(shape), strict=True)])
+        return np.stack(
+            [solve_triangular(root, part, check_finite=False) for root, part in zip(roots, place.reshape(shape), strict=True)]
+        )
 
     def objective(place: np.ndarray) -> tuple[float, np.ndarray]:
         weights = weights_at(place)
@@ -41,7 +43,7 @@ def fit(x: np.ndarray, labels: np.ndarray, strengths: Sequence[float], advance: 
         loss = (weight * np.logaddexp(0, -margins).sum(0)).sum() + (penalised * weights**2).sum() / 2
         errors = -signs * expit(-margins) * weight
         slopes = (x.T @ errors.reshape(len(x), -1)).reshape(x.shape[1], *shape[::2]).transpose(1, 0, 2) + penalised * weights
-        slopes = [solve_triangular(root, part, trans="T") for root, part in zip(roots, slopes, strict=True)]
+        slopes = [solve_triangular(root, part, trans="T", check_finite=False) for root, part in zip(roots, slopes, strict=True)]
         return float(loss), np.stack(slopes).ravel()
 
     start = np.zeros(int(np.prod(shape)))

@@ -4,6 +4,7 @@ It reads what evaluate wrote, and shows some clips with the faces, sounds and wo
 tensors alone has no such media; its page says so and shows the rest.
 """
 
+import shutil
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +12,7 @@ from tqdm import tqdm
 import params
 from contract import TENSOR_SPLITS
 from lddu.novelty import UNLIKE
-from lddu.page import html
+from lddu.page import html, workbench
 from lddu.page.card import Card
 from lddu.page.choice import Chosen, choose
 from lddu.page.footage import FOLDER, Archive
@@ -19,9 +20,12 @@ from lddu.page.html import number
 from lddu.page.picture import Picture
 from lddu.page.results import SHOWN_FIRST, Clip, Results, read
 from lddu.page.scoreboard import Board, board_of
+from lddu.page.screening import FOLDER as FOLDER_OF_CLIPS
 from lddu.page.timeline import Axis, timeline_of
 
 PAGE = Path("report/index.html")
+STYLES = ("style.css", "player.css", "workbench.css")
+SCRIPTS = ("player.js", "timeline.js", "table.js", "corrections.js", "workbench.js")
 PLOTS = Path("data/plots")
 CURVES = Path("data/training/curves.png")
 # Rows of the table of refusals; the rest is in its file.
@@ -109,9 +113,15 @@ def report(settings: params.Params) -> None:
     archive = Archive()
     results = read(settings, sorted(archive.refused.values()))
     shown = results.predictions.get(results.shown, [])
+    shutil.rmtree(FOLDER_OF_CLIPS, ignore_errors=True)  # its files may be hard links to files in DVC's cache
+    tree = workbench.tree(results, archive, settings, PAGE)
+    workbench.write_index(FOLDER_OF_CLIPS, tree)
     chosen = choose(shown, results.modalities, settings.report.clips, settings.report.seed)
     html.write(
         PAGE,
+        styles=STYLES,
+        scripts=SCRIPTS,
+        data=html.data(tree),
         results=results,
         refusals=REFUSALS,
         boards=boards_of(results),

@@ -57,6 +57,7 @@ class Tools:
     modalities: tuple[str, ...]  # that the model uses
     device: Callable[[], str]  # called only when a network is loaded, because it imports torch
     usual: dict[str, Usual] = field(default_factory=dict)  # in the training split, by modality of align.normalise
+    watch: "Callable[[Clip], None] | None" = None  # is shown every part of a film or sound with what the stages made of it
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ def _of_medium(path: Path, tools: Tools, text: str, whole: bool) -> Iterator[Utt
             if following:
                 file.require()
                 decoding = ahead.submit(decode, following, path, streams, tools)
-            yield replace(encode(clip, tools), notes=notes)
+            utterance = replace(encode(clip, tools), notes=notes)
+            if tools.watch:
+                tools.watch(clip)
+            yield utterance
             shards.close(clip.folder)
             shutil.rmtree(clip.folder)
 

@@ -42,7 +42,7 @@ def failures() -> tuple[type[Exception], ...]:
     from lddu.weights import WeightsError
     from preprocess.media.probe import MediaError, MediumGoneError
     from preprocess.refusals import TooManyError
-    from preprocess.run.work import WorkerDiedError
+    from preprocess.run.engine import EngineError, WorkerDiedError
     from robustness.cases import CasesError
 
     return (
@@ -51,6 +51,7 @@ def failures() -> tuple[type[Exception], ...]:
         MediaError,
         MediumGoneError,
         TooManyError,
+        EngineError,
         WorkerDiedError,
         TensorError,
         WeightsError,

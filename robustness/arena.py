@@ -13,12 +13,12 @@ from torch import Tensor
 import params
 from lddu.tensors import Split, read_split
 from preprocess.clips import FOLDER as MANIFEST
-from preprocess.clips import read_labels
 from preprocess.encoders import speakers, sums
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers
 from preprocess.encoders.sums import Sums
 from preprocess.refusals import Refused
+from preprocess.run.inputs import Inputs
 from preprocess.stages import align
 from preprocess.store import tables
 from preprocess.store.shards import Shards
@@ -80,7 +80,7 @@ def usual_speakers(settings: params.Params) -> dict[str, Speakers]:
     voices = speakers.read_voices(MANIFEST / "labels.csv") if settings.align.normalise else {}
 
     def sums_of_clips(modality: str) -> Iterator[tuple[str, Sums]]:
-        for task in align.tasks(read_labels(settings.corpus.labels)):
+        for task in align.tasks(Inputs()):
             found = align.rows(align.read_clip(task), settings.align)
             if modality in found:
                 yield task.clip_id, sums.of(found[modality])

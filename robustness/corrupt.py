@@ -24,7 +24,8 @@ from preprocess.encoders.states import TimedStates
 from preprocess.media import failure, sound
 from preprocess.media.decoder import ffmpeg_version, limits_of
 from preprocess.refusals import Code, Refused
-from preprocess.run.stage import Stage, fill, model_digest
+from preprocess.run.inputs import model_digest
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
 from preprocess.speech.words import Word
 from preprocess.stages import align
@@ -231,7 +232,7 @@ def others_of(case: Case, seed: int) -> list[list[str]]:
 
 def make(settings: params.Params, found: list[Case], folder: Path) -> None:
     """Fill a folder with the rows of these cases."""
-    device = resolve(settings.run.device)
+    device = resolve(settings.run.device, settings.run.engine == "ray")
     stage = Corruption(
         name="corrupt",
         module="robustness.corrupt",
@@ -242,7 +243,7 @@ def make(settings: params.Params, found: list[Case], folder: Path) -> None:
         preload=PRELOAD,
         target=folder,
     )
-    fill(stage, tasks(settings, found), settings.run)
+    fill(Job(stage, tasks(settings, found)), settings.run)
 
 
 def main() -> None:

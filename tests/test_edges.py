@@ -26,7 +26,7 @@ from preprocess.run import work
 from sample.plan import plan
 from tests.conftest import ROOT
 from tests.preprocess.encoders.test_tuning import example
-from tests.preprocess.run.test_work import square
+from tests.preprocess.run.tasks import square
 
 TREE = params.load(ROOT / params.PATH).model_dump()
 ELSEWHERE = ("train", "evaluate")
@@ -155,5 +155,5 @@ def test_speakers_are_dealt_to_as_many_folds_as_there_can_be(folds: int) -> None
 
 def test_more_workers_than_tasks_are_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    results = work.each(partial(square), range(3), work.workers(1024), "tests.preprocess.run.test_work")
+    results = work.each(partial(square), range(3), work.workers(1024), "tests.preprocess.run.tasks")
     assert sorted(results) == [0, 1, 4]

@@ -23,7 +23,7 @@ FLOORS = [
     ["corpora"],
     ["packs"],
     ["stages"],
-    ["recording", "audit"],
+    ["recording", "overview", "audit"],
     ["__main__"],
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}

@@ -52,6 +52,14 @@ class Utterance:
 
 
 @dataclass(frozen=True)
+class Glimpse:
+    """A small picture of the speaker's face."""
+
+    time: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
 class Recording:
     """A film, a sound or a text, and its utterances in order of time."""
 
@@ -60,6 +68,7 @@ class Recording:
     path: Path | None = None  # of the film or sound; None for text
     notes: tuple[tuple[str, str], ...] = ()  # code and detail of what is strange about it
     error: str | None = None  # why nothing more could be read
+    glimpses: tuple[Glimpse, ...] = ()  # in order of time; only a page of the film needs them
 
     @property
     def name(self) -> str:

@@ -29,6 +29,7 @@ class Format:
 
 
 FORMATS = (
+    Format(".html", "lddu.page.film", "a page on which the film plays beside its words and labels"),
     Format(".json", "lddu.formats.json_document", "everything, as one document"),
     Format(".csv", "lddu.formats.tables", "a table with a row an utterance"),
     Format(".parquet", "lddu.formats.tables", "the same table with types"),

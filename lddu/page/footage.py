@@ -123,9 +123,9 @@ def envelope(wave: np.ndarray) -> Envelope:
     return Envelope(low, high, peak, len(wave) / sound.SAMPLE_RATE)
 
 
-def thumbnails(stream: IO[bytes]) -> Iterator[tuple[float, np.ndarray]]:
-    """(seconds, square (SIDE, SIDE, 3) uint8 RGB) from the middle of every picture of a film."""
-    for seconds, picture in film.read(stream):
+def thumbnails(stream: IO[bytes], every: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
+    """(seconds, square (SIDE, SIDE, 3) uint8 RGB) from the middle of every picture of a film, or of one in `every` seconds."""
+    for seconds, picture in film.read(stream, every):
         side = min(picture.shape[:2])
         top, left = ((length - side) // 2 for length in picture.shape[:2])
         yield seconds, cv2.resize(picture[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -137,11 +137,12 @@ def strip(shown: list[tuple[float, np.ndarray]], present: np.ndarray, pictures: 
     start, end = float(times[0]), float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))
     edges = np.linspace(start, end, min(pictures, len(shown)) + 1)
     nearest = [int(np.abs(times - middle).argmin()) for middle in (edges[:-1] + edges[1:]) / 2]
-    moments = [Moment(shown[i][0], bool(present[i]), _jpeg(shown[i][1]) if present[i] or whole else b"") for i in nearest]
+    moments = [Moment(shown[i][0], bool(present[i]), jpeg(shown[i][1]) if present[i] or whole else b"") for i in nearest]
     return Strip(moments, int(present.sum()), len(shown), start, end)
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
+def jpeg(picture: np.ndarray) -> bytes:
+    """Of a picture (height, width, 3) uint8 RGB."""
     encoded, content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not encoded:
         raise RuntimeError("OpenCV cannot encode a picture as JPEG")

@@ -14,6 +14,7 @@ from lddu.prediction import output
 
 if TYPE_CHECKING:
     from lddu.formats.document import Recording
+    from lddu.page.glimpses import Glimpses
     from lddu.prediction.inference import Predictor, Utterance
 
 FOLDER = "data/predictor"
@@ -75,7 +76,11 @@ def predict(options: argparse.Namespace) -> int:
 
     predictor = Predictor(Path(options.model), options.device)
     print(f"{options.model}: {predictor.learned}", file=sys.stderr)
-    recordings = [predict_one(options, predictor, name, utterances) for name, utterances in sources(options, predictor)]
+    glimpses = kept_glimpses(options.output)
+    recordings = []
+    for name, utterances in sources(options, predictor, glimpses):
+        recording = predict_one(options, predictor, name, utterances)
+        recordings.append(glimpses.given(recording) if glimpses else recording)
     document = Document(
         tuple(predictor.labels), predictor.modalities, tuple(recordings), dict(vars(predictor.learned)), predictor.thresholds
     )
@@ -129,10 +134,21 @@ def ahead(utterances: Iterable["Utterance"]) -> "Iterator[tuple[Utterance, bool]
         yield from ((utterance, False) for utterance in chain([second], rest))
 
 
-def sources(options: argparse.Namespace, predictor: "Predictor") -> "Iterator[tuple[str, Iterator[Utterance]]]":
+def kept_glimpses(outputs: list[str]) -> "Glimpses | None":
+    """What keeps pictures of faces, where a page is written."""
+    if not any(output.lower().endswith(".html") for output in outputs):
+        return None
+    from lddu.page.glimpses import Glimpses
+
+    return Glimpses()
+
+
+def sources(
+    options: argparse.Namespace, predictor: "Predictor", glimpses: "Glimpses | None" = None
+) -> "Iterator[tuple[str, Iterator[Utterance]]]":
     """The utterances of each file and text, by its name."""
     for file in options.files:
-        yield file, predictor.follow(file, whole=options.whole)
+        yield file, predictor.follow(file, whole=options.whole, watch=glimpses.watch if glimpses else None)
     for text in options.text:
         yield text, map(predictor.predict_text, [text])
 

@@ -13,7 +13,7 @@ from lddu import decisions, novelty
 from lddu.decisions import ClipDecisions, DecisionsError
 from lddu.formats.document import Document, Recording, Utterance
 from lddu.formats.endings import FormatError
-from lddu.page import results
+from lddu.page import glimpses, results
 from lddu.prediction import output
 from lddu.prediction.described import missing_of, words_of
 from preprocess import clips, refusals
@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (DecisionsError, FormatError, params.ParameterError) as error:
         print(f"lddu write: {error}", file=sys.stderr)
         sys.exit(UNABLE)
-    problems = output.write(found, options.output)
+    problems = output.write(glimpses.added(found) if glimpses.wanted(options.output) else found, options.output)
     for problem in problems:
         print(f"lddu write: {problem}", file=sys.stderr)
     sys.exit(FAILED if problems else 0)

@@ -6,8 +6,8 @@ Torch, which takes seconds to import, is imported when the network is first used
 import csv
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -139,9 +139,11 @@ class Predictor:
             arrays.write(path, wave, rate, pictures, frame_rate)
             return self.predict(path, text, whole)
 
-    def follow(self, source: str | Path, text: str = "", whole: bool = False) -> Iterator[Utterance]:
-        """As `predict` of a file, an utterance at a time."""
-        return map(self._predict, recording.of_file(Path(source), self._tools(), text, whole))
+    def follow(
+        self, source: str | Path, text: str = "", whole: bool = False, watch: Callable[[recording.Clip], None] | None = None
+    ) -> Iterator[Utterance]:
+        """As `predict` of a file, an utterance at a time; `watch` is shown what the stages made of each part of it."""
+        return map(self._predict, recording.of_file(Path(source), replace(self._tools(), watch=watch), text, whole))
 
     def predict_text(self, text: str) -> Utterance:
         """Words alone."""
@@ -230,6 +232,7 @@ class Predictor:
                 sigma={m: float(shares[m][i, c]) for m in modalities},
                 doubt=float(judgement.doubt[i, c]) if modalities else None,
                 sure=None if judgement.sure is None else bool(judgement.sure[i, c]),
+                alone={m: float(judgement.alone[m][i, c]) for m in modalities},
             )
             for c, label in enumerate(self.labels)
         }

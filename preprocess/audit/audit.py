@@ -22,7 +22,7 @@ from preprocess.clips import Medium, Task, read_media, read_texts
 from preprocess.corpus import Clip, CorpusError
 from preprocess.encoders.networks import device as resolve
 from preprocess.refusals import Code, Refused
-from preprocess.run.stage import Stage, fill
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
 from preprocess.store.shards import Shards
 
@@ -170,7 +170,8 @@ def main() -> None:
         environment=device,
         preload=["preprocess.audit.hearing"] if any(clip.text for clip in clips) else [],
     )
-    fill(stage, list(tasks(clips, said, {medium.clip_id: medium for medium in read_media()}, root)), settings.run)
+    todo = list(tasks(clips, said, {medium.clip_id: medium for medium in read_media()}, root))
+    fill(Job(stage, todo), settings.run)
     kept = Shards(stage.folder)
     found = judge(clips, {clip_id: evidence.read(kept, clip_id) for clip_id in kept.digests}, said, settings)
     REPORT.mkdir(exist_ok=True)

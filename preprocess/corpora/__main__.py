@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import params
-from preprocess.corpora import conversion
+from preprocess.corpora import conversion, correct
 from preprocess.corpora.conversion import Conversion, Missing
 from preprocess.corpus import CorpusError
 
@@ -18,20 +18,23 @@ from preprocess.corpus import CorpusError
 # `convert`, and put its name here.
 PUBLISHED = ("mosei", "m3ed", "meld", "cremad")
 ADAPTERS = (*PUBLISHED, "folder")
+CORRECT = "correct"
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m preprocess.corpora", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="|".join(ADAPTERS))
-    for name in ADAPTERS:
+    commands = top.add_subparsers(dest="command", required=True, metavar="|".join([*ADAPTERS, CORRECT]))
+    for name in [*ADAPTERS, CORRECT]:
         module = importlib.import_module(f"preprocess.corpora.{name}")
         text = module.__doc__ or ""
         command = commands.add_parser(
             name, help=text.splitlines()[0], description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(command)
+        if name == CORRECT:
+            continue
         command.add_argument("corpus", type=Path, help="folder to write, such as data/corpora/" + name)
         command.add_argument("--replace", action="store_true", help="write over a clips.csv that is there and differs")
         command.add_argument("--encoding", default="", help="of the tables, if it is neither UTF-8 nor UTF-16")
@@ -57,8 +60,18 @@ def leave_out(result: Conversion, missing: str) -> None:
     result.clips = kept
 
 
+def correct_corpus(args: argparse.Namespace) -> int:
+    try:
+        return correct.run(args)
+    except (CorpusError, params.ParameterError, OSError) as error:
+        print(f"{CORRECT}: {error}", file=sys.stderr)
+        return correct.UNABLE
+
+
 def main() -> None:
     args = parser().parse_args()
+    if args.command == CORRECT:
+        sys.exit(correct_corpus(args))
     module = importlib.import_module(f"preprocess.corpora.{args.command}")
     try:
         result = module.convert(args)

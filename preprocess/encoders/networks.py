@@ -21,8 +21,13 @@ Item = TypeVar("Item")
 CLASSIFIER = "classifier.safetensors"
 
 
-def device(name: str) -> str:
-    """`auto` is the first CUDA device, or the CPU where there is none; ParameterError for a device that does not exist."""
+def device(name: str, elsewhere: bool = False) -> str:
+    """`auto` is the first CUDA device, or the CPU where there is none; ParameterError for a device that does not exist.
+
+    `elsewhere` says that other machines compute: `cuda` is then believed.
+    """
+    if elsewhere and name == "cuda":
+        return name
     count = _devices() if name != "cpu" else 0
     if name == "auto":
         return "cuda" if count else "cpu"

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import params
-from preprocess.clips import read_media
 from preprocess.media.decoder import ffmpeg_version, limits_of
-from preprocess.run.stage import Stage, fill
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, Stage
 
 
-def run(name: str, work: Callable[..., None], settings: params.Params, parameters: dict[str, Any], modality: str) -> None:
-    """Decode every clip whose medium has a modality, `picture` or `sound`.
+def job(
+    name: str, work: Callable[..., None], settings: params.Params, inputs: Inputs, parameters: dict[str, Any], modality: str
+) -> Job:
+    """A stage that decodes every clip whose medium has a modality, `picture` or `sound`.
 
     `work(task, folder, decoder=...)` decodes one clip; `parameters` are those that it takes besides the section `decoder`.
     """
@@ -27,4 +29,4 @@ def run(name: str, work: Callable[..., None], settings: params.Params, parameter
         limits=limits,
     )
     root = Path(settings.corpus.root)
-    fill(stage, [medium.decoding(root) for medium in read_media() if getattr(medium, modality)], settings.run)
+    return Job(stage, [medium.decoding(root) for medium in inputs.media() if getattr(medium, modality)])

@@ -2,7 +2,7 @@
 
 A clip is computed again when the store has no entry under its key. The key is a digest of everything that can change the
 result: the clip's content, the stage's parameters, the networks, the source files and libraries (`sources.py` beside this
-file), the decoder or device, and the processor's vector instructions.
+file), the decoder or device, the processor's vector instructions and the kind of GPU.
 """
 
 import json
@@ -20,12 +20,15 @@ import params
 from preprocess import refusals
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, Refused, TooManyError
-from preprocess.run import sources, work
+from preprocess.run import machine, sources, work
+from preprocess.run.inputs import Inputs
 from preprocess.run.progress import track
+from preprocess.run.records import Record, measured
 from preprocess.store import entries, shards
 from preprocess.store.entries import Store
 
 RETRIED = (Code.WORKER_DIED, Code.FAILED)  # refusals that the next run tries again
+IN_DATA = Inputs()
 RUN_ERRORS = (params.ParameterError, OSError, ImportError)  # errors that are no clip's fault: they end the run
 
 
@@ -55,12 +58,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A stage, and the clips that it has to do."""
+
+    stage: Stage
+    tasks: list[Task]
+
+
+@dataclass(frozen=True)
 class Missing:
     """A clip whose entry is not in the store yet."""
 
     task: Task
     key: str
     batch_error: str = ""  # why its batch failed, so that it was done alone
+    is_done: bool = False  # another process had made its entry meanwhile
 
     @property
     def clip_id(self) -> str:
@@ -74,13 +86,14 @@ class Outcome:
     refusal: dict[str, Any] | None  # content of shards.REFUSED
 
 
-def fill(stage: Stage, tasks: list[Task], run: params.Run) -> None:
+def fill(job: Job, run: params.Run) -> None:
     """Make the stage's output of these clips, and print how many were computed, reused and refused."""
+    stage, tasks = job.stage, job.tasks
     store = Store(run.store_folder / stage.name)
     with work.alone(stage.name):
         store.sweep(alone=True)
-        keys = _keys(stage, tasks)
-        store.use(stage.name, sorted(set(keys.values())))
+        keys = keys_of(job, gpu=work.gpu_kind(run, stage.environment))
+        store.use(sorted(set(keys.values())))
         computed, refused = _make(stage, tasks, keys, store, run)
     reused = len(tasks) - computed
     print(f"{stage.name}: {len(tasks)} clips, {computed} computed, {reused} reused, {len(refused)} refused")
@@ -94,20 +107,20 @@ def _make(stage: Stage, tasks: list[Task], keys: dict[str, str], store: Store, r
     """
     computed: set[str] = set()
     while True:
-        outcomes = {key: outcome for key in set(keys.values()) if (outcome := _finished(stage, store, key))}
+        outcomes = {key: known for key in set(keys.values()) if (known := finished(stage, store, key))}
         missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in outcomes}
-        _compute_all(stage, list(missing.values()), store, run)
-        computed |= missing.keys()
+        with Record(store, keys.values(), stage.environment) as record:
+            computed |= compute(stage, list(missing.values()), store, run, record)
         try:
-            outcomes |= {key: _outcome(store.path(key)) for key in missing}
-            _require_some(outcomes)
+            outcomes |= {key: outcome(store.path(key)) for key in missing}
+            require_some(outcomes)
             return len(computed), _publish(stage, keys, outcomes, store)
         except (FileNotFoundError, *entries.DAMAGE):
             if all(store.has(key) for key in keys.values()):
                 raise
 
 
-def _finished(stage: Stage, store: Store, key: str) -> Outcome | None:
+def finished(stage: Stage, store: Store, key: str) -> Outcome | None:
     """What a whole entry holds; None where the clip has to be computed.
 
     A refusal counts only under the limits that it was made under. A worker may have died because memory was short, and an
@@ -117,52 +130,67 @@ def _finished(stage: Stage, store: Store, key: str) -> Outcome | None:
         members = store.members(key)
         if members is None:
             return None
-        outcome = _outcome(store.path(key)) if shards.REFUSED in members else Outcome(None)
+        known = outcome(store.path(key)) if shards.REFUSED in members else Outcome(None)
     except (FileNotFoundError, *entries.DAMAGE):  # another checkout with the same store removed it just now
         return None
-    refusal = outcome.refusal
+    refusal = known.refusal
     is_final = refusal is None or (refusal["code"] not in RETRIED and refusal["limits"] == stage.limits)
-    return outcome if is_final else None
+    return known if is_final else None
 
 
-def _require_some(outcomes: dict[str, Outcome]) -> None:
+def require_some(outcomes: dict[str, Outcome]) -> None:
     """Raises TooManyError where every clip failed: then the program is at fault, and not the clips."""
     failed = [outcome.refusal for outcome in outcomes.values() if outcome.refusal and outcome.refusal["code"] == Code.FAILED]
     if failed and len(failed) == len(outcomes):
         raise TooManyError(f"every clip failed, the first with {failed[0]['detail']}")
 
 
-def _keys(stage: Stage, tasks: list[Task]) -> dict[str, str]:
+def keys_of(job: Job, inputs: Inputs = IN_DATA, gpu: str = "") -> dict[str, str]:
+    """The store's key of every clip. `gpu` is the kind of GPU that the stage computes on, by `work.gpu_kind`."""
+    stage = job.stage
     shared = {
         "stage": stage.name,
         "sources": sources.digest(stage.module),
         "parameters": stage.parameters,
-        "models": [model_digest(folder) for folder in stage.models],
+        "models": [inputs.model(folder) for folder in stage.models],
         "environment": stage.environment,
-        "capability": entries.capability(),
+        "capability": machine.capability(gpu),
     }
-    return {task.clip_id: entries.key(content=task.content, **shared) for task in tasks}
+    return {task.clip_id: entries.key(content=task.content, **shared) for task in job.tasks}
 
 
-def model_digest(folder: Path) -> str:
-    """What the stage `models` wrote about the network in a folder, with its digests."""
-    return (folder / "model.json").read_text(encoding="utf-8")
+def compute(stage: Stage, missing: list[Missing], store: Store, run: params.Run, record: Record) -> set[str]:
+    """Make the entries of these clips; the keys of those that no other process made meanwhile.
 
-
-def _compute_all(stage: Stage, missing: list[Missing], store: Store, run: params.Run) -> None:
-    """Longest clips first: no long one is left for one worker at the end, and a batch has clips of similar lengths."""
+    Longest clips first: no long one is left for one worker at the end, and a batch has clips of similar lengths.
+    """
     if not missing:
-        return
+        return set()
     todo = sorted(missing, key=lambda item: (-item.task.seconds, -item.task.size, item.clip_id))
     batches = [todo[i : i + stage.batch_size] for i in range(0, len(todo), stage.batch_size)]
-    compute, refuse = (partial(function, stage=stage, store=store) for function in (_compute, _refuse_deadly))
-    count = min(work.workers(run.workers), len(batches))
-    finished = work.each(compute, batches, count, stage.module, refuse, _one_by_one, stage.preload)
-    clips = chain.from_iterable(finished)
+    function, refuse = (partial(measured, partial(each, stage=stage, store=store)) for each in (_compute, _refuse_deadly))
+    engine = work.engine(run, stage.name, work.gpu_kind(run, stage.environment))
+    count = min(engine.workers(), len(batches))
+    record.begin(len(todo), count, stage.batch_size)
+    results = work.each(
+        function, batches, engine, stage.module, refuse, _one_by_one, stage.preload, log_name(stage, record.share)
+    )
     seconds = {item.clip_id: item.task.seconds for item in todo}
-    alone = [item for item in track(clips, stage.name, len(todo), seconds) if item.batch_error]
+    clips = track(chain.from_iterable(map(record.add, results)), stage.name, len(todo), seconds)
+    made, alone = set(), []
+    for item in clips:
+        if not item.is_done:
+            made.add(item.key)
+        if item.batch_error:
+            alone.append(item)
     if alone:
         print(f"{stage.name}: {len(alone)} clips were done one by one, since their batches failed: {alone[0].batch_error}")
+    return made
+
+
+def log_name(stage: Stage, share: str) -> str:
+    """Shares of a stage, which may run at once in one checkout, have a log each."""
+    return f"{stage.module}.{share.replace('/', '-of-')}" if share else stage.module
 
 
 def _one_by_one(batch: list[Missing]) -> list[list[Missing]]:
@@ -171,6 +199,14 @@ def _one_by_one(batch: list[Missing]) -> list[list[Missing]]:
 
 def _compute(batch: list[Missing], stage: Stage, store: Store) -> list[Missing]:
     """In a worker: make the clips' entries, one by one where the batch fails. An error of one clip costs no other."""
+    done = {item.key for item in batch if finished(stage, store, item.key)}  # by another process since this one looked
+    todo = [item for item in batch if item.key not in done]
+    return [replace(item, is_done=True) for item in batch if item.key in done] + (
+        _make_entries(todo, stage, store) if todo else []
+    )
+
+
+def _make_entries(batch: list[Missing], stage: Stage, store: Store) -> list[Missing]:
     batch_error = ""
     if stage.together and len(batch) > 1:
         try:
@@ -257,6 +293,7 @@ def _write_archives(folder: Path, entries: dict[str, Path], refused: list[Refuse
     refusals.write(folder / "refused.csv", refused)
 
 
-def _outcome(entry: Path) -> Outcome:
-    with zipfile.ZipFile(entry) as archive:
+def outcome(entry: Path) -> Outcome:
+    """What an entry holds; FileNotFoundError where it is not there any more."""
+    with entries.gone_if_replaced(), zipfile.ZipFile(entry) as archive:
         return Outcome(json.loads(archive.read(shards.REFUSED)) if shards.REFUSED in archive.namelist() else None)

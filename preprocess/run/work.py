@@ -1,40 +1,27 @@
-"""How work is given to worker processes: no other module knows about processes.
+"""How work is given to workers: the only module that stages ask for them.
 
-`each` gives results in no promised order, so another way of running tasks could replace it without a change to the stages.
-Workers are single-threaded: results must not depend on their number. When a worker dies, the tasks that it and the others
-were doing are tried again, one by one. Workers end with the process that started them, and so do the decoders that they run.
+`each` gives results in no promised order. Which engine has the workers, and where, changes no result and no stage. A task whose
+worker dies is tried again, alone.
 """
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain
-from multiprocessing import forkserver
-from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-import process
+import params
+from preprocess.run import cluster, devices, processes
+from preprocess.run.engine import LOGS, Call, Engine, WorkerDiedError
+from preprocess.run.processes import Processes
+from preprocess.run.rays import Ray
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-LOGS = Path("logs")
-# Read by torch, numpy and OpenCV when a worker loads them.
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-
-
-class WorkerDiedError(RuntimeError):
-    """A task killed its worker twice, the second time as the only task."""
 
 
 def workers(asked: int) -> int:
@@ -42,90 +29,64 @@ def workers(asked: int) -> int:
     return asked or len(os.sched_getaffinity(0))
 
 
+def gpu_kind(run: params.Run, device: str) -> str:
+    """The kind of GPU that a stage computes on; "" where its device is the processor."""
+    if not device.startswith("cuda"):
+        return ""
+    return devices.kind(run) or (cluster.gpu_kind(run) if run.engine == "ray" else "")
+
+
+def engine(run: params.Run, stage: str, gpu: str = "") -> Engine:
+    """The workers that the section `run` asks for; nothing is started yet.
+
+    `gpu` is the kind of GPU that the stage computes on, "" where it uses the processor alone.
+    EngineError or ParameterError where there can be none.
+    """
+    if run.engine == "ray":
+        return Ray(run, stage, gpu)
+    if not gpu or run.device not in ("auto", "cuda"):
+        return Processes(workers(run.workers))
+    gpus = devices.spread(run, workers(0))
+    return Processes(len(gpus), gpus)
+
+
 def each(
     function: Callable[[Task], Result],
     tasks: Iterable[Task],
-    count: int,
+    crew: Engine | int,
     module: str,
     died: Callable[[Task], Result] | None = None,
     apart: Callable[[Task], list[Task]] = lambda task: [task],
     preload: Sequence[str] = (),
+    log_name: str = "",
 ) -> Iterator[Result]:
     """Results of `function` (picklable: a top-level function, or a partial of one) on every task, in order of completion.
 
-    What `function` raises is raised here. `module`, where the function is defined, and the modules in `preload`, which it
-    imports later, are imported once for all workers. What a worker has loaded stays loaded for its next tasks. What native
-    libraries print goes to `logs/<module>.log`.
+    `crew` is an engine, or a number of processes. What `function` raises is raised here. `module`, where the function is
+    defined, and the modules in `preload`, which it imports later, are imported before the first task. What a worker has loaded
+    stays loaded for its next tasks. What native libraries print goes to `logs/<module>.log`, or that of `log_name`.
     A task whose worker dies is tried again: `apart` splits it, and each of the pieces runs alone. If one kills its worker
     again, its result is `died(task)`; without `died`, WorkerDiedError is raised.
     """
-    log = LOGS / f"{module}.log"
-    log.parent.mkdir(exist_ok=True)
-    log.unlink(missing_ok=True)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module, *preload])
-    with _environment(dict.fromkeys([*THREADS, process.WORKER], "1")):
-        forkserver.ensure_running()  # the workers are forked from it, and have its environment
-    pool = partial(ProcessPoolExecutor, mp_context=context, initializer=_start_worker, initargs=(log,))
+    chosen = Processes(crew) if isinstance(crew, int) else crew
     waiting = deque(tasks)
-    while waiting:
-        interrupted: list[Task] = []
-        with pool(count) as workers:
-            yield from _results(workers, function, waiting, 2 * count, interrupted)
-        suspects = deque(chain.from_iterable(map(apart, interrupted)))
-        while suspects:
-            deadly: list[Task] = []
-            with pool(1) as worker:
-                yield from _results(worker, function, suspects, 1, deadly)
-            for task in deadly:
-                if died is None:
-                    raise WorkerDiedError(f"{task}: the worker died twice, see {log}")
-                yield died(task)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile; this process has its own again afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _results(
-    pool: ProcessPoolExecutor, function: Callable[[Task], Result], waiting: deque[Task], window: int, interrupted: list[Task]
-) -> Iterator[Result]:
-    """Results until `waiting` is empty or a worker dies; the tasks that ran then, one of which may have killed it, are
-    appended to `interrupted`. At most `window` tasks are given to the pool at a time."""
-    running: dict[Future[Result], Task] = {}
-    try:
-        while waiting or running:
-            try:
-                while waiting and len(running) < window:
-                    running[pool.submit(function, waiting[0])] = waiting[0]
-                    waiting.popleft()
-            except BrokenProcessPool:
-                wait(running)
-                if not running:  # the worker died between two tasks: no task is to blame
-                    return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            broken = [future for future in done if isinstance(future.exception(), BrokenProcessPool)]
-            for future in done.difference(broken):
-                del running[future]
-                yield future.result()
-            if broken:
-                wait(running)
-                interrupted.extend(running.values())
-                return
-    except BaseException:
-        stop()
-        raise
+    if not waiting:
+        return
+    call = Call(function, min(chosen.workers(), len(waiting)), module, preload, log_name or module)
+    call.log.parent.mkdir(exist_ok=True)
+    call.log.unlink(missing_ok=True)
+    with chosen.crew(call) as workers:
+        while waiting:
+            interrupted: list[Task] = []
+            yield from workers.results(waiting, interrupted, alone=False)
+            suspects = deque(chain.from_iterable(map(apart, interrupted)))
+            while suspects:
+                deadly: list[Task] = []
+                yield from workers.results(suspects, deadly, alone=True)
+                for task in deadly:
+                    if died is None:
+                        raise WorkerDiedError(f"{task}: the worker died twice, see {call.log}")
+                    yield died(task)
 
 
 @contextmanager
@@ -148,25 +109,6 @@ def alone(stage: str) -> Iterator[None]:
 
 
 def stop() -> None:
-    """End all workers of this process, and the decoders that they started, at once."""
-    for worker in multiprocessing.active_children():
-        try:
-            os.killpg(worker.pid or 0, signal.SIGKILL)
-        except ProcessLookupError:  # it does not lead a process group yet
-            worker.kill()
-
-
-def _start_worker(log: Path) -> None:
-    """In a worker: print to the log instead of the terminal, lead a new process group, and end with the parent process."""
-    with log.open("a") as file:
-        os.dup2(file.fileno(), sys.stderr.fileno())
-    os.setpgrp()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os.killpg(0, signal.SIGKILL)
+    """End all workers of this process, wherever they are, and the decoders that they started, at once."""
+    processes.stop()
+    cluster.leave()

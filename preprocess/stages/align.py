@@ -20,7 +20,7 @@ import params
 from contract import MODALITIES, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import refusals
 from preprocess.clips import FOLDER as MANIFEST
-from preprocess.clips import Label, Medium, Task, durations, read_labels, read_media
+from preprocess.clips import Label, Medium, Task, read_labels, read_media
 from preprocess.encoders import ages, clip_rows, pooling, speakers, splits, states
 from preprocess.encoders.ages import Age
 from preprocess.encoders.clip_rows import Note
@@ -30,8 +30,9 @@ from preprocess.encoders.splits import Kept
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.packs import passport
 from preprocess.refusals import Code, Refusal, Refused
+from preprocess.run.inputs import Inputs
 from preprocess.run.progress import track
-from preprocess.run.stage import Stage, fill
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
 from preprocess.speech.words import Word
 from preprocess.store.shards import Shards
@@ -108,18 +109,17 @@ def rows(clip: Clip, settings: params.Align) -> dict[str, Rows]:
     return {name: pooled for name, pooled in modalities.items() if pooled is not None and pooled.mask.any()}
 
 
-def tasks(labels: list[Label]) -> list[Task]:
+def tasks(inputs: Inputs) -> list[Task]:
     """A task for every clip; its content is all that its rows depend on."""
-    seconds = durations()
-    digests = {stage: output(stage).digests for stage in READ}
+    seconds = inputs.durations()
+    digests = {stage: inputs.output(stage).digests for stage in READ}
     return [
         Task(
-            label.clip_id,
-            {"duration": seconds.get(label.clip_id, 0.0)}
-            | {stage: of_stage.get(label.clip_id, "") for stage, of_stage in digests.items()},
-            seconds.get(label.clip_id, 0.0),
+            clip_id,
+            {"duration": seconds.get(clip_id, 0.0)} | {stage: of_stage.get(clip_id, "") for stage, of_stage in digests.items()},
+            seconds.get(clip_id, 0.0),
         )
-        for label in labels
+        for clip_id in inputs.texts()
     ]
 
 
@@ -171,21 +171,25 @@ def write_speakers(path: Path, kept: set[str]) -> None:
         listing.writerows(sorted((clip_id, names[clip_id]) for clip_id in kept))
 
 
-def main() -> None:
-    settings = params.load()
-    labels = read_labels(settings.corpus.labels)
+def job(settings: params.Params, inputs: Inputs) -> Job:
     stage = Stage(
         name="align",
         module="preprocess.stages.align",
         work=partial(rows_of, settings=settings.align),
         parameters=settings.align.model_dump(exclude={"normalise"}),
-        publish=partial(publish, settings=settings, labels=labels),
+        publish=partial(publish, settings=settings),
     )
-    fill(stage, tasks(labels), settings.run)
+    return Job(stage, tasks(inputs))
 
 
-def publish(entries: dict[str, Path], refused: list[Refused], settings: params.Params, labels: list[Label]) -> None:
+def main() -> None:
+    settings = params.load()
+    fill(job(settings, Inputs()), settings.run)
+
+
+def publish(entries: dict[str, Path], refused: list[Refused], settings: params.Params) -> None:
     """Write the output: the tensors of clips whose rows are these entries of the store."""
+    labels = read_labels(settings.corpus.labels)
     everything = [row for stage in STAGES for row in refusals.read(Path("data") / stage / "refused.csv")] + refused
     refusals.require_few(everything, len(refused), len(labels), settings.corpus.max_refused)
     kept = Kept(entries)

@@ -10,6 +10,8 @@ from preprocess.media.probe import ORDINARY, Reading
 from preprocess.media.sound import FILE, SAMPLE_RATE, is_silent
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, fill
 
 
 def write(source: Path, start: float, end: float, decoder: params.Decoder, target: Path, reading: Reading = ORDINARY) -> None:
@@ -34,5 +36,10 @@ def audio_of(task: Task, folder: Path, decoder: params.Decoder) -> None:
         raise Refusal(Code.SILENT, "every sample between start and end is zero")
 
 
+def job(settings: params.Params, inputs: Inputs) -> Job:
+    return decoding.job("audio", audio_of, settings, inputs, {}, "sound")
+
+
 def main() -> None:
-    decoding.run("audio", audio_of, params.load(), {}, "sound")
+    settings = params.load()
+    fill(job(settings, Inputs()), settings.run)

@@ -5,11 +5,12 @@ from itertools import groupby, tee
 from pathlib import Path
 
 import params
-from preprocess.clips import Task, durations
+from preprocess.clips import Task
 from preprocess.encoders import states
 from preprocess.encoders.networks import device as resolve
 from preprocess.encoders.networks import require_layer
-from preprocess.run.stage import Stage, fill
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
 
@@ -38,13 +39,12 @@ def states_of_several(
                 table.append(vars(states.later(window_states, k * sound_encoder.WINDOW)))
 
 
-def main() -> None:
-    settings = params.load()
+def job(settings: params.Params, inputs: Inputs) -> Job:
     encoding = settings.encode.audio
-    device = resolve(settings.run.device)
+    device = resolve(settings.run.device, settings.run.engine == "ray")
     networks, unused = ([], {"batch_size"}) if encoding.features == "prosody" else ([MODEL], set())
-    sounds = Shards(Path("data/audio"))
-    seconds = durations()
+    sounds = inputs.output("audio")
+    seconds = inputs.durations()
     stage = Stage(
         name="encode_audio",
         module="preprocess.stages.encode_audio",
@@ -59,4 +59,9 @@ def main() -> None:
     todo = [
         Task(clip_id, {"audio": digest}, seconds[clip_id], str(sounds.folder)) for clip_id, digest in sounds.digests.items()
     ]
-    fill(stage, todo, settings.run)
+    return Job(stage, todo)
+
+
+def main() -> None:
+    settings = params.load()
+    fill(job(settings, Inputs()), settings.run)

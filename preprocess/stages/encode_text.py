@@ -8,7 +8,8 @@ from preprocess.clips import Task
 from preprocess.encoders import states
 from preprocess.encoders.networks import device as resolve
 from preprocess.encoders.networks import require_layer
-from preprocess.run.stage import Stage, fill
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
 from preprocess.store.shards import Shards
 
@@ -32,11 +33,10 @@ def states_of_several(
         states.write(folder, token_states)
 
 
-def main() -> None:
-    settings = params.load()
+def job(settings: params.Params, inputs: Inputs) -> Job:
     encoding = settings.encode.text
-    device = resolve(settings.run.device)
-    transcripts = Shards(Path("data/transcripts"))
+    device = resolve(settings.run.device, settings.run.engine == "ray")
+    transcripts = inputs.output("transcripts")
     stage = Stage(
         name="encode_text",
         module="preprocess.stages.encode_text",
@@ -52,4 +52,9 @@ def main() -> None:
         Task(clip_id, {"words": digest}, 0.0, str(transcripts.folder), transcripts.size(clip_id, words.FILE))
         for clip_id, digest in transcripts.digests.items()
     ]
-    fill(stage, todo, settings.run)
+    return Job(stage, todo)
+
+
+def main() -> None:
+    settings = params.load()
+    fill(job(settings, Inputs()), settings.run)

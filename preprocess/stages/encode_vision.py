@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 import params
-from preprocess.clips import Task, durations
+from preprocess.clips import Task
 from preprocess.encoders import states
 from preprocess.encoders.networks import device as resolve
 from preprocess.encoders.networks import require_layer
 from preprocess.face import dynamics
 from preprocess.face.track import BLENDSHAPES, FaceTrack, read_choice, read_track_pieces
 from preprocess.media import film
-from preprocess.run.stage import Stage, fill
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
 
@@ -96,12 +97,11 @@ def states_of(task: Task, folder: Path, rate: float, settings: params.EncodeVisi
             table.append({"states": np.concatenate([encoded, moves], 1), "times": times, "observed": present})
 
 
-def main() -> None:
-    settings = params.load()
+def job(settings: params.Params, inputs: Inputs) -> Job:
     models = [] if settings.encode.vision.features == "blendshapes" else [MODEL]
-    device = resolve(settings.run.device) if models else "cpu"
-    tracks = Shards(Path("data/faces"))
-    seconds = durations()
+    device = resolve(settings.run.device, settings.run.engine == "ray") if models else "cpu"
+    tracks = inputs.output("faces")
+    seconds = inputs.durations()
     unused = set() if models else {"batch_size"}
     stage = Stage(
         name="encode_vision",
@@ -115,4 +115,9 @@ def main() -> None:
     todo = [
         Task(clip_id, {"faces": digest}, seconds[clip_id], str(tracks.folder)) for clip_id, digest in tracks.digests.items()
     ]
-    fill(stage, todo, settings.run)
+    return Job(stage, todo)
+
+
+def main() -> None:
+    settings = params.load()
+    fill(job(settings, Inputs()), settings.run)

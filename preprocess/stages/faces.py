@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 
 import params
-from preprocess.clips import Medium, Task, read_media
+from preprocess.clips import Medium, Task
 from preprocess.face.original import Original
 from preprocess.face.track import CHOICE, TABLE, SpeakerChoice, read_choice, track_of
 from preprocess.media import film, sound
 from preprocess.media.decoder import ffmpeg_version, limits_of
 from preprocess.media.probe import Reading
-from preprocess.run.stage import Stage, fill
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.store import tables
 from preprocess.store.shards import Shards
 
+FOLDER = Path("data/faces")
 MODEL = Path("data/models/face")
 SPEAKERS = "speakers.csv"
 
@@ -78,11 +80,10 @@ def summarise(tracks: Shards) -> None:
         )
 
 
-def main() -> None:
-    settings = params.load()
-    root, frames, sounds = Path(settings.corpus.root), Shards(Path("data/frames")), Shards(Path("data/audio"))
+def job(settings: params.Params, inputs: Inputs) -> Job:
+    root, frames, sounds = Path(settings.corpus.root), inputs.output("frames"), inputs.output("audio")
     decoder = ffmpeg_version(settings.decoder.ffmpeg)
-    media = {medium.clip_id: medium for medium in read_media()}
+    media = {medium.clip_id: medium for medium in inputs.media()}
     stage = Stage(
         name="faces",
         module="preprocess.stages.faces",
@@ -97,5 +98,10 @@ def main() -> None:
         medium = media[clip_id]
         content = {"frames": digest, "sound": sounds.digests.get(clip_id, "")} | original_content(medium, settings, decoder)
         tasks.append(Task(clip_id, content, medium.duration, str(root / medium.media)))
-    fill(stage, tasks, settings.run)
-    summarise(Shards(stage.folder))
+    return Job(stage, tasks)
+
+
+def main() -> None:
+    settings = params.load()
+    fill(job(settings, Inputs()), settings.run)
+    summarise(Shards(FOLDER))

@@ -15,6 +15,8 @@ from preprocess.media.pictures import write
 from preprocess.media.probe import Reading
 from preprocess.refusals import Code, Refusal
 from preprocess.run import decoding
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, fill
 
 
 def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params.Decoder) -> None:
@@ -27,7 +29,11 @@ def frames_of(task: Task, folder: Path, settings: params.Frames, decoder: params
             raise Refusal(Code.NO_FRAMES, "no frame between start and end")
 
 
+def job(settings: params.Params, inputs: Inputs) -> Job:
+    work = partial(frames_of, settings=settings.frames)
+    return decoding.job("frames", work, settings, inputs, settings.frames.model_dump(), "picture")
+
+
 def main() -> None:
     settings = params.load()
-    work = partial(frames_of, settings=settings.frames)
-    decoding.run("frames", work, settings, settings.frames.model_dump(), "picture")
+    fill(job(settings, Inputs()), settings.run)

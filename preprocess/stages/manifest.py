@@ -98,10 +98,7 @@ class Seen:
             for name, probed in results.items()
             if states[name] and probed.code != Code.WORKER_DIED
         }
-        with store.Store(self.path.parent).workplace() as workplace:  # another checkout may write the same file
-            unfinished = Path(workplace) / self.path.name
-            unfinished.write_text(json.dumps({"by": self.made_by, "media": rows}), encoding="utf-8")
-            unfinished.replace(self.path)
+        store.Store(self.path.parent).write(self.path, json.dumps({"by": self.made_by, "media": rows}))
 
 
 def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:
@@ -204,9 +201,8 @@ def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, 
     states = {name: state(root / name) for name in names}
     cached = seen.of(states)
     todo = [name for name in names if name not in cached]
-    probing = work.each(
-        partial(probe_medium, root=root), todo, work.workers(run.workers), "preprocess.stages.manifest", died=killed_worker
-    )
+    engine = work.engine(run, "manifest")
+    probing = work.each(partial(probe_medium, root=root), todo, engine, "preprocess.stages.manifest", died=killed_worker)
     probed = cached | {item.media: item for item in track(probing, "manifest", len(todo))}
     seen.store(states, probed)
     return probed, len(cached)

@@ -13,11 +13,12 @@ import numpy as np
 
 import params
 from preprocess import refusals
-from preprocess.clips import Task, durations, read_texts
+from preprocess.clips import Task, durations
 from preprocess.encoders.networks import device as resolve
 from preprocess.media import sound
 from preprocess.refusals import Code, Refusal, Refused
-from preprocess.run.stage import Stage, fill
+from preprocess.run.inputs import Inputs
+from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import activity, words
 from preprocess.speech.characters import in_one_form
 from preprocess.speech.words import FILE, INTERPOLATED, OPEN, Span, Transcript, Word, read, split
@@ -26,6 +27,7 @@ from preprocess.store.shards import Shards
 if TYPE_CHECKING:
     from torch import Tensor
 
+FOLDER = Path("data/transcripts")
 MODELS = Path("data/models")
 MODEL = MODELS / "asr"
 ROLES = {"pocketsphinx": "", "attention": "asr", "ctc": "aligner"}  # whose network an aligner needs; pocketsphinx has its own
@@ -170,14 +172,13 @@ def note_doubts(shards: Shards, seconds: dict[str, float]) -> None:
         refusals.announce(rows)
 
 
-def main() -> None:
-    settings = params.load()
-    device = resolve(settings.run.device)
+def job(settings: params.Params, inputs: Inputs) -> Job:
+    device = resolve(settings.run.device, settings.run.engine == "ray")
     aligner = MODELS / (ROLES[settings.transcripts.aligner] or "asr")
-    texts = read_texts()
+    texts = inputs.texts()
     hearing = [] if all(texts.values()) else ["preprocess.encoders.transcription"]
-    sounds = Shards(Path("data/audio"))
-    seconds = durations()
+    sounds = inputs.output("audio")
+    seconds = inputs.durations()
     stage = Stage(
         name="transcripts",
         module="preprocess.stages.transcripts",
@@ -192,5 +193,10 @@ def main() -> None:
         for clip_id, text in texts.items()
         if text or clip_id in sounds.digests
     ]
-    fill(stage, todo, settings.run)
-    note_doubts(Shards(stage.folder), seconds)
+    return Job(stage, todo)
+
+
+def main() -> None:
+    settings = params.load()
+    fill(job(settings, Inputs()), settings.run)
+    note_doubts(Shards(FOLDER), durations())

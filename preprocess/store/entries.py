@@ -15,7 +15,8 @@ import struct
 import time
 import zipfile
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -25,6 +26,7 @@ BLOCK = 1 << 20  # bytes copied at a time
 SPARE = 64 << 20  # bytes; with less free space than this, the full disk may be why a clip failed
 STALE = 24 * 3600  # seconds after which unfinished work belongs to no running process
 UNFINISHED = "unfinished-"
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
 # What zipfile raises for an archive with flipped or missing bytes: they may ask for any method, password, size or encoding.
 DAMAGE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
@@ -37,9 +39,29 @@ def place(folder: Path) -> str:
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
 
 
-def _unfinished() -> str:
+def _unfinished(is_shared: bool = False) -> str:
     """How the names of this checkout's unfinished files and folders begin."""
-    return f"{UNFINISHED}{place(Path.cwd())}-"
+    return f"{UNFINISHED}{'share-' if is_shared else ''}{place(Path.cwd())}-"
+
+
+class StoreError(OSError):
+    """The store cannot be written; the message says where, by whom, and what to do."""
+
+
+def node() -> str:
+    """The name of this machine; in a job of Slurm, of its node."""
+    return os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+
+
+@contextmanager
+def gone_if_replaced() -> Iterator[None]:
+    """Raises FileNotFoundError where another machine replaced or removed a file of a network file system while it was read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ESTALE:
+            raise FileNotFoundError(errno.ENOENT, "replaced while it was read", error.filename) from error
+        raise
 
 
 def key(**parts: object) -> str:
@@ -61,6 +83,7 @@ class Store:
     """The entries of one stage."""
 
     folder: Path
+    is_shared: bool = False  # whether other processes of this checkout make entries of this stage at the same time
 
     def path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.zip"
@@ -89,14 +112,19 @@ class Store:
                 if is_whole(taken):
                     taken.replace(path)
 
-    def use(self, stage: str, keys: list[str]) -> None:
+    def use(self, keys: list[str]) -> None:
         """Write down which entries this checkout's output is made of; `python -m preprocess store prune` keeps those."""
         checkout = Path.cwd().resolve()
         note = {"checkout": str(checkout), "machine": os.uname().nodename, "keys": keys}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"{_unfinished()}{stage}"
-        unfinished.write_text(json.dumps(note, indent=0), encoding="utf-8")
-        unfinished.replace(self.folder / f"{place(checkout)}.used")
+        self.write(self.folder / f"{place(checkout)}.used", json.dumps(note, indent=0))
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file of the store's folder; no reader sees half of it, and several processes may write it at once."""
+        with self.workplace() as workplace:
+            unfinished = Path(workplace) / path.name
+            unfinished.write_text(text, encoding="utf-8")
+            path.parent.mkdir(exist_ok=True)
+            unfinished.replace(path)
 
     def sweep(self, alone: bool = False) -> None:
         """Remove unfinished work that is older than a day; with `alone`, all of this checkout's.
@@ -105,13 +133,25 @@ class Store:
         """
         for path in self.folder.glob(f"{UNFINISHED}*"):
             ours = alone and path.name.startswith(_unfinished())
-            if ours or time.time() - path.stat().st_mtime > STALE:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # its process has just finished it
+                if ours or time.time() - path.stat().st_mtime > STALE:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def workplace(self) -> TemporaryDirectory:
-        """A temporary folder in which an entry's files are made; on the store's disk, so that they can be renamed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return TemporaryDirectory(dir=self.folder, prefix=_unfinished())
+        """A temporary folder in which an entry's files are made; on the store's disk, so that they can be renamed.
+
+        Raises StoreError where none can be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return TemporaryDirectory(dir=self.folder, prefix=_unfinished(self.is_shared))
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise StoreError(
+                f"{self.folder} cannot be written on {node()} ({error.strerror}): mount the store there for writing, "
+                "give this user the right to write, or name another folder as run.store"
+            ) from None
 
     def require_space(self) -> None:
         """Raises OSError where the disk, or a quota on it, has no room for SPARE bytes."""
@@ -168,7 +208,7 @@ def is_whole(path: Path) -> bool:
 def members_of_whole(path: Path) -> list[str] | None:
     """Names of the files in an entry that `is_whole`; None for another one."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with gone_if_replaced(), path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return archive.namelist() if content_digest(archive).encode() == archive.comment else None
     except (FileNotFoundError, *DAMAGE):
         return None

@@ -9,12 +9,15 @@ here: its note stays until somebody deletes it.
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import params
 from preprocess.store.entries import Store
+
+OLD = 90 * 24 * 3600  # seconds after which the record of a run (preprocess/run/records.py) is of no use
 
 
 def main(command: str) -> None:
@@ -72,8 +75,11 @@ def read_note(path: Path) -> Note:
 
 
 def prune(folder: Path) -> str:
-    """Delete entries that no checkout's output is made of, notes of checkouts that are gone, and old unfinished work."""
-    notes = [read_note(path) for path in sorted(folder.glob("*.used"))]
+    """Delete what no checkout's output is made of, notes of checkouts that are gone, old records and unfinished work."""
+    notes = []
+    for path in sorted(folder.glob("*.used")):
+        with suppress(FileNotFoundError):  # deleted by another process that prunes
+            notes.append(read_note(path))
     if not notes:
         return "left as it is: no checkout has a note of what it uses here"
     used = frozenset[str]().union(*(note.keys for note in notes if not note.is_void))
@@ -85,12 +91,24 @@ def prune(folder: Path) -> str:
     for note in notes:
         if note.is_void:
             note.path.unlink(missing_ok=True)
+    for path in folder.glob("runs/*.json"):
+        if time.time() - _status(path)[1] > OLD:
+            path.unlink(missing_ok=True)
     Store(folder).sweep()
     return f"{len(dropped)} entries dropped, {freed}; {len(entries(folder))} kept{''.join(lines)}"
 
 
 def _megabytes(paths: list[Path]) -> str:
-    return f"{sum(path.stat().st_size for path in paths) / 1e6:.1f} MB"
+    return f"{sum(_status(path)[0] for path in paths) / 1e6:.1f} MB"
+
+
+def _status(path: Path) -> tuple[int, float]:
+    """Size (bytes) and last change (seconds since 1970) of a file; nothing, and now, where another process removed it."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, time.time()
+    return status.st_size, status.st_mtime
 
 
 COMMANDS = {"size": size, "check": check, "prune": prune}

@@ -51,7 +51,7 @@ def write(folder: Path, entries: Mapping[str, Path]) -> None:
 
 def _copy(entry: Path, target: zipfile.ZipFile, clip_id: str) -> str:
     """Copy an entry's members, each named after the clip; returns the digest of their content."""
-    with zipfile.ZipFile(entry) as source:
+    with store.gone_if_replaced(), zipfile.ZipFile(entry) as source:
         for member in sorted(source.infolist(), key=attrgetter("filename")):
             store.append(target, f"{clip_id}.{member.filename}", source.open(member), member.file_size)
         return source.comment.decode()

@@ -10,11 +10,11 @@ import params
 from params import ParameterError
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, TooManyError
-from preprocess.run import stage
-from preprocess.run.stage import Stage
+from preprocess.run import sources, stage
+from preprocess.run.stage import Job, Stage
 
 MODULE = "tests.preprocess.run.test_batches"
-RUN = params.Run(workers=2, device="cpu", store="store")
+RUN = params.load(sources.ROOT / params.PATH).run.model_copy(update={"workers": 2, "device": "cpu", "store": "store"})
 TEXTS = {f"clip{i}": "a" * (7 * i % 9 + 1) for i in range(8)}
 
 
@@ -44,7 +44,8 @@ def fill(texts: dict[str, str], batch_size: int) -> list[list[str]]:
     """Fill data/shout; the clips of each batch that was tried."""
     Path("together").unlink(missing_ok=True)
     made = Stage("shout", MODULE, shout, {"batch_size": batch_size}, together=shout_together, batch_size=batch_size)
-    stage.fill(made, [Task(clip_id, {"text": text}, 0.0, size=len(text)) for clip_id, text in texts.items()], RUN)
+    tasks = [Task(clip_id, {"text": text}, 0.0, size=len(text)) for clip_id, text in texts.items()]
+    stage.fill(Job(made, tasks), RUN)
     return sorted(line.split() for line in Path("together").read_text().splitlines()) if Path("together").exists() else []
 
 

@@ -16,14 +16,14 @@ import soundfile
 import params
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal
-from preprocess.run import stage
-from preprocess.run.stage import Stage
+from preprocess.run import sources, stage
+from preprocess.run.stage import Job, Stage
 from preprocess.stages import manifest
 from preprocess.store import entries as store
 from preprocess.store import inventory, shards
 
 MODULE = "tests.preprocess.run.test_stage"
-RUN = params.Run(workers=2, device="cpu", store=".store")
+RUN = params.load(sources.ROOT / params.PATH).run.model_copy(update={"workers": 2, "device": "cpu", "store": ".store"})
 CLIPS = {f"clip{i}": f"says {i}" for i in range(40)}
 
 
@@ -57,7 +57,7 @@ def fill(folder: Path, clips: dict[str, str], workers: int = 2, **parameters: ob
     os.chdir(folder)
     made = Stage("stage", MODULE, partial(work, log=log), parameters=dict(parameters))
     tasks = [Task(clip_id, {"text": text}, 1.0) for clip_id, text in clips.items()]
-    stage.fill(made, tasks, RUN.model_copy(update={"workers": workers}))
+    stage.fill(Job(made, tasks), RUN.model_copy(update={"workers": workers}))
     computed = log.read_text().split()
     assert len(computed) == len(set(computed))
     return set(computed)

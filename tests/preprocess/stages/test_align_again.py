@@ -35,6 +35,7 @@ def manifest(clips: list[str]) -> None:
     table(Path("data/manifest/noise.csv"), ["clip_id", *NOISE_COLUMNS])
     labels = ([clip_id, SPLITS[i % 4], "", i % 2] for i, clip_id in enumerate(clips))
     table(Path("data/manifest/labels.csv"), ["clip_id", "split", "speaker", "happy"], *labels)
+    table(Path("data/manifest/texts.csv"), ["clip_id", "text"], *([clip_id, ""] for clip_id in clips))
 
 
 def output(stage: str, clips: dict[str, int]) -> None:

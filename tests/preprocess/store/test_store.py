@@ -163,7 +163,7 @@ def use(kept: Store, checkout: Path, *keys: str) -> None:
     checkout.mkdir(exist_ok=True)
     (checkout / "params.yaml").touch()
     with chdir(checkout):
-        kept.use("frames", list(keys))
+        kept.use(list(keys))
 
 
 def test_pruning_keeps_what_an_output_is_made_of_and_drops_the_rest(tmp_path: Path) -> None:

@@ -1,0 +1,217 @@
+"""The page of a film, in a real browser."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lddu.formats.document import Document, Recording
+from lddu.page import film
+from tests.lddu.page import films
+from tests.lddu.page.conftest import until
+from tests.lddu.page.films import BEEP, BEEPS, HOSTILE, SECONDS, beeping, document
+
+# Where the cursor is, in seconds.
+CURSOR = """() => {
+  const line = document.querySelector('.tl-scroll'), left = (node) => node.getBoundingClientRect().left;
+  return (left(line.querySelector('.tl-cursor')) + 1 - left(line.querySelector('.tl-space'))) / Number(line.dataset.scale);
+}"""
+# An ear at the film's sound, asked whenever the page is told of a new moment while it plays: the cursor's and the film's time
+# there, and whether a tone is heard.
+LISTEN = (
+    """async () => {
+  const media = document.querySelector('video'), context = new AudioContext(), ear = context.createAnalyser();
+  ear.fftSize = 2048;
+  const source = context.createMediaElementSource(media), samples = new Float32Array(ear.fftSize), found = [];
+  source.connect(ear);
+  ear.connect(context.destination);
+  await context.resume();
+  const cursor = """
+    + CURSOR
+    + """;
+  view.player.follow(() => {
+    if (media.paused) return;
+    ear.getFloatTimeDomainData(samples);
+    found.push([cursor(), media.currentTime, samples.some((x) => Math.abs(x) > 0.1)]);
+  });
+  await media.play();
+  while (!media.ended && media.currentTime < 5) await new Promise(requestAnimationFrame);
+  media.pause();
+  return found;
+}"""
+)
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return beeping(tmp_path_factory.mktemp("films") / "talk.mp4")
+
+
+@pytest.fixture
+def written(talk: Path, tmp_path: Path) -> Path:
+    film.write(document(talk), tmp_path / "talk.html")
+    return tmp_path / "talk.html"
+
+
+def test_it_plays_with_the_cursor_where_the_sound_is(written: Path, visit: Callable[..., Any]) -> None:
+    page = visit(written)
+    until(page, "document.querySelector('video').readyState >= 3")
+    assert page.evaluate("document.querySelector('video').duration") == pytest.approx(SECONDS, abs=0.1)
+    found = page.evaluate(LISTEN)
+    assert max(abs(cursor - played) for cursor, played, _ in found) < 0.05
+    heard = [played for _, played, loud in found if loud]
+    # What is heard has gone through the buffers of the output: it is late by as much as these are long.
+    assert all(any(beep - 0.05 < played < beep + BEEP + 0.4 for beep in BEEPS) for played in heard)
+    found_beeps = [beep for beep in BEEPS if any(beep - 0.05 < played < beep + BEEP + 0.4 for played in heard)]
+    assert len(found_beeps) >= 2  # a machine that is busy with something else may drop one
+
+
+def test_a_click_on_a_word_a_curve_or_a_line_goes_there(written: Path, visit: Callable[..., Any]) -> None:
+    page = visit(written)
+    until(page, "document.querySelector('video').readyState >= 1")
+    page.get_by_role("button", name="three", exact=True).nth(1).click()
+    word = films.document(None).recordings[0].utterances[1].words[2]
+    assert page.evaluate(CURSOR) == pytest.approx(word.start, abs=0.02)
+    assert page.evaluate("document.querySelector('video').currentTime") == pytest.approx(word.start, abs=0.02)
+    assert page.locator(".now-said").inner_text() == "three"
+    assert "one two three" in page.locator("#now").inner_text()
+    scale = float(page.locator(".tl-scroll").get_attribute("data-scale"))
+    page.locator(".tl-scroll canvas").click(position={"x": 1.5 * scale, "y": 250})
+    assert page.evaluate(CURSOR) == pytest.approx(1.5, abs=0.02)
+
+
+def test_keys_play_seek_and_step(written: Path, visit: Callable[..., Any]) -> None:
+    page = visit(written)
+    until(page, "document.querySelector('video').readyState >= 1")
+    page.keyboard.press("k")
+    assert page.evaluate(CURSOR) == pytest.approx(BEEPS[0], abs=0.02)
+    page.keyboard.press("k")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(CURSOR) == pytest.approx(BEEPS[1] + 1, abs=0.02)
+    page.keyboard.press("j")
+    page.keyboard.press(" ")
+    until(page, "!document.querySelector('video').paused")
+    page.keyboard.press(" ")
+    until(page, "document.querySelector('video').paused")
+    assert "nobody speaks" in page.locator(".transcript").text_content()
+
+
+def test_nothing_of_a_hostile_name_or_text_is_run(talk: Path, tmp_path: Path, visit: Callable[..., Any]) -> None:
+    film.write(document(talk, source=HOSTILE.replace("/", "_"), hostile=True), tmp_path / "hostile.html")
+    page = visit(tmp_path / "hostile.html")
+    until(page, "document.querySelectorAll('.transcript li').length === 3")
+    assert page.title() != "run"
+    assert HOSTILE.split()[0] in page.locator(".transcript").text_content()
+    assert page.locator(".transcript img, .transcript script").count() == 0
+    with pytest.raises(Exception, match="TrustedHTML"):
+        page.evaluate("document.body.insertAdjacentHTML('beforeend', '<b>x</b>')")
+    page.evaluate("""() => { const s = document.createElement('style'); s.textContent = 'body { color: rgb(1, 2, 3) }';
+        document.head.append(s); }""")
+    assert page.evaluate("getComputedStyle(document.body).color") != "rgb(1, 2, 3)"
+    assert len(visit.errors) == 3  # what the policy refused, and nothing else
+    visit.errors.clear()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(written: Path, visit: Callable[..., Any], scheme: str) -> None:
+    page = visit(written, color_scheme=scheme)
+    assert serious(page) == []
+
+
+def serious(page: Any) -> list[str]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found if rule["impact"] in ("serious", "critical")]
+
+
+def test_a_film_that_browsers_do_not_play_is_copied_and_that_is_said(
+    tmp_path: Path, visit: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = beeping(tmp_path / "old.avi", "-c:v", "mpeg4", "-c:a", "pcm_s16le")
+    film.write(document(old), tmp_path / "old.html")
+    assert "old.avi is played from a copy, H.264 and AAC, since files ending in .avi" in capsys.readouterr().err
+    page = visit(tmp_path / "old.html")
+    until(page, "document.querySelector('video').readyState >= 1")
+    assert page.evaluate("document.querySelector('video').duration") == pytest.approx(SECONDS, abs=0.1)
+    assert "played from a copy" in page.locator("#remarks").inner_text()
+
+
+def test_a_large_film_stays_where_it_is_whatever_its_name(
+    talk: Path, tmp_path: Path, visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film, "EMBEDDED", 1000)
+    named = tmp_path / 'a film, "it\'s" 100 % #1?.mp4'
+    named.write_bytes(talk.read_bytes())
+    (tmp_path / "pages").mkdir()
+    film.write(document(named), tmp_path / "pages/talk.html")
+    page = visit(tmp_path / "pages/talk.html")
+    until(page, "document.querySelector('video').readyState >= 1")
+    assert page.evaluate("document.querySelector('video').duration") == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_texts_scroll_and_a_page_may_hold_several_recordings(talk: Path, tmp_path: Path, visit: Callable[..., Any]) -> None:
+    of_film = document(talk)
+    text = replace(films.utterance(0, 0, "words without sound"), words=(), modalities=("text",))
+    recordings = (Recording("notes.txt", (text, text)), of_film.recordings[0])
+    film.write(replace(of_film, recordings=recordings), tmp_path / "both.html")
+    page = visit(tmp_path / "both.html")
+    assert page.locator("video").count() == 0
+    page.locator("#play").click()
+    until(page, "document.getElementById('spoken').textContent.includes('words without sound')")
+    page.locator("#recording").select_option("1")
+    until(page, "document.querySelector('video') !== null")
+    assert page.locator("h1").inner_text() == "talk.mp4"
+
+
+def hour(talk: Path) -> Document:
+    of_film = document(talk)
+    utterances = [
+        films.utterance(at, at + 3.5, "so this is what people say in four seconds now", at) for at in range(0, 3600, 4)
+    ]
+    glimpses = [films.glimpse(float(at)) for at in range(0, 3600)]
+    recording = replace(of_film.recordings[0], utterances=tuple(utterances), glimpses=tuple(glimpses))
+    return replace(of_film, recordings=(recording,))
+
+
+def test_an_hour_is_small_painted_soon_and_fluid(
+    talk: Path, tmp_path: Path, visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film, "EMBEDDED", 0)
+    film.write(hour(talk), tmp_path / "hour.html")
+    assert (tmp_path / "hour.html").stat().st_size < 20e6
+    page = visit(tmp_path / "hour.html")
+    clock = processor_time(page)
+    before = clock()
+    page.reload()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    first = clock() - before
+    slowest = max(frames(page, ".tl-scroll", "scrollLeft") + frames(page, ".transcript", "scrollTop"))
+    print(f"painted after {1000 * first:.0f} ms, slowest frame {1000 * slowest:.0f} ms")
+    assert first < 2
+    assert slowest < 0.1
+
+
+def processor_time(page: Any) -> Callable[[], float]:
+    """Seconds that the page has worked, drawing included; other programs do not count."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    return lambda: next(x["value"] for x in session.send("Performance.getMetrics")["metrics"] if x["name"] == "TaskDuration")
+
+
+def frames(page: Any, part: str, direction: str, count: int = 20) -> list[float]:
+    """Seconds of work for scrolling to each of several places."""
+    clock = processor_time(page)
+    length = {"scrollLeft": "scrollWidth", "scrollTop": "scrollHeight"}[direction]
+    move = """async ([part, direction, length, share]) => {
+      const node = document.querySelector(part);
+      node[direction] = share * node[length];
+      for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+    }"""
+    times = [clock()]
+    for i in range(count):
+        page.evaluate(move, [part, direction, length, i / count])
+        times.append(clock())
+    return [b - a for a, b in pairwise(times)]

@@ -69,12 +69,14 @@ def write(path: Path, findings: Iterable[Finding]) -> None:
 
 
 def write_corrections(path: Path, findings: Iterable[Finding]) -> int:
-    """corrections.csv, sorted, of every fault with a corrected cell; a cell that two findings correct is left to a person."""
+    """corrections.csv, sorted, of every fault with a corrected cell; a clip of which two findings correct one cell is left to a
+    person, since its cells are corrected together or not at all."""
     cells: dict[tuple[str, str], set[Correction]] = {}
     for finding in findings:
         for correction in finding.corrections:
             cells.setdefault((correction.clip_id, correction.column), set()).add(correction)
-    rows = [next(iter(of_cell)) for _, of_cell in sorted(cells.items()) if len(of_cell) == 1]
+    doubtful = {clip_id for (clip_id, _), of_cell in cells.items() if len(of_cell) > 1}
+    rows = [next(iter(of_cell)) for (clip_id, _), of_cell in sorted(cells.items()) if clip_id not in doubtful]
     _table(path, [field.name for field in fields(Correction)], ([r.clip_id, r.column, r.old, r.new] for r in rows))
     return len(rows)
 

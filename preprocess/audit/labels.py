@@ -65,7 +65,7 @@ def probabilities(features: Features) -> np.ndarray:
 
 def _kernel(rows: np.ndarray) -> np.ndarray:
     """Gaussian kernel (N, N) of standardised rows (N, D); as wide as the clips' median distance."""
-    has = rows.any(1)
+    has: np.ndarray = np.any(rows, axis=1)
     if not has.any():
         return np.zeros((len(rows), len(rows)))
     standard = np.where(has[:, None], (rows - rows[has].mean(0)) / (rows[has].std(0) + 1e-6), 0.0)

@@ -82,8 +82,8 @@ def _moved(clip: Clip, hearing: Mapping[str, Any], span: tuple[float, float]) ->
 
 
 def written(seconds: float | None) -> str:
-    """A time as a cell of clips.csv, blank where it is the medium's own start or end."""
-    return f"{round(seconds, 6)}" if seconds else ""
+    """A time as a cell of clips.csv, blank where it is the medium's own end."""
+    return "" if seconds is None else f"{round(seconds, 6)}"
 
 
 def _cut(clip: Clip, hearing: Mapping[str, Any]) -> Finding | None:

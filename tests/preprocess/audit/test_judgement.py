@@ -59,7 +59,7 @@ def test_a_text_that_is_likelier_elsewhere_shifts_the_times() -> None:
     finding = judged(better=20.0, start=0.4, end=0.4)
     assert finding.proposal == "shift by +0.4 s"
     assert [(item.column, item.old, item.new) for item in finding.corrections] == [
-        ("start", "", "0.400"),
+        ("start", "0.0", "0.400"),
         ("end", "", "3.400"),
     ]
     assert judged(better=20.0, end=0.6).proposal == "end 0.6 s later"
@@ -81,11 +81,12 @@ def test_word_error_rates(text: str, heard: str, rate: float) -> None:
     assert texts.error_rate(text, heard) == rate
 
 
-def test_a_cell_with_two_proposals_is_left_to_a_person(tmp_path: Path) -> None:
-    def finding(clip_id: str, new: str) -> Finding:
-        return Finding(clip_id, Check.TEXT, FAULT, "", "", (Correction(clip_id, "text", 'x, "y"', new),))
+def test_a_clip_with_two_proposals_for_a_cell_is_left_to_a_person(tmp_path: Path) -> None:
+    def finding(clip_id: str, new: str, column: str = "text") -> Finding:
+        return Finding(clip_id, Check.TEXT, FAULT, "", "", (Correction(clip_id, column, 'x, "y"', new),))
 
-    assert findings.write_corrections(tmp_path / "c.csv", [finding("b", "1"), finding("a", "1"), finding("b", "2")]) == 1
+    found = [finding("b", "1"), finding("a", "1"), finding("b", "2"), finding("b", "3", "speaker")]
+    assert findings.write_corrections(tmp_path / "c.csv", found) == 1
     with (tmp_path / "c.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [["clip_id", "column", "old", "new"], ["a", "text", 'x, "y"', "1"]]
 

@@ -11,7 +11,8 @@ def noise(seed: int, seconds: float = 3.0) -> np.ndarray:
     """Noise whose loudness changes as that of speech does."""
     rng = np.random.default_rng(seed)
     count = int(seconds * SAMPLE_RATE)
-    swell = np.interp(np.arange(count), np.arange(0, count + 2000, 2000), rng.uniform(0.05, 1, count // 2000 + 2))
+    knots = np.arange(0, count + 2000, 2000)
+    swell = np.interp(np.arange(count), knots, rng.uniform(0.3, 1, len(knots)))
     return (0.1 * swell * rng.standard_normal(count)).astype(np.float32)
 
 

@@ -3,6 +3,7 @@
 import json
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import ROOT, Workspace
@@ -15,6 +16,7 @@ def test_the_tour_is_kept_without_outputs() -> None:
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
 
 
+@pytest.mark.slow
 def test_the_tour_runs_on_a_finished_run(sample_run: Workspace) -> None:
     notebook = nbformat.read(TOUR, as_version=4)
     place = {"metadata": {"path": str(sample_run.folder / "docs")}}

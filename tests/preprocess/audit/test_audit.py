@@ -1,6 +1,5 @@
 """The audit of a dozen real clips, in which there are faults."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from benchmarks.audit import CHECKS, STAGES, accused
 from benchmarks.faults import Fault
 from preprocess.audit import page
 from preprocess.audit.findings import FAULT, Check, Finding
+from preprocess.corpora import correct
 from preprocess.corpus import Clip
 from tests.conftest import Workspace
 
@@ -27,6 +27,7 @@ def audited(sample_run: Workspace, make_workspace: Callable[..., Workspace]) -> 
     return made, put
 
 
+@pytest.mark.slow
 def test_faults_are_found_and_named(audited: tuple[Workspace, list[Fault]]) -> None:
     made, put = audited
     found = accused(made.folder)
@@ -34,23 +35,23 @@ def test_faults_are_found_and_named(audited: tuple[Workspace, list[Fault]]) -> N
     assert len(named) >= len(put) - 1, sorted({fault.kind for fault in put} - set(named))
 
 
+@pytest.mark.slow
 def test_clips_without_a_fault_are_not_accused(audited: tuple[Workspace, list[Fault]]) -> None:
     made, put = audited
     assert len(set(accused(made.folder)) - {name for fault in put for name in fault.clip_ids}) <= 1
 
 
-def test_corrections_name_cells_of_the_table(audited: tuple[Workspace, list[Fault]]) -> None:
+@pytest.mark.slow
+def test_corrections_are_taken_into_the_table(audited: tuple[Workspace, list[Fault]]) -> None:
     made, _ = audited
-    with (made.folder / "data/sample/clips.csv").open(encoding="utf-8", newline="") as file:
-        rows = {row["clip_id"]: row for row in csv.DictReader(file)}
-    with (made.folder / "report/corrections.csv").open(encoding="utf-8", newline="") as file:
-        corrections = list(csv.DictReader(file))
-    assert corrections
-    for cell in corrections:
-        old = rows[cell["clip_id"]][cell["column"]]
-        assert cell["old"] == old or float(cell["old"]) == float(old)
+    labels = list(faults.LABELS)
+    table = correct.read_table(made.folder / "data/sample", labels)
+    taken, refused = correct.apply(correct.read(made.folder / "report/corrections.csv"), table, labels)
+    assert taken
+    assert refused == []
 
 
+@pytest.mark.slow
 def test_a_second_audit_computes_nothing_and_says_the_same(audited: tuple[Workspace, list[Fault]]) -> None:
     made, _ = audited
     first = (made.folder / "report/audit.csv").read_bytes()
@@ -58,6 +59,7 @@ def test_a_second_audit_computes_nothing_and_says_the_same(audited: tuple[Worksp
     assert (made.folder / "report/audit.csv").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_an_audit_of_another_table_than_the_stages_had_is_refused(audited: tuple[Workspace, list[Fault]]) -> None:
     made, _ = audited
     table = made.folder / "data/sample/clips.csv"

@@ -24,5 +24,5 @@ def test_the_tour_runs_on_a_finished_run(sample_run: Workspace) -> None:
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     shown = "".join(output.get("text", "") for output in outputs)
-    assert "s, from text, audio" in shown
+    assert " s, from " in shown
     assert "happy" in shown

@@ -30,6 +30,7 @@ DATA, REPORT, MODEL = Path("data"), Path("report"), Path("data/models/asr")
 NEEDED = ("manifest", "frames", "audio", "faces", "transcripts", "tensors")  # outputs of stages
 BESIDE = (-2, -1, 1, 2)  # clips before and after one, in the order of files and times, whose texts are tried
 CLIPPED = 0.03  # share of samples near the loud level; of ordinary speech, with noise or without, less than 0.01
+MOST_SHARED = 0.5  # of the shorter one of two neighbours in a file, up to which they only overlap
 UNEQUAL = 0.35  # seconds by which sound and picture may differ: a codec's block, a picture's time
 
 
@@ -85,9 +86,21 @@ def of_refusals(refused: list[Refused]) -> Iterator[Finding]:
             yield Finding(row.clip_id, Check.FACE, NOTE, row.detail, "look at the film")
 
 
-def of_copies(known: dict[str, Evidence], clips: dict[str, Clip]) -> Iterator[Finding]:
-    """Pairs of clips that are the same recording. The second of two in different splits is proposed to leave its split."""
+def overlap(one: Medium, other: Medium) -> float:
+    """The share of the shorter one's time that two parts of one file have in common; 1 where they are of different files."""
+    if one.digest != other.digest:
+        return 1.0
+    return (min(one.end, other.end) - max(one.start, other.start)) / min(one.end - one.start, other.end - other.start)
+
+
+def of_copies(known: dict[str, Evidence], clips: dict[str, Clip], media: dict[str, Medium]) -> Iterator[Finding]:
+    """Pairs of clips that are the same recording. The second of two in different splits is proposed to leave its split.
+
+    Neighbours in one file whose times overlap by less than half of the shorter one are no copies.
+    """
     for first, second, lag in marks.copies({clip_id: item.marks for clip_id, item in known.items()}):
+        if overlap(media[first], media[second]) < MOST_SHARED:
+            continue
         found = (
             f"the recording of {first}, {abs(lag):.1f} s {'later' if lag > 0 else 'earlier'}"
             if lag
@@ -114,7 +127,7 @@ def judge(clips: list[Clip], known: dict[str, Evidence], said: dict[str, str], s
             text = texts.judge_long(clip, item.heard, said) if item.heard else text
             found += sound + ([text] if text else [])
     by_id = {clip.clip_id: clip for clip in clips}
-    found += of_copies(known, by_id)
+    found += of_copies(known, by_id, media)
     found += looks.judge(
         {name: item.look for name, item in known.items() if item.look}, {clip.clip_id: clip.speaker for clip in clips}
     )

@@ -69,8 +69,9 @@ def judge(looks: dict[str, Look], speakers: dict[str, str]) -> list[Finding]:
         of_speaker = {
             str(name): np.sort(np.delete(far, i)[np.delete(voices, i) == name])[:NEAREST] for name in np.unique(voices)
         }
-        middle = {name: float(np.median(values)) for name, values in of_speaker.items() if len(values) == NEAREST}
-        own = middle.pop(speakers[clip_id], None)
+        enough = {name: values for name, values in of_speaker.items() if len(values) == NEAREST}
+        middle = {name: float(np.median(values)) for name, values in enough.items()}
+        own = float(enough[speakers[clip_id]][0]) if middle.pop(speakers[clip_id], None) is not None else None
         other = min(middle, key=lambda name: middle[name], default="")
         if own is not None and other and own > UNLIKE * middle[other] and own > ALIKE > middle[other]:
             found = f"{middle[other]:.0f} from the faces of {other}, {own:.0f} from those of {speakers[clip_id]}"

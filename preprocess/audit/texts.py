@@ -11,6 +11,7 @@ SAID = 3.2  # mean gain over the words of a text from which it is said
 LEADS = 1.5  # how much larger the gain of another text must be
 SHORTER = 4.0  # log-probability by which a text must be likelier without some of its words
 UNHEARD = 4.0  # mean gain of these words, above which they are said nevertheless: in noise every shorter text is likelier
+CLEAR = 4.0  # mean gain of the other words, from which the sound is clear enough for words to be missed in it
 ELSEWHERE = 8.0  # log-probability by which a text must be likelier at another time
 SAME_WORDS = 0.5  # word error rate up to which two texts are the same sentence
 
@@ -91,11 +92,15 @@ def _cut(clip: Clip, hearing: Mapping[str, Any]) -> Finding | None:
     said = [word for word, is_said in zip(words.split(clip.text), words.said(clip.text), strict=True) if is_said]
     for end, values in (("start", hearing["first"]), ("end", hearing["last"])):
         count = 1 + values.index(max(values)) if values else 0
-        gains = hearing["gains"][:count] if end == "start" else hearing["gains"][-count:]
+        at = count if end == "start" else len(said) - count
+        parts = [(said[:at], hearing["gains"][:at]), (said[at:], hearing["gains"][at:])]
+        (lost, gains), (left, others) = parts if end == "start" else parts[::-1]
         if not count or max(values) <= SHORTER or sum(gains) > UNHEARD * count:
             continue
-        lost, left = (said[:count], said[count:]) if end == "start" else (said[-count:], said[:-count])
-        found, proposal = f"at the {end} {' '.join(lost)!r} is not heard", f"text without {' '.join(lost)!r}"
+        found = f"at the {end} {' '.join(lost)!r} is not heard"
+        if sum(others) < CLEAR * len(others):
+            return Finding(clip.clip_id, Check.CUT_WORDS, NOTE, f"{found}, and the rest hardly", "listen to it")
+        proposal = f"text without {' '.join(lost)!r}"
         return Finding(clip.clip_id, Check.CUT_WORDS, FAULT, found, proposal, (_text(clip, " ".join(left)),))
     return None
 

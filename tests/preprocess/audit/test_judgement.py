@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess.audit import findings, labels, looks, texts
+from preprocess.audit import audit, findings, labels, looks, texts
 from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
 from preprocess.audit.labels import Features
 from preprocess.audit.looks import Look
+from preprocess.clips import Medium
 from preprocess.corpus import Clip
 
 CLIP = Clip("a", "a.mp4", text="I am so glad")
@@ -74,6 +75,11 @@ def test_words_that_noise_makes_unlikely_are_not_cut_off() -> None:
     assert texts.judge(CLIP, NOTHING | {"first": [9.0]}, TEXTS, (0.0, 3.0)) is None
 
 
+def test_words_are_not_cut_off_where_the_others_are_hardly_heard_either() -> None:
+    finding = judged(gain=3.5, last=[9.0], gains=[3.0, 3.5, 3.0, 0.0])
+    assert (finding.check, finding.level, finding.corrections) == (Check.CUT_WORDS, NOTE, ())
+
+
 @pytest.mark.parametrize(
     ("text", "heard", "rate"), [("I am", "i am.", 0), ("I am", "I was", 0.5), ("", "I", 1), ("a b", "", 2)]
 )
@@ -102,6 +108,24 @@ def test_the_face_of_another_speaker_is_found() -> None:
     assert (finding.clip_id, finding.level) == ("ann2", FAULT)
     assert "eve" in finding.found
     assert looks.judge(seen, {}) == []
+
+
+def test_a_dark_face_accuses_no_bright_one_of_the_same_speaker() -> None:
+    """Their speaker has one more clip as bright as the first, and two that are dark."""
+    shown = {"ann0": 150, "ann1": 141, "ann2": 80, "ann3": 80, "bob0": 145, "bob1": 145, "bob2": 145}
+    seen = {clip_id: Look(1.0, 1, "only", 1.0, 0.4, [float(value)] * 108) for clip_id, value in shown.items()}
+    assert looks.judge(seen, {clip_id: clip_id[:3] for clip_id in shown}) == []
+
+
+def medium(clip_id: str, start: float, end: float, digest: str = "1") -> Medium:
+    return Medium(clip_id, "a.mp4", digest, start, end, True, True, 64, 64, 25.0, 16000, 1)
+
+
+def test_neighbours_that_overlap_a_little_are_no_copies() -> None:
+    assert audit.overlap(medium("a", 0, 4), medium("b", 3, 6)) == pytest.approx(1 / 3)
+    assert audit.overlap(medium("a", 0, 4), medium("b", 5, 6)) < 0
+    assert audit.overlap(medium("a", 0, 4), medium("b", 1, 3)) == 1
+    assert audit.overlap(medium("a", 0, 4), medium("b", 3, 6, "2")) == 1
 
 
 def test_labels_that_are_turned_round_are_found() -> None:

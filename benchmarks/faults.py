@@ -52,7 +52,7 @@ class Corpus:
         return self.choose(lambda clip_id: bool(self.rows[clip_id]["text"]))
 
     def beside(self, clip_id: str, step: int) -> str:
-        """The next clip of the same speaker, for -1 the one before; in a circle."""
+        """The next clip of the same speaker, for -1 the one before; in a circle. Itself, where the speaker has no other."""
         of_speaker = [name for name in sorted(self.rows) if self.rows[name]["speaker"] == self.rows[clip_id]["speaker"]]
         return of_speaker[(of_speaker.index(clip_id) + step) % len(of_speaker)]
 
@@ -75,7 +75,7 @@ class Corpus:
 
 
 def text_of_neighbour(corpus: Corpus) -> Fault:
-    clip_id = corpus.choose_written()
+    clip_id = corpus.choose(lambda name: bool(corpus.rows[name]["text"]) and corpus.beside(name, 1) != name)
     corpus.rows[clip_id]["text"] = corpus.text(corpus.beside(clip_id, 1))
     return Fault("text_of_neighbour", (clip_id,))
 
@@ -84,7 +84,8 @@ def shifted_times(corpus: Corpus) -> Fault:
     """Three clips of one speaker become one film, and the times of the middle one are wrong."""
 
     def accepts(clip_id: str) -> bool:
-        return bool(corpus.rows[clip_id]["text"]) and not corpus.taken & {corpus.beside(clip_id, step) for step in (-1, 1)}
+        beside = {corpus.beside(clip_id, step) for step in (-1, 1)}
+        return bool(corpus.rows[clip_id]["text"]) and not beside & {clip_id, *corpus.taken}
 
     middle = corpus.choose(accepts)
     names = (corpus.beside(middle, -1), middle, corpus.beside(middle, 1))

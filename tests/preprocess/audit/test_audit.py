@@ -1,4 +1,4 @@
-"""The audit of a dozen real clips, in which there are faults."""
+"""The audit of real clips, in which there are faults."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +14,23 @@ from preprocess.corpora import correct
 from preprocess.corpus import Clip
 from tests.conftest import Workspace
 
-KINDS = (faults.shifted_times, faults.text_of_neighbour, faults.cut_words, faults.clipped, faults.silent, faults.broken_sound)
-WHOLE = (*KINDS, faults.copied, faults.other_length)
+KINDS = (
+    faults.shifted_times,
+    faults.text_of_neighbour,
+    faults.cut_words,
+    faults.clipped,
+    faults.silent,
+    faults.broken_sound,
+    faults.copied,
+    faults.other_length,
+)
 
 
 @pytest.fixture(scope="module")
 def audited(sample_run: Workspace, make_workspace: Callable[..., Workspace]) -> tuple[Workspace, list[Fault]]:
-    """A part of the shared run's corpus with a fault of each kind that can be known in a dozen clips, and its audit."""
+    """The shared run's corpus with a fault of each kind that can be known in so few clips, and its audit."""
     made = make_workspace(**{"run.store": str(sample_run.folder / ".store"), "corpus.max_refused": 1.0})
-    put = faults.put(sample_run.folder / "data/sample", made.folder / "data/sample", seed=5, each=1, clips=20, kinds=WHOLE)
+    put = faults.put(sample_run.folder / "data/sample", made.folder / "data/sample", seed=5, each=1, kinds=KINDS)
     made.stages(*STAGES, "audit")
     return made, put
 

@@ -1,5 +1,7 @@
 """The audit of real clips, in which there are faults."""
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +31,8 @@ KINDS = (
 @pytest.fixture(scope="module")
 def audited(sample_run: Workspace, make_workspace: Callable[..., Workspace]) -> tuple[Workspace, list[Fault]]:
     """The shared run's corpus with a fault of each kind that can be known in so few clips, and its audit."""
-    made = make_workspace(**{"run.store": str(sample_run.folder / ".store"), "corpus.max_refused": 1.0})
+    made = make_workspace(**{"corpus.max_refused": 1.0})
+    shutil.copytree(sample_run.folder / ".store", made.folder / ".store", copy_function=os.link)
     put = faults.put(sample_run.folder / "data/sample", made.folder / "data/sample", seed=5, each=1, kinds=KINDS)
     made.stages(*STAGES, "audit")
     return made, put

@@ -80,7 +80,7 @@ const VIEWS = {
 function valuesOf(clip) {
   const number = (value) => (value === null || value === undefined ? "" : String(Number(value.toFixed(6))));
   const labels = Object.fromEntries(DATA.labels.map((name, i) => [name, number(clip.intensities[i])]));
-  return { text: clip.given, start: number(clip.start), end: number(clip.end), split: clip.split === "other" ? "" : clip.split, ...labels };
+  return { text: clip.given, start: number(clip.start), end: number(clip.end), split: clip.table_split === "other" ? "" : clip.table_split, ...labels };
 }
 
 const corrections = new Corrections(`lddu corrections of ${DATA.corpus} in ${location.pathname}`, CLIPS, valuesOf, () => tell());

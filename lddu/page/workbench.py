@@ -24,9 +24,9 @@ from preprocess.media import sound
 from preprocess.speech import words
 
 COLUMNS = (
-    "id", "split", "speaker", "seconds", "text", "heard", "given", "start", "end", "source", "from", "picture", "remark",
-    "intensities", "modalities", "novelty", "p", "yes", "sure", "doubt", "true", "sigma", "alone", "channels", "missing",
-    "words", "peaks",
+    "id", "split", "table_split", "speaker", "seconds", "text", "heard", "given", "start", "end", "source", "from", "picture",
+    "remark", "intensities", "modalities", "novelty", "p", "yes", "sure", "doubt", "true", "sigma", "alone", "channels",
+    "missing", "words", "peaks",
 )  # fmt: skip
 BUCKETS = 96  # of the drawing of a clip's sound
 LOUDEST = 255
@@ -39,14 +39,16 @@ class Known:
     media: dict[str, manifest.Medium]
     texts: dict[str, str]  # of clips.csv; "" where the words were heard
     labels: dict[str, dict[str, float]]  # intensities of clips.csv
+    splits: dict[str, str]  # of clips.csv; predictions may be older
 
 
 def known(results: Results) -> Known:
     if results.speakers is None or not (manifest.FOLDER / "media.csv").is_file():
-        return Known({}, {}, {})
+        return Known({}, {}, {}, {})
     rows = manifest.read_labels(results.labels)
     values = {row.clip_id: dict(zip(results.labels, row.values, strict=True)) for row in rows}
-    return Known({item.clip_id: item for item in manifest.read_media()}, manifest.read_texts(), values)
+    media, splits = {item.clip_id: item for item in manifest.read_media()}, {row.clip_id: row.split for row in rows}
+    return Known(media, manifest.read_texts(), values, splits)
 
 
 def tree(results: Results, archive: Archive, settings: params.Params, page: Path) -> dict:
@@ -89,6 +91,7 @@ class Rows:
         return {
             "id": clip_id,
             "split": split,
+            "table_split": self.manifest.splits.get(clip_id, split),
             "speaker": (self.results.speakers or {}).get(clip_id, ""),
             "seconds": round(self.results.clips.get(clip_id, Clip(0.0, {})).seconds, 3),
             "given": self.manifest.texts.get(clip_id, ""),

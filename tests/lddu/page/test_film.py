@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.lddu.page import films
 from tests.lddu.page.conftest import until
 from tests.lddu.page.films import BEEP, BEEPS, HOSTILE, SECONDS, beeping, document
 
+ELEMENTS = 20_000  # on the page of an hour, at most
 # Where the cursor is, in seconds.
 CURSOR = """() => {
   const line = document.querySelector('.tl-scroll'), left = (node) => node.getBoundingClientRect().left;
@@ -111,7 +111,7 @@ def test_nothing_of_a_hostile_name_or_text_is_run(talk: Path, tmp_path: Path, vi
     page.evaluate("""() => { const s = document.createElement('style'); s.textContent = 'body { color: rgb(1, 2, 3) }';
         document.head.append(s); }""")
     assert page.evaluate("getComputedStyle(document.body).color") != "rgb(1, 2, 3)"
-    assert len(visit.errors) == 3  # what the policy refused, and nothing else
+    assert len(visit.errors) == 2  # what the policy refused, and nothing else
     visit.errors.clear()
 
 
@@ -176,42 +176,24 @@ def hour(talk: Path) -> Document:
     return replace(of_film, recordings=(recording,))
 
 
-def test_an_hour_is_small_painted_soon_and_fluid(
+def test_the_page_of_an_hour_is_small_and_draws_what_is_in_sight(
     talk: Path, tmp_path: Path, visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(film, "EMBEDDED", 0)
     film.write(hour(talk), tmp_path / "hour.html")
     assert (tmp_path / "hour.html").stat().st_size < 20e6
     page = visit(tmp_path / "hour.html")
-    clock = processor_time(page)
-    before = clock()
-    page.reload()
-    page.evaluate("() => new Promise(requestAnimationFrame)")
-    first = clock() - before
-    slowest = max(frames(page, ".tl-scroll", "scrollLeft") + frames(page, ".transcript", "scrollTop"))
-    print(f"painted after {1000 * first:.0f} ms, slowest frame {1000 * slowest:.0f} ms")
-    assert first < 2
-    assert slowest < 0.1
-
-
-def processor_time(page: Any) -> Callable[[], float]:
-    """Seconds that the page has worked, drawing included; other programs do not count."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    return lambda: next(x["value"] for x in session.send("Performance.getMetrics")["metrics"] if x["name"] == "TaskDuration")
-
-
-def frames(page: Any, part: str, direction: str, count: int = 20) -> list[float]:
-    """Seconds of work for scrolling to each of several places."""
-    clock = processor_time(page)
-    length = {"scrollLeft": "scrollWidth", "scrollTop": "scrollHeight"}[direction]
-    move = """async ([part, direction, length, share]) => {
-      const node = document.querySelector(part);
-      node[direction] = share * node[length];
-      for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
-    }"""
-    times = [clock()]
-    for i in range(count):
-        page.evaluate(move, [part, direction, length, i / count])
-        times.append(clock())
-    return [b - a for a, b in pairwise(times)]
+    until(page, "document.querySelectorAll('.transcript *').length > 0")
+    for share in (0.0, 0.5, 1.0):
+        page.evaluate(
+            """share => {
+              for (const node of document.querySelectorAll('.tl-scroll, .transcript')) {
+                node.scrollLeft = share * node.scrollWidth;
+                node.scrollTop = share * node.scrollHeight;
+              }
+            }""",
+            share,
+        )
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        elements = page.evaluate("document.querySelectorAll('*').length")
+        assert elements < ELEMENTS

@@ -13,8 +13,8 @@ from preprocess.store import tables
 from preprocess.store.shards import Shards
 
 PICTURES = 8  # of a clip, evenly spread over those with a face, by which it is compared
-NEAREST = 3  # clips of a speaker, the most alike ones, whose median difference counts
-UNLIKE = 1.6  # times as far from the own speaker's clips as from another one's
+NEAREST = 3  # clips of another speaker, the most alike ones, whose median difference counts
+UNLIKE = 4.0  # times as far from the nearest of the speaker's clips as from another one's; light alone makes it up to 3
 LIT = 40.0  # mean lightness of a face, of 255
 
 

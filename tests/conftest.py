@@ -105,7 +105,7 @@ def checkout(folder: Path, **values: object) -> Workspace:
 def is_on_ray(item: pytest.Item) -> bool:
     """Whether a test needs a Ray cluster, of which one process has the only one."""
     asked = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return "ray" in asked.values() or "nodes" in getattr(item, "fixturenames", ())
+    return asked.get("address") == "ray" or "nodes" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(tryfirst=True)

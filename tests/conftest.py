@@ -102,10 +102,16 @@ def checkout(folder: Path, **values: object) -> Workspace:
     return made
 
 
+def is_on_ray(item: pytest.Item) -> bool:
+    """Whether a test needs a Ray cluster, of which one process has the only one."""
+    asked = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return asked.get("address") == "ray" or "nodes" in getattr(item, "fixturenames", ())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several processes, one has all tests of the shared run, and has them first; the others' files stay whole."""
-    shared = [item for item in items if "sample_run" in getattr(item, "fixturenames", ())]
+    shared = [item for item in items if "sample_run" in getattr(item, "fixturenames", ()) or is_on_ray(item)]
     others = [item for item in items if item not in set(shared)]
     for item in shared:
         item.add_marker(pytest.mark.xdist_group("sample_run"))

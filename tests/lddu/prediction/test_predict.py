@@ -395,25 +395,17 @@ def test_tensors_are_predicted_and_those_of_another_kind_refused(
 
 
 def test_files_for_other_programs_are_written_by_predict_and_by_write(
-    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sample_run: Workspace, unheard: dict[str, str], tmp_path: Path
 ) -> None:
     film = sample_run.folder / "data/sample" / unheard["media"]
     outputs = [str(tmp_path / f"talk.{ending}") for ending in ("json", "csv", "parquet", "vtt", "srt", "TextGrid", "eaf")]
     options = [option for output in outputs for option in ("-o", output)]
-    model = ["--model", str(sample_run.folder / predictor.FOLDER)]
-    with pytest.raises(SystemExit) as end:
-        command.main([str(film), *model, *options])
-    assert end.value.code == 0
+    sample_run.program("python", "-m", "lddu", "predict", str(film), *options)
     assert all(Path(output).stat().st_size for output in outputs)
-    with pytest.raises(SystemExit) as end:
-        command.main([str(film), *model, "-o", str(tmp_path / "talk.docx")])
-    assert end.value.code == command.UNABLE
-    assert "known are .json, .csv" in capsys.readouterr().err
-    done = subprocess.run(
-        ["python", "-m", "lddu", "write", "-o", str(tmp_path / "all.json"), "-o", str(tmp_path / "{name}.eaf")],
-        cwd=sample_run.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "all.json: everything" in done.stderr
+    printed = sample_run.program("python", "-m", "lddu", "predict", str(film), "-o", str(tmp_path / "talk.docx"), fails=True)
+    assert "known are .json, .csv" in printed
+    names = ["-o", str(tmp_path / "all.json"), "-o", str(tmp_path / "{name}.eaf")]
+    assert "all.json: everything" in sample_run.program("python", "-m", "lddu", "write", *names)
     written = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))["recordings"]
     table = {row["clip_id"]: row for row in rows(sample_run.folder / "data/predictions/test.csv")}
     utterances = [utterance for recording in written for utterance in recording["utterances"]]

@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=["processes", "ray"])
+@pytest.fixture(params=["processes", pytest.param("ray", marks=pytest.mark.slow)])
 def crew(request: pytest.FixtureRequest, folder: Path) -> Callable[[int], Engine]:
     """An engine of so many workers."""
     if request.param == "processes":
@@ -113,7 +113,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.fixture(params=["processes", "ray"])
+@pytest.fixture(params=["processes", pytest.param("ray", marks=pytest.mark.slow)])
 def address(request: pytest.FixtureRequest) -> str:
     return "" if request.param == "processes" else request.getfixturevalue("nodes").address
 

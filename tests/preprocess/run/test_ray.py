@@ -19,6 +19,7 @@ from tests.preprocess.run.conftest import RUN, Nodes
 from tests.preprocess.run.tasks import node_of, square
 from tests.preprocess.run.test_engines import wait_until
 
+pytestmark = pytest.mark.slow  # nodes take seconds to start
 MODULE = "tests.preprocess.run.tasks"
 CLIPS = 9
 BEFORE_ALIGN = [stage for stage in STAGES if stage != "align"]

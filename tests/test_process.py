@@ -33,3 +33,9 @@ def test_threads_of_a_command_sleep_while_they_wait(tmp_path: Path, command: lis
     )
     assert done.returncode != 0
     assert "GOMP_SPINCOUNT = '0'" in done.stderr  # times that a thread looks in vain before it sleeps
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="the tests run in one process")
+def test_of_several_processes_one_has_all_tests_of_a_file(request: pytest.FixtureRequest) -> None:
+    """Otherwise each would make the shared run of the sample for itself."""
+    assert request.node.nodeid.rpartition("@")[2] == str(request.path)

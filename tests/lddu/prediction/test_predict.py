@@ -403,7 +403,7 @@ def test_files_for_other_programs_are_written_by_predict_and_by_write(
     sample_run.program("python", "-m", "lddu", "predict", str(film), *options)
     assert all(Path(output).stat().st_size for output in outputs)
     printed = sample_run.program("python", "-m", "lddu", "predict", str(film), "-o", str(tmp_path / "talk.docx"), fails=True)
-    assert "known are .json, .csv" in printed
+    assert "nobody knows this ending; known are .html, .json, .csv" in printed
     names = ["-o", str(tmp_path / "all.json"), "-o", str(tmp_path / "{name}.eaf")]
     assert "all.json: everything" in sample_run.program("python", "-m", "lddu", "write", *names)
     written = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))["recordings"]

@@ -149,7 +149,7 @@ def test_text_alone_has_no_time_line_but_tables_and_tasks(tmp_path: Path) -> Non
 
 def test_an_unknown_ending_lists_the_known_ones() -> None:
     for name in ("talk.docx", "talk", ".eaf"):
-        with pytest.raises(FormatError, match=r"known are \.json, \.csv, .*\.TextGrid, \.eaf, \.labelstudio\.json"):
+        with pytest.raises(FormatError, match=r"known are \.html, \.json, \.csv, .*\.TextGrid, \.eaf, \.labelstudio\.json"):
             output.require_writable([name])
     output.require_writable(["TALK.TEXTGRID", "a.labelstudio.json"])
     assert endings.of(Path("a.labelstudio.json")).module == "lddu.formats.label_studio"

@@ -1,9 +1,11 @@
 """What an adapter made of a corpus: the rows of clips.csv, what the corpus lacks, and a summary of both."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from contract import COLUMNS, SPLITS
@@ -99,9 +101,14 @@ def _cells(clip: ClipRow, labels: list[str]) -> list[object]:
 
 def write_table(path: Path, columns: list[str], rows: Iterable[list]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)
+        file.writelines(line(cells) for cells in chain([columns], rows))
+
+
+def line(cells: Iterable[object], end: str = "\n") -> str:
+    """A row of a table. Cells with either sign of a line's end are quoted: csv looks for that of its own line end alone."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + end
 
 
 def summary(result: Conversion, where: Path) -> str:

@@ -1,7 +1,6 @@
 """Corrections that the report or the audit saved, taken into clips.csv."""
 
 import csv
-import io
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from preprocess.corpora import __main__ as command
 from preprocess.corpora import correct
+from preprocess.corpora.conversion import line
 from preprocess.corpora.correct import Correction
 from tests.conftest import ROOT, set_params
 
@@ -139,6 +139,14 @@ def test_the_sample_corpus_and_a_file_that_is_no_table_are_refused_without_a_tra
     assert "made by the stage sample" in capsys.readouterr().err
 
 
+def test_a_lone_carriage_return_is_part_of_a_text(tmp_path: Path) -> None:
+    rows = [["clip_id", "text", *LABELS], ["c0", "one\rtwo", "1", "0"], ["c1", "x", "1", "0"]]
+    (tmp_path / "clips.csv").write_text("".join(map(line, rows)), encoding="utf-8", newline="")
+    known = correct.read_table(tmp_path, LABELS)
+    correct.write(known, correct.apply([Correction("c0", LABELS[0], "1", "2")], known, LABELS)[0])
+    assert correct.read_table(tmp_path, LABELS).rows["c0"]["text"] == "one\rtwo"
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8), min_size=2, max_size=5),
@@ -149,12 +157,10 @@ def test_any_text_goes_in_and_rows_that_are_not_meant_keep_their_bytes(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], new: str, end: str
 ) -> None:
     folder = tmp_path_factory.mktemp("corpus")
-    written = io.StringIO(newline="")
-    table = csv.writer(written, lineterminator=end)
-    table.writerows([["clip_id", "text", *LABELS], *([f"c{i}", text or "x", "1", "0"] for i, text in enumerate(texts))])
+    rows = [["clip_id", "text", *LABELS], *([f"c{i}", text or "x", "1", "0"] for i, text in enumerate(texts))]
     if any(not (text.strip() or not text) or text.strip() in correct.header.FORMULA_ERRORS for text in [*texts, new]):
         return
-    (folder / "clips.csv").write_text(written.getvalue(), encoding="utf-8", newline="")
+    (folder / "clips.csv").write_text("".join(line(row, end) for row in rows), encoding="utf-8", newline="")
     known = correct.read_table(folder, LABELS)
     lines, (begin, after) = known.lines, known.records[1]
     taken, refused = correct.apply([Correction("c1", "text", texts[1] or "x", new)], known, LABELS)

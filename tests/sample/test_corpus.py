@@ -14,10 +14,12 @@ from tests.conftest import Workspace
 from tests.sample.conftest import Look, SampleCorpus, pictures, sound
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(corpus: SampleCorpus, again: SampleCorpus) -> None:
     assert again.files() == corpus.files()
 
 
+@pytest.mark.slow
 def test_what_is_made_already_is_not_made_again(corpus: SampleCorpus, again: SampleCorpus) -> None:
     for lost in sorted((again.workspace.folder / ".store/sample").rglob("*.zip"))[:3]:
         lost.unlink()

@@ -96,8 +96,8 @@ def test_a_node_that_is_switched_off_half_way_costs_nothing(alone: Workspace, on
     said = stage.communicate()[0]
     nodes.start_one()
     assert stage.returncode == 0, said
-    found = re.search(rf"faces: {CLIPS} clips, (\d) computed, (\d) reused, 0 refused", said)
-    assert found, said  # what was finished on the node is reused
+    found = re.search(rf"faces: {CLIPS} clips, (\d) computed, (\d) reused", said)
+    assert found, said[:3000]  # what was finished on the node is reused
     assert sum(map(int, found.groups())) == CLIPS
     assert on_nodes.bytes_of("faces") == alone.bytes_of("faces")
 

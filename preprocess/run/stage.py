@@ -72,6 +72,7 @@ class Missing:
     task: Task
     key: str
     batch_error: str = ""  # why its batch failed, so that it was done alone
+    is_again: bool = False  # a worker of this run had it in hand when it died; it may have finished it before
     is_done: bool = False  # another process had made its entry meanwhile
 
     @property
@@ -194,16 +195,15 @@ def log_name(stage: Stage, share: str) -> str:
 
 
 def _one_by_one(batch: list[Missing]) -> list[list[Missing]]:
-    return [[item] for item in batch]
+    return [[replace(item, is_again=True)] for item in batch]
 
 
 def _compute(batch: list[Missing], stage: Stage, store: Store) -> list[Missing]:
     """In a worker: make the clips' entries, one by one where the batch fails. An error of one clip costs no other."""
-    done = {item.key for item in batch if finished(stage, store, item.key)}  # by another process since this one looked
-    todo = [item for item in batch if item.key not in done]
-    return [replace(item, is_done=True) for item in batch if item.key in done] + (
-        _make_entries(todo, stage, store) if todo else []
-    )
+    there = {item.key for item in batch if finished(stage, store, item.key)}  # since this process looked
+    todo = [item for item in batch if item.key not in there]
+    known = [replace(item, is_done=not item.is_again) for item in batch if item.key in there]
+    return known + (_make_entries(todo, stage, store) if todo else [])
 
 
 def _make_entries(batch: list[Missing], stage: Stage, store: Store) -> list[Missing]:

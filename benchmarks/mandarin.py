@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
+from torchaudio.functional import edit_distance
 
 import params
 from benchmarks import processes, voices
@@ -110,18 +111,7 @@ def heard(transcripts: Path, said: dict[str, str]) -> Iterator[Heard]:
         ordered = all(start is not None and end is not None and start < end for start, end in times)
         ordered = ordered and all((before[1] or 0) <= (after[0] or 0) + 1e-6 for before, after in pairwise(times))
         sentence, text = (re.sub(r"[\W\d]", "", written) for written in (said[clip_id], found.text))
-        yield Heard(clip_id, sentence, text, found.transcribed, ordered, distance(sentence, text))
-
-
-def distance(one: str, other: str) -> int:
-    """Least number of insertions, deletions and replacements."""
-    before = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        row = [i]
-        for k, b in enumerate(other):
-            row.append(min(before[k] + (a != b), before[k + 1] + 1, row[k] + 1))
-        before = row
-    return before[-1]
+        yield Heard(clip_id, sentence, text, found.transcribed, ordered, edit_distance(sentence, text))
 
 
 def main() -> None:

@@ -87,5 +87,5 @@ def _ffmpeg_version(chosen: str) -> str:
     decoder = importlib.import_module(DECODER)
     try:
         return str(decoder.ffmpeg_version(chosen))
-    except Exception as error:
+    except decoder.MediaError as error:  # it does not start: no machine on which it does is alike
         return str(error)

@@ -1,11 +1,11 @@
 """The tables of predictions that evaluate writes: a row for each clip, with everything that was decided of it."""
 
-import csv
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+import csv_table
 from lddu import channels, judgement, quantiles
 from lddu.engine import Predictions
 from lddu.judgement import Judge, Judgement
@@ -60,14 +60,6 @@ def columns_of(split: Split) -> list[str]:
     return ["clip_id", "modalities", *novelty, "novelty", *chain.from_iterable(blocks), *per_label]
 
 
-def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def write(
     folder: Path,
     splits: dict[str, Split],
@@ -78,8 +70,9 @@ def write(
 ) -> None:
     """The tables of all splits, and what `lddu predict` needs to judge as they do."""
     reference = reference_of(predicted["train"])
+    folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
         rows = rows_of(split, predicted[name], reference, thresholds, judgements[name]) if name in predicted else []
-        write_table(folder / f"{name}.csv", columns_of(split), rows)
+        csv_table.write_named(folder / f"{name}.csv", columns_of(split), rows)
     judgement.write(folder, judge)
     quantiles.write(folder, reference)

@@ -3,7 +3,6 @@
 N clips, C labels: `true` bool (N, C), `probs` float (N, C). `scores` is the tree of metrics of the split that is shown.
 """
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
+import csv_table
 from lddu import metrics
 from lddu.lettering import DEFAULT, file_name, lettering, title
 from lddu.titles import title_of
@@ -188,10 +188,7 @@ def _precision_recall(true: np.ndarray, probs: np.ndarray) -> tuple[np.ndarray, 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     """A table for DVC; numbers with six decimals."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{x:.6f}" if isinstance(x, float) else x for k, x in row.items()} for row in rows)
+    csv_table.write(path, list(rows[0]), ([f"{x:.6f}" if isinstance(x, float) else x for x in row.values()] for row in rows))
 
 
 def _grid(count: int, width: float, height: float) -> tuple[Figure, list]:

@@ -1,6 +1,5 @@
 """Stage `train`: tensors in; the network of the best epoch on valid, and the curves of all epochs, out."""
 
-import csv
 import hashlib
 import json
 import math
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+import csv_table
 import params
 import pipeline
 from lddu import calibration, checkpoint, mlp, noise, plots, processes, trackers, weights
@@ -227,10 +227,8 @@ def key_of(parameters: params.Params, device: torch.device) -> str:
 def write_curves(curves: list[dict[str, float]], chosen: int, folder: Path) -> None:
     """curves.csv, with a row for each epoch, and the same as a picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(curves[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: x if name == "epoch" else f"{x:.6f}" for name, x in row.items()} for row in curves)
+    rows = ([x if name == "epoch" else f"{x:.6f}" for name, x in row.items()] for row in curves)
+    csv_table.write(folder / "curves.csv", list(curves[0]), rows)
     plots.draw_curves(curves, chosen, folder / "curves.png")
 
 

@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+
+import csv_table
 
 MAX_SHOWN = 50  # refusals that are listed in full when a run stops
 
@@ -65,11 +67,7 @@ class Refused:
 
 def write(path: Path, rows: Iterable[Refused]) -> None:
     path.unlink(missing_ok=True)  # it may be a name of a file in DVC's cache
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Refused)], lineterminator="\n")
-        table.writeheader()
-        # The csv module puts no quotes around a lone \r, and reads it as the end of a row.
-        table.writerows({name: cell.replace("\r", " ") for name, cell in asdict(row).items()} for row in sorted(rows))
+    csv_table.write(path, [field.name for field in fields(Refused)], map(astuple, sorted(rows)))
 
 
 def read(path: Path) -> list[Refused]:

@@ -3,7 +3,6 @@
 python -m robustness score
 """
 
-import csv
 import json
 import shutil
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+import csv_table
 import params
 from lddu import metrics, quantiles
 from lddu.device import accelerator as accelerator_on
@@ -79,11 +79,8 @@ def rounded(tree: dict) -> dict:
 def write(path: Path, rows: Iterable[dict[str, object]]) -> None:
     """A table; numbers with six decimals."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = [{key: f"{x:.{DIGITS}f}" if isinstance(x, float) else x for key, x in row.items()} for row in rows]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    rounded = [{key: f"{x:.{DIGITS}f}" if isinstance(x, float) else x for key, x in row.items()} for row in rows]
+    csv_table.write_named(path, list(rounded[0]), rounded)
 
 
 def write_tables(rows: list[Row]) -> None:

@@ -5,7 +5,6 @@
 A clip depends on the seed and its own number alone: its bytes do not depend on which worker makes it, or when.
 """
 
-import csv
 import json
 import shutil
 import zipfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+import csv_table
 import params
 import pipeline
 import process
@@ -174,8 +174,8 @@ def assemble(clips: list[Clip], finished: dict[str, Path], out: Path) -> None:
             {"clip_id": clip.clip_id, "word": word["name"], "start": f"{word['start']:.3f}", "end": f"{word['end']:.3f}"}
             for word in spoken["words"]
         ]
-    _write(out / "clips.csv", rows)
-    _write(out / "truth.csv", truth)
+    csv_table.write_named(out / "clips.csv", list(rows[0]), rows)
+    csv_table.write_named(out / "truth.csv", list(truth[0]), truth)
 
 
 def _media(clip: Clip) -> str:
@@ -189,13 +189,6 @@ def _row(clip: Clip, text: str) -> dict[str, str]:
     row |= {f"noise_{channel}": f"{clip.noise[channel]:.2f}" for channel in CHANNELS}
     row |= {label: f"{value:.4f}" for label, value in zip(LABELS, clip.intensities, strict=True)}
     return row | {f"kind_{channel}": clip.kind[channel] if clip.noise[channel] else "" for channel in CHANNELS}
-
-
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
 
 
 def main() -> None:

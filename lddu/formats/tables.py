@@ -3,7 +3,6 @@
 A blank cell is what is unknown. `words` and `missing` are JSON in CSV, and lists of records in Parquet.
 """
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+import csv_table
 from lddu.channels import BLOCKS
 from lddu.formats.document import Document, Recording, Utterance
 
@@ -71,10 +71,8 @@ def write(document: Document, path: Path) -> None:
     if path.suffix.lower() == ".parquet":
         parquet.write_table(pa.Table.from_pylist(list(rows(document)), schema(document)), path)
         return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, schema(document).names, lineterminator="\n")
-        table.writeheader()
-        table.writerows({name: _cell(name, value) for name, value in row.items()} for row in rows(document))
+    cells = ({name: _cell(name, value) for name, value in row.items()} for row in rows(document))
+    csv_table.write_named(path, schema(document).names, cells)
 
 
 def _cell(name: str, value: Any) -> object:

@@ -4,7 +4,6 @@ A clip is a list in the order of COLUMNS, and numbers are thousandths, so that a
 """
 
 import base64
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+import csv_table
 import params
 from lddu.decisions import ClipDecisions
 from lddu.page.footage import Archive
@@ -145,10 +145,8 @@ def write_index(folder: Path, tree: dict) -> None:
     """What is played of each clip; so that the folder is never empty, which DVC could not keep."""
     folder.mkdir(parents=True, exist_ok=True)
     places = [COLUMNS.index(name) for name in ("id", "source", "from", "remark")]
-    with (folder / "index.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["clip_id", "plays", "start", "remark"])
-        table.writerows([row[place] for place in places] for row in _sorted(tree["clips"]))
+    rows = ([row[place] for place in places] for row in _sorted(tree["clips"]))
+    csv_table.write(folder / "index.csv", ["clip_id", "plays", "start", "remark"], rows)
 
 
 def _sorted(rows: Iterable[list]) -> list[list]:

@@ -1,11 +1,11 @@
 """What an audit says of a corpus: findings, each with what was seen, a proposal, and where there is one a corrected cell."""
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+
+import csv_table
 
 
 class Check(StrEnum):
@@ -65,7 +65,7 @@ def order(finding: Finding) -> tuple[bool, int, str]:
 
 def write(path: Path, findings: Iterable[Finding]) -> None:
     """audit.csv, in the given order."""
-    _table(path, COLUMNS, ([getattr(finding, column) for column in COLUMNS] for finding in findings))
+    csv_table.write(path, COLUMNS, ([getattr(finding, column) for column in COLUMNS] for finding in findings))
 
 
 def write_corrections(path: Path, findings: Iterable[Finding]) -> int:
@@ -77,12 +77,5 @@ def write_corrections(path: Path, findings: Iterable[Finding]) -> int:
             cells.setdefault((correction.clip_id, correction.column), set()).add(correction)
     doubtful = {clip_id for (clip_id, _), of_cell in cells.items() if len(of_cell) > 1}
     rows = [next(iter(of_cell)) for (clip_id, _), of_cell in sorted(cells.items()) if clip_id not in doubtful]
-    _table(path, [field.name for field in fields(Correction)], ([r.clip_id, r.column, r.old, r.new] for r in rows))
+    csv_table.write(path, [field.name for field in fields(Correction)], ([r.clip_id, r.column, r.old, r.new] for r in rows))
     return len(rows)
-
-
-def _table(path: Path, columns: Sequence[str], rows: Iterable[list[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)

@@ -1,13 +1,10 @@
 """What an adapter made of a corpus: the rows of clips.csv, what the corpus lacks, and a summary of both."""
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
+import csv_table
 from contract import COLUMNS, SPLITS
 from preprocess import corpus
 from preprocess.corpus import CorpusError
@@ -70,7 +67,7 @@ def write(result: Conversion, folder: Path, replace: bool = False) -> None:
         [*_cells(clip, result.labels), *(clip.more.get(name, "") for name in more), "; ".join(clip.notes)]
         for clip in sorted(result.clips, key=lambda clip: clip.clip_id)
     )
-    write_table(draft, [*COLUMNS, *result.labels, *more, "note"], rows)
+    csv_table.write(draft, [*COLUMNS, *result.labels, *more, "note"], rows)
     try:
         _check(draft, folder, result.labels)
         if path.exists() and path.read_bytes() != draft.read_bytes() and not replace:
@@ -90,25 +87,13 @@ def _check(draft: Path, folder: Path, labels: list[str]) -> None:
 
 def write_missing(folder: Path, missing: list[Missing]) -> None:
     rows = ([row.clip_id, row.what, row.reason] for row in sorted(missing))
-    write_table(folder / "missing.csv", ["clip_id", "what", "reason"], rows)
+    csv_table.write(folder / "missing.csv", ["clip_id", "what", "reason"], rows)
 
 
 def _cells(clip: ClipRow, labels: list[str]) -> list[object]:
     times = ["" if value is None else round(value, 6) for value in (clip.start, clip.end)]
     values = [clip.labels.get(name, "") for name in labels]
     return [clip.clip_id, clip.media, *times, clip.text, clip.split, clip.speaker, *values]
-
-
-def write_table(path: Path, columns: list[str], rows: Iterable[list]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(line(cells) for cells in chain([columns], rows))
-
-
-def line(cells: Iterable[object], end: str = "\n") -> str:
-    """A row of a table. Cells with either sign of a line's end are quoted: csv looks for that of its own line end alone."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue().removesuffix("\r\n") + end
 
 
 def summary(result: Conversion, where: Path) -> str:

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import csv_table
 import params
 from contract import COLUMNS, NOISE_COLUMNS
 from preprocess import corpus, header
-from preprocess.corpora import conversion, tables
+from preprocess.corpora import tables
 from preprocess.corpus import CorpusError
 
 SAMPLE = Path("data/sample")
@@ -74,14 +75,14 @@ class Table:
         """The file's new content."""
         end = "\r\n" if self.lines[0].endswith("\r\n") else "\n"
         if self.names != next(csv.reader(io.StringIO(self.lines[0], newline=""))):  # a column is new: so is every row
-            return self.mark + conversion.line(self.names, end) + "".join(self._row(clip_id, end) for clip_id in self.rows)
+            return self.mark + csv_table.line(self.names, end) + "".join(self._row(clip_id, end) for clip_id in self.rows)
         kept = self.lines[: self.records[0][0]]
         for (begin, after), clip_id in zip(self.records, self.rows, strict=True):
             kept += [self._row(clip_id, end)] if clip_id in self.changed else self.lines[begin:after]
         return self.mark + "".join(kept + self.lines[self.records[-1][1] :])
 
     def _row(self, clip_id: str, end: str) -> str:
-        return conversion.line([self.rows[clip_id].get(name, "") for name in self.names], end)
+        return csv_table.line([self.rows[clip_id].get(name, "") for name in self.names], end)
 
 
 def read_table(root: Path, labels: list[str]) -> Table:
@@ -168,7 +169,7 @@ def _broken_rule(row: dict[str, str], root: Path, labels: list[str]) -> str:
     """Which rule of clips.csv the row of a clip would break; "" where none."""
     draft = root / f"{TABLE}.draft"
     try:
-        draft.write_text(conversion.line(row) + conversion.line(row.values()), encoding="utf-8", newline="")
+        draft.write_text(csv_table.line(row) + csv_table.line(row.values()), encoding="utf-8", newline="")
         (clip,) = corpus.check(draft, root, labels)
     except CorpusError as error:
         return "; ".join(line.strip().removeprefix("row 2, ") for line in str(error).splitlines()[1:])
@@ -184,8 +185,8 @@ def _broken_rule(row: dict[str, str], root: Path, labels: list[str]) -> str:
 def write(table: Table, taken: list[Correction]) -> None:
     """Write clips.csv, and add the old values to history.csv; neither is ever seen half written."""
     history = table.path.with_name(HISTORY)
-    before = history.read_text(encoding="utf-8") if history.is_file() else conversion.line(["clip_id", "column", "old", "new"])
-    lines = "".join(conversion.line([item.clip_id, item.column, item.old, item.new]) for item in taken)
+    before = history.read_bytes().decode() if history.is_file() else csv_table.line(["clip_id", "column", "old", "new"])
+    lines = "".join(csv_table.line([item.clip_id, item.column, item.old, item.new]) for item in taken)
     for path, text in ((history, before + lines), (table.path, table.text())):
         unfinished = path.with_name(f"{path.name}.unfinished")
         unfinished.write_text(text, encoding="utf-8", newline="")

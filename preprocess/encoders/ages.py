@@ -1,12 +1,12 @@
 """How old the picture is that stands for a row: in a film of one picture a second, the word's face may be a second old."""
 
-import csv
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+import csv_table
 from preprocess.encoders.states import TimedStates
 
 OLD = 0.3  # seconds; with ten pictures a second none gets as old
@@ -35,7 +35,4 @@ def of_rows(clip_id: str, vision: TimedStates, times: np.ndarray) -> list[Age]:
 
 
 def write(path: Path, ages: Iterable[Age]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([field.name for field in fields(Age)])
-        table.writerows(astuple(age) for age in ages)
+    csv_table.write(path, [field.name for field in fields(Age)], map(astuple, ages))

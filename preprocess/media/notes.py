@@ -1,11 +1,12 @@
 """What is worth knowing of a clip from which nothing is missing: data/manifest/notes.csv, one row a note."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+
+import csv_table
 
 
 class About(StrEnum):
@@ -40,10 +41,7 @@ class Note:
 
 def write(path: Path, rows: Iterable[Note]) -> None:
     """A table of notes, sorted."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([field.name for field in fields(Note)])
-        table.writerows(astuple(note) for note in sorted(rows))
+    csv_table.write(path, [field.name for field in fields(Note)], map(astuple, sorted(rows)))
 
 
 def counts(notes: Iterable[Note]) -> dict[str, int]:

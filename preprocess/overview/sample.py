@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from ruamel.yaml import YAML
 
+import csv_table
 import params
 from preprocess.clips import FOLDER as MANIFEST
 from preprocess.corpus import CorpusError
@@ -66,8 +67,7 @@ def prepare(folder: Path, settings: params.Params, chosen: set[str]) -> None:
     for name in TABLES:
         with (MANIFEST / name).open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
-        with (folder / MANIFEST / name).open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *(row for row in rows if row[0] in chosen)])
+        csv_table.write(folder / MANIFEST / name, header, (row for row in rows if row[0] in chosen))
     for name in ("models", "text_model"):
         (folder / "data" / name).symlink_to(Path("data", name).resolve())
     editor = YAML()

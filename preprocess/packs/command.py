@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import csv_table
 import params
 from contract import COLUMNS, NOISE_COLUMNS
-from preprocess.corpora import conversion
 from preprocess.packs import content, passport
 from preprocess.packs.content import Split
 from preprocess.packs.passport import Passport
@@ -97,7 +97,7 @@ def write_table(folder: Path, splits: dict[str, Split], tensors: Path) -> None:
             values = ["" if value != value else value for value in split.labels[i].tolist()]
             known = [noise.get(clip_id, {}).get(column, "") for column in NOISE_COLUMNS]
             rows.append([clip_id, "", "", "", split.texts[i] or UNKNOWN, name, split.speakers[i], *known, *values])
-    conversion.write_table(folder / "clips.csv", [*COLUMNS, *NOISE_COLUMNS, *labels], rows)
+    csv_table.write(folder / "clips.csv", [*COLUMNS, *NOISE_COLUMNS, *labels], rows)
 
 
 def _noise(tensors: Path) -> dict[str, dict[str, str]]:

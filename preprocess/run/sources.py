@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("preprocess", "lddu", "sample", "robustness", "contract")
+PACKAGES = ("preprocess", "lddu", "sample", "robustness", "contract", "csv_table")
 RUN = "preprocess.run"
 # Libraries that imported ones need, but which only download, print, read options or check types: they change no result.
 INERT = {

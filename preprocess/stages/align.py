@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+import csv_table
 import params
 from contract import MODALITIES, TENSOR_SPLITS, UNKNOWN_TIME
 from preprocess import refusals
@@ -152,23 +153,16 @@ def rows_of(task: Task, folder: Path, settings: params.Align) -> None:
 
 def write_listing(path: Path, labels: list[Label], media: dict[str, Medium]) -> None:
     """`<split>.csv`: the clip of each row."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        listing = csv.writer(file, lineterminator="\n")
-        listing.writerow(["clip_id", "start", "end", "duration"])
-        for label in labels:
-            item = media.get(label.clip_id)
-            span = [item.start, item.end, round(item.duration, 6)] if item else ["", "", 0.0]
-            listing.writerow([label.clip_id, *span])
+    items = ((label.clip_id, media.get(label.clip_id)) for label in labels)
+    spans = ([clip_id, *([x.start, x.end, round(x.duration, 6)] if x else ["", "", 0.0])] for clip_id, x in items)
+    csv_table.write(path, ["clip_id", "start", "end", "duration"], spans)
 
 
 def write_speakers(path: Path, kept: set[str]) -> None:
     """The speaker of every clip that was kept, blank where it is unknown."""
     with (MANIFEST / "labels.csv").open(encoding="utf-8", newline="") as file:
         names = {row["clip_id"]: row["speaker"] for row in csv.DictReader(file)}
-    with path.open("w", encoding="utf-8", newline="") as file:
-        listing = csv.writer(file, lineterminator="\n")
-        listing.writerow(["clip_id", "speaker"])
-        listing.writerows(sorted((clip_id, names[clip_id]) for clip_id in kept))
+    csv_table.write(path, ["clip_id", "speaker"], sorted((clip_id, names[clip_id]) for clip_id in kept))
 
 
 def job(settings: params.Params, inputs: Inputs) -> Job:

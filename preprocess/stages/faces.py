@@ -1,6 +1,5 @@
 """Stage faces: the speaker's face, a row for every frame, missing where no face was found."""
 
-import csv
 import json
 from collections import Counter
 from dataclasses import fields
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import csv_table
 import params
 from preprocess.clips import Medium, Task
 from preprocess.face.original import Original
@@ -68,10 +68,8 @@ def original_content(medium: Medium, settings: params.Preparation, decoder: str)
 def summarise(tracks: Shards) -> None:
     """Write a table of the clips with several people, and print its summary."""
     choices = {clip_id: choice for clip_id in sorted(tracks.digests) if (choice := read_choice(tracks, clip_id)).faces > 1}
-    with (tracks.folder / SPEAKERS).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["clip_id", *(f.name for f in fields(SpeakerChoice))])
-        table.writerows([clip_id, *choice.to_dict().values()] for clip_id, choice in choices.items())
+    columns = ["clip_id", *(f.name for f in fields(SpeakerChoice))]
+    csv_table.write(tracks.folder / SPEAKERS, columns, ([clip_id, *of.to_dict().values()] for clip_id, of in choices.items()))
     if choices:
         counts = ", ".join(f"{count} {by}" for by, count in sorted(Counter(choice.by for choice in choices.values()).items()))
         print(

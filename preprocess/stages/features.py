@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+import csv_table
 import params
 from contract import NOISE_COLUMNS, SPLITS, TENSOR_SPLITS, UNKNOWN_TIME
 from params import ParameterError
@@ -131,9 +132,7 @@ def write_split(folder: Path, split: str, pack: Pack, labels: np.ndarray, names:
         tensors[f"{name}_time"] = np.full((*mask.shape, 2), UNKNOWN_TIME, np.float32)
     save_file(tensors, folder / f"{split}.safetensors", metadata={"labels": json.dumps(names)})
     ids = [pack.clip_ids[i] for i in order.tolist()]
-    conversion.write_table(
-        folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids)
-    )
+    csv_table.write(folder / f"{split}.csv", ["clip_id", "start", "end", "duration"], ([name, "", "", 0.0] for name in ids))
     return ids
 
 
@@ -172,7 +171,7 @@ def convert(settings: params.Features, names: list[str], folder: Path) -> Conver
     passport.save(folder, passport.of_source(Path(settings.source), names, widths, packed))
     write_noise(folder, table, {clip.clip_id for clip in result.clips})
     speaker_rows = sorted([clip.clip_id, clip.speaker] for clip in result.clips)
-    conversion.write_table(folder / "speakers.csv", ["clip_id", "speaker"], speaker_rows)
+    csv_table.write(folder / "speakers.csv", ["clip_id", "speaker"], speaker_rows)
     return result
 
 
@@ -184,7 +183,7 @@ def write_noise(folder: Path, table: list[Clip], kept: set[str]) -> None:
         if clip.noise and clip.clip_id in kept
     ]
     if noise_rows:
-        conversion.write_table(folder / "noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
+        csv_table.write(folder / "noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
 
 
 def write_statistics(folder: Path, train: Pack) -> None:

@@ -1,18 +1,17 @@
 """Stage manifest: the checked clip list, and what each media file holds."""
 
-import csv
 import hashlib
 import json
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import csv_table
 import params
 from contract import NOISE_COLUMNS, SPLITS
 from preprocess import corpus, refusals
@@ -169,14 +168,14 @@ def write(clips: list[Clip], settings: params.Corpus, media: list[Medium], refus
     shutil.rmtree(FOLDER, ignore_errors=True)  # never written through: its files may be links into DVC's cache
     FOLDER.mkdir(parents=True)
     media_rows = [[_cell(value) for value in asdict(medium).values()] for medium in media]
-    _table("media.csv", [f.name for f in fields(Medium)], media_rows)
-    _table("texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
+    csv_table.write(FOLDER / "media.csv", [f.name for f in fields(Medium)], media_rows)
+    csv_table.write(FOLDER / "texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
     label_rows = (
         [clip.clip_id, clip.split, clip.speaker, *(clip.labels.get(name, "") for name in settings.labels)] for clip in clips
     )
-    _table("labels.csv", ["clip_id", "split", "speaker", *settings.labels], label_rows)
+    csv_table.write(FOLDER / "labels.csv", ["clip_id", "split", "speaker", *settings.labels], label_rows)
     noise_rows = ([clip.clip_id, *(clip.noise.get(name, "") for name in NOISE_COLUMNS)] for clip in clips if clip.noise)
-    _table("noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
+    csv_table.write(FOLDER / "noise.csv", ["clip_id", *NOISE_COLUMNS], noise_rows)
     notes.write(FOLDER / "notes.csv", noted)
     refusals.write(FOLDER / "refused.csv", refused)
     text = json.dumps(summary(clips, media, refused, noted, settings.present_above), indent=2)
@@ -186,13 +185,6 @@ def write(clips: list[Clip], settings: params.Corpus, media: list[Medium], refus
 def _cell(value: Any) -> Any:
     """A field of Medium as `clips.read_media` reads it."""
     return (json.dumps(value) if value else "") if isinstance(value, dict) else int(value) if isinstance(value, bool) else value
-
-
-def _table(name: str, columns: list[str], rows: Iterable[list]) -> None:
-    with (FOLDER / name).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)
 
 
 def probe_all(names: list[str], root: Path, run: params.Run) -> tuple[dict[str, Probed], int]:

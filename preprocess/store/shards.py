@@ -15,6 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
+import csv_table
 from preprocess import refusals
 from preprocess.store import entries as store
 
@@ -43,10 +44,7 @@ def write(folder: Path, entries: Mapping[str, Path]) -> None:
         with zipfile.ZipFile(folder / shard, "w") as target:
             for clip_id in clip_ids:
                 digests[clip_id] = _copy(entries[clip_id], target, clip_id)
-    with (folder / "index.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["clip_id", "digest"])
-        table.writerows(sorted(digests.items()))
+    csv_table.write(folder / "index.csv", ["clip_id", "digest"], sorted(digests.items()))
 
 
 def _copy(entry: Path, target: zipfile.ZipFile, clip_id: str) -> str:

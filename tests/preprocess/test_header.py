@@ -142,7 +142,8 @@ def test_every_text_comes_out_as_it_was_written(texts: list[str], end: str, quot
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clips.csv"
         with path.open("w", encoding=mark, newline="") as file:
-            unquoted = end == "\n" and any("\r" in text for text in texts)  # by this writer, and then the end of a row
+            # This writer quotes the signs of its own end of a row alone, and the others would be ends of rows.
+            unquoted = any((set("\r\n") - set(end)) & set(text) for text in texts)
             table = csv.writer(file, lineterminator=end, quoting=csv.QUOTE_ALL if unquoted else quoting)
             table.writerow(["clip_id", "media", "text", *LABELS])
             table.writerows([str(i), "x.mp4", text, "1", "0"] for i, text in enumerate(texts))

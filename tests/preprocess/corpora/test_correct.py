@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from csv_table import line
 from preprocess.corpora import __main__ as command
 from preprocess.corpora import correct
-from preprocess.corpora.conversion import line
 from preprocess.corpora.correct import Correction
 from tests.conftest import ROOT, set_params
 

@@ -67,6 +67,7 @@ def test_nothing_that_git_would_have_to_keep_is_left_over(sample_run: Workspace)
     assert {name for name in names if not allowed.fullmatch(name)} == set()
 
 
+@pytest.mark.slow
 def test_a_clone_gets_every_output_from_a_remote_and_nothing_is_in_the_way(sample_run: Workspace, tmp_path: Path) -> None:
     sample_run.program("dvc", "remote", "add", "--local", "disk", str(tmp_path / "remote"))
     sample_run.program("dvc", "push", "--remote", "disk")

@@ -68,6 +68,7 @@ def splits(workspace: Workspace) -> list[str]:
         return [row["split"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_a_parameter_of_the_stage_that_is_edited_while_it_runs_stops_it_and_spoils_no_cache(small: Workspace) -> None:
     status, printed = edited_meanwhile(small, "manifest", **{"corpus.folds": 3})
     assert status != 0

@@ -17,6 +17,7 @@ def environment(**values: str) -> dict[str, str]:
     return {name: x for name, x in os.environ.items() if name not in LIBRARIES} | {"PYTHONPATH": str(ROOT)} | values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["preprocess", "tune_text"], ["lddu", "train"]])
 def test_threads_of_a_command_sleep_while_they_wait(tmp_path: Path, command: list[str]) -> None:
     """OpenMP prints its settings when torch loads it; then the command ends, since there are no data."""

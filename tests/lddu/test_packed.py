@@ -4,6 +4,8 @@ import argparse
 import shutil
 from pathlib import Path
 
+import pytest
+
 import params
 from lddu import evaluate
 from lddu import train as stage
@@ -23,6 +25,7 @@ def results(settings: params.Params) -> dict[str, bytes]:
     return {path: Path(path).read_bytes() for path in ("metrics/train.json", "metrics/valid.json", "metrics/test.json")}
 
 
+@pytest.mark.slow
 def test_a_pack_that_is_read_again_gives_the_same_metrics(parameters: Parameters) -> None:
     settings = parameters(epochs=2)
     passport.write(Path("data/tensors"), settings, small_corpus.DIMS)

@@ -246,6 +246,7 @@ def train_by_different_scores(parameters: params.Params, folder: Path) -> None:
     (folder / f"{rank}.json").write_text(json.dumps([training.best_epoch, len(training.curves)]), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_processes_stop_together_though_their_scores_differ(parameters: Parameters, tmp_path: Path) -> None:
     settings = parameters(epochs=30, patience=1, processes=2)
     processes.start(train_by_different_scores, 2, torch.device("cpu"), (settings, tmp_path))
@@ -253,6 +254,7 @@ def test_processes_stop_together_though_their_scores_differ(parameters: Paramete
     assert main == other
 
 
+@pytest.mark.slow
 def test_a_failure_in_one_of_several_processes_is_told(parameters: Parameters) -> None:
     with pytest.raises(ProcessError, match=r"lower train\.lr"):
         train(parameters(lr=1e30, gradient_norm=1e30, processes=2, epochs=3))

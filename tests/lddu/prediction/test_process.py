@@ -67,6 +67,7 @@ def film_of(run: Workspace) -> Path:
     return next(path for path in sorted((run.folder / "data/sample").rglob("*")) if path.suffix in (".mp4", ".mkv", ".webm"))
 
 
+@pytest.mark.slow
 def test_predictions_change_nothing_of_the_callers_process(sample_run: Workspace, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, sample_run.folder / FOLDER, film_of(sample_run)],

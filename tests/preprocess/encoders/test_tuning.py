@@ -118,6 +118,7 @@ def test_the_encoder_learns_what_the_labels_say() -> None:
     assert any(not torch.equal(x, before[name]) for name, x in encoder.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_stage_copies_or_tunes_and_its_card_says_which(make_workspace: Callable[..., Workspace]) -> None:
     made = make_workspace(**{"corpus.root": "texts", "corpus.labels": ["happy"], "tune.text.threads": 1})
     (made.folder / "texts").mkdir()

@@ -92,6 +92,7 @@ def test_what_is_no_share_is_named(text: str) -> None:
             share.parse(text)
 
 
+@pytest.mark.slow
 def test_shares_in_any_order_leave_nothing_to_compute_and_the_same_bytes(here: Path, expected: dict[str, bytes]) -> None:
     for number in (3, 1, 4, 2):
         share.fill(job(here), RUN, Share(number, 4))
@@ -136,6 +137,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_share_that_was_killed_is_started_again_alone(
     here: Path, start: Callable[[str], subprocess.Popen], expected: dict[str, bytes]
 ) -> None:
@@ -190,6 +192,7 @@ def test_what_another_process_made_meanwhile_is_not_made_again(here: Path) -> No
     assert sorted(log(here)) == sorted(CLIPS[:4])
 
 
+@pytest.mark.slow
 def test_two_checkouts_shares_and_pruning_at_once(here: Path, expected: dict[str, bytes]) -> None:
     """Entries that pruning takes away between look-up and output are made again."""
     run = RUN.model_copy(update={"store": str(here / "store")})

@@ -59,6 +59,7 @@ def test_long_speech_is_cut_where_it_pauses_and_else_where_it_is_quietest() -> N
     assert pauses.utterances(activity(speech, power))[0][1] == pytest.approx(400 * HOP, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_five_sentences_in_a_noisy_hour_are_five_utterances(tmp_path: Path) -> None:
     """Five minutes here stand for the hour: noise and music louder than the speech between them."""
     wave = np.concatenate([voice.noise(100, 0.003, 1), 0.5 * voice.music(20), voice.hum(30), voice.noise(150, 0.003, 1)])

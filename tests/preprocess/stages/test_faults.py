@@ -598,6 +598,7 @@ def test_a_decoder_that_waits_too_long_is_stopped(good: Path, tmp_path: Path) ->
     stopping.join()
 
 
+@pytest.mark.slow
 def test_an_index_of_millions_in_a_few_kilobytes_takes_no_memory(tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "sine=d=1:r=8000", "-c:a", "pcm_s16le", tmp_path / "a.mov")
     data = bytearray((tmp_path / "a.mov").read_bytes())

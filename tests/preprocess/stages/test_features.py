@@ -193,6 +193,7 @@ def test_a_file_that_is_wrong_as_a_whole_is_refused(convert: Callable[..., Any],
         convert(tree)
 
 
+@pytest.mark.slow
 def test_features_train_and_are_scored_with_dvc_and_nothing_else_runs(tmp_path: Path) -> None:
     small = {"train.epochs": 1, "train.loss.queue": 64, "train.model.layers": 1}
     made = checkout(tmp_path, **small)

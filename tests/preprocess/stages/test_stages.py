@@ -154,6 +154,7 @@ def test_words_begin_when_the_synthesiser_says_them(sample_run: Workspace) -> No
     assert np.median(differences) <= 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_clips_in_batches_have_the_states_of_single_ones(
     sample_run: Workspace, make_workspace: Callable[..., Workspace], device: str
@@ -291,6 +292,7 @@ def test_a_segment_lasts_as_long_as_it_says(troubled: Workspace) -> None:
     assert rows(troubled.folder / "data/tensors/other.csv")[0]["duration"] == "1.0"
 
 
+@pytest.mark.slow
 def test_what_changed_of_the_corpus_is_done_again_alone_and_the_way_back_costs_nothing(troubled: Workspace) -> None:
     """One clip encoded again, one added, one removed, one with another text; then all as it was."""
     films = troubled.folder / "films"

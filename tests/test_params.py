@@ -122,6 +122,11 @@ def test_every_preset_fits_and_changes_something(tmp_path: Path, preset: Path) -
     assert params.load(path) != params.load()
 
 
+def test_corpora_of_thousands_of_clips_train_by_the_preset_of_their_size() -> None:
+    trains = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")).get("train") for path in PRESETS.glob("*.yaml")}
+    assert trains["cremad"] == trains["cremad_features"] == trains["large"]
+
+
 def test_a_preset_changes_its_values_alone_and_keeps_the_comments(tmp_path: Path) -> None:
     path, preset = tmp_path / "params.yaml", tmp_path / "short.yaml"
     path.write_text(TEXT, encoding="utf-8")

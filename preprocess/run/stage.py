@@ -7,6 +7,7 @@ file), the decoder or device, the processor's vector instructions and the kind o
 
 import json
 import shutil
+import sys
 import traceback
 import zipfile
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import params
 from preprocess import refusals
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, Refused, TooManyError
-from preprocess.run import machine, sources, work
+from preprocess.run import kinds, machine, sources, work
 from preprocess.run.inputs import Inputs
 from preprocess.run.progress import track
 from preprocess.run.records import Record, measured
@@ -93,12 +94,26 @@ def fill(job: Job, run: params.Run) -> None:
     store = Store(run.store_folder / stage.name)
     with work.alone(stage.name):
         store.sweep(alone=True)
-        keys = keys_of(job, gpu=work.gpu_kind(run, stage.environment))
+        gpu = work.gpu_kind(run, stage.environment)
+        keys = keys_of(job, gpu=gpu)
         store.use(sorted(set(keys.values())))
+        _note_machine(stage, store, gpu)
         computed, refused = _make(stage, tasks, keys, store, run)
     reused = len(tasks) - computed
     print(f"{stage.name}: {len(tasks)} clips, {computed} computed, {reused} reused, {len(refused)} refused")
     refusals.announce(refused)
+
+
+def _note_machine(stage: Stage, store: Store, gpu: str) -> None:
+    """Note on which kind of machine the stage runs; say so where shares ran on another one, since their clips are not found."""
+    own, earlier = kinds.here(stage.module, gpu), kinds.noted(store)
+    if earlier and earlier.by_share and (others := kinds.differences(earlier, own)):
+        print(
+            f"{stage.name}: {own.node} {others}. This is compared with {earlier.node}, where a share ran: clips of such shares "
+            "are not found here and are computed again. It may be better to stop, and run the stage on a machine like that one",
+            file=sys.stderr,
+        )
+    kinds.note(store, own)
 
 
 def _make(stage: Stage, tasks: list[Task], keys: dict[str, str], store: Store, run: params.Run) -> tuple[int, list[Refused]]:

@@ -17,6 +17,7 @@ from typing import Any
 import params
 from preprocess.store.entries import Store
 
+MACHINE = ".machine"  # ends the name of a checkout's note on its machine (preprocess/run/kinds.py)
 OLD = 90 * 24 * 3600  # seconds after which the record of a run (preprocess/run/records.py) is of no use
 
 
@@ -90,7 +91,8 @@ def prune(folder: Path) -> str:
     lines = [f"\n    {note.in_words()}" for note in notes]
     for note in notes:
         if note.is_void:
-            note.path.unlink(missing_ok=True)
+            for path in (note.path, note.path.with_suffix(MACHINE)):
+                path.unlink(missing_ok=True)
     for path in folder.glob("runs/*.json"):
         if time.time() - _status(path)[1] > OLD:
             path.unlink(missing_ok=True)

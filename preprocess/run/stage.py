@@ -23,6 +23,7 @@ from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, Refused, TooManyError
 from preprocess.run import kinds, machine, sources, work
 from preprocess.run.inputs import Inputs
+from preprocess.run.known import Known
 from preprocess.run.progress import track
 from preprocess.run.records import Record, measured
 from preprocess.store import entries, shards
@@ -122,18 +123,28 @@ def _make(stage: Stage, tasks: list[Task], keys: dict[str, str], store: Store, r
     Starts again where entries vanish meanwhile: another checkout with the same store removes those that are damaged.
     """
     computed: set[str] = set()
+    known = Known(store)
     while True:
-        outcomes = {key: known for key in set(keys.values()) if (known := finished(stage, store, key))}
+        outcomes = {key: found for key in set(keys.values()) if (found := _look_up(stage, store, key, known))}
         missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in outcomes}
         with Record(store, keys.values(), stage.environment) as record:
             computed |= compute(stage, list(missing.values()), store, run, record)
         try:
             outcomes |= {key: outcome(store.path(key)) for key in missing}
             require_some(outcomes)
-            return len(computed), _publish(stage, keys, outcomes, store)
+            refused = _publish(stage, keys, outcomes, store)
         except (FileNotFoundError, *entries.DAMAGE):
             if all(store.has(key) for key in keys.values()):
                 raise
+            known.forget()
+        else:
+            known.save(key for key, found in outcomes.items() if not found.refusal)
+            return len(computed), refused
+
+
+def _look_up(stage: Stage, store: Store, key: str, known: Known) -> Outcome | None:
+    """`finished`, without reading an entry that this checkout has found whole, and no refusal, before."""
+    return Outcome(None) if known.has(key) else finished(stage, store, key)
 
 
 def finished(stage: Stage, store: Store, key: str) -> Outcome | None:

@@ -93,15 +93,17 @@ def test_a_timed_sample_gives_every_stage_a_cost_and_keeps_its_clips(
     made = make_workspace(**{"corpus.root": films, "corpus.labels": ["happy"], "corpus.max_refused": 1.0})
     assert "dvc repro manifest, or time none" in made.run("preprocess", "plan", "--sample", "2", fails=True)
     made.run("preprocess", "manifest")
-    printed = made.run("preprocess", "plan", "--sample", "2")
-    assert "unknown" not in printed
-    assert re.search(r"in all about [\d.]+ s, [\d.]+ MB in the store, where .* are free", printed)
+    printed = made.run("preprocess", "plan", "--sample", "3")
+    assert "{" not in printed
+    assert [stage for stage in BY_CLIP if "unknown" in line(printed, stage)] in ([], ["encode_vision"])  # nobody has a face
+    assert re.search(r"in all (at least )?about [\d.]+ s, [\d.]+ MB in the store, where .* are free", printed)
     there = {stage: int(line(printed, stage).split()[1]) for stage in BY_CLIP}
-    assert there["audio"] == there["align"] == 2
+    assert there["transcripts"] == there["align"] == 3
+    assert there["frames"] > 0
     assert sorted(path.name for path in (made.folder / "data").iterdir()) == ["manifest", "models"]
     printed = made.stages("frames", "audio")
     assert f"{there['frames']} reused" in line(printed, "frames:")
-    assert "2 reused" in line(printed, "audio:")
+    assert f"{there['audio']} reused" in line(printed, "audio:")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""Whether the shares of a Slurm array, one of which is killed, end in the bytes of one process.
+"""Whether the shares of a Slurm array, one of which is killed, and a Ray cluster in a job end in the bytes of one process.
 
 `python -m benchmarks.slurm --clips 24` needs Slurm and munge (Debian: `apt-get install slurm-wlm munge`), and root, since
-slurmd does. It starts a Slurm of three nodes on this machine, which listens on loopback alone, and ends it afterwards. In two
-clones of the last commit a small sample corpus is taken to the encoders: in one by `dvc repro` with one worker, in the other by
-the scripts of docs/cluster.md with four shares. One share of `faces` is killed (SIGKILL); what it left, `dvc repro` computes.
+slurmd does. It starts a Slurm of three nodes on this machine, which listens on loopback alone, and ends it afterwards. In
+three clones of the last commit a small sample corpus is taken to the encoders: in one by `dvc repro` with one worker, in the
+others by the scripts of docs/cluster.md, with four shares, and with Ray on the three nodes. One share of `faces` is killed
+(SIGKILL); what it left, `dvc repro` computes.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+from ruamel.yaml import YAML
 
+import params
 from benchmarks import kills, processes
 from benchmarks.records import Record
 
@@ -109,7 +112,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def scripts(folder: Path) -> None:
     """Write the scripts of docs/cluster.md, as they stand there, into a checkout."""
     page = (folder / "docs/cluster.md").read_text(encoding="utf-8")
-    for name in ("share.sh", "cluster.sh"):
+    for name in ("share.sh", "cluster.sh", "ray.sh"):
         (block,) = (text for text in re.findall(r"```sh\n(#!.*?)```", page, re.DOTALL) if f"# {name} " in text)
         (folder / name).write_text(block, encoding="utf-8")
 
@@ -157,6 +160,31 @@ def disturbed(folder: Path) -> tuple[str, str]:
     return killed, text
 
 
+def on_ray(folder: Path) -> None:
+    """Run ray.sh in a checkout, in a job of all nodes."""
+    scripts(folder)
+    (folder / "logs").mkdir(exist_ok=True)
+    editor = YAML()
+    tree = editor.load(folder / params.PATH)
+    tree["run"].update(engine="ray", address="auto")
+    editor.dump(tree, folder / params.PATH)
+    size = [f"--nodes={NODES}", "--cpus-per-task=1", "--mem=3500M"]
+    done = subprocess.run(
+        [find("sbatch"), "--wait", *size, "ray.sh", *STAGES], cwd=folder, env=processes.environment(), check=False
+    )
+    logs = "\n".join(path.read_text(errors="replace") for path in sorted((folder / "logs").glob("ray-*.txt")))
+    if done.returncode:
+        sys.exit(logs)
+    for stage, line in counts(logs).items():
+        print(f"{stage}, on Ray: {line}")
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """The files under data whose bytes are not the same in both."""
+    expected, outputs = kills.outputs(one), kills.outputs(other)
+    return sorted(name for name in expected.keys() | outputs.keys() if expected.get(name) != outputs.get(name))
+
+
 def counts(printed: str) -> dict[str, str]:
     """What DVC's run of each stage said after the shares, such as `24 clips, 0 computed, 24 reused, 0 refused`."""
     return dict(re.findall(r"^(\w+): (\d+ clips, \d+ computed, .*)$", printed, re.MULTILINE))
@@ -170,22 +198,25 @@ def main() -> None:
         sys.exit(f"{', '.join(absent)} not found: apt-get install slurm-wlm munge")
     record = Record("slurm", f"{clips} clips, {SHARES} shares, {NODES} nodes")
     with TemporaryDirectory() as temporary:
-        one, many = (kills.clone(Path(temporary) / name, clips, workers) for name, workers in (("one", 1), ("many", 0)))
+        cases = {"one": 1, "shares": 0, "rays": 0}
+        one, shares, rays = (kills.clone(Path(temporary) / name, clips, workers) for name, workers in cases.items())
         record.add("one process", processes.run(["dvc", "repro", *STAGES], one).figures())
-        start = time.perf_counter()
         with cluster(Path(temporary) / "slurm"):
-            killed, printed = disturbed(many)
-        computed = counts(printed)
-        for stage, line in computed.items():
+            start = time.perf_counter()
+            killed, printed = disturbed(shares)
+            middle = time.perf_counter()
+            on_ray(rays)
+            end = time.perf_counter()
+        for stage, line in counts(printed).items():
             print(f"dvc repro --single-item {stage}, after its shares: {line}")
-        print(processes.run([sys.executable, "-m", "preprocess", "status"], many).printed)
-        expected, outputs = kills.outputs(one), kills.outputs(many)
-        differing = sorted(name for name in expected.keys() | outputs.keys() if expected.get(name) != outputs.get(name))
-        record.add("shares", {"seconds": time.perf_counter() - start, "files": len(expected), "differing": len(differing)})
+        print(processes.run([sys.executable, "-m", "preprocess", "status"], shares).printed)
+        files, others = len(kills.outputs(one)), {"shares": differing(one, shares), "ray": differing(one, rays)}
+        for (name, of_case), seconds in zip(others.items(), (middle - start, end - middle), strict=True):
+            record.add(name, {"seconds": seconds, "files": files, "differing": len(of_case)})
     record.write()
-    if differing:
-        sys.exit(f"share {killed} of {VICTIM} was killed; {len(differing)} files differ: {', '.join(differing[:20])}")
-    print(f"share {killed} of {VICTIM} was killed; {len(expected)} files under data are the same, byte for byte")
+    if any(others.values()):
+        sys.exit(f"share {killed} of {VICTIM} was killed; these files differ: {others}")
+    print(f"share {killed} of {VICTIM} was killed; {files} files under data are the same, byte for byte, in all three")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
     for name in STAGES:
         stages.add_parser(name)
     for name in BY_CLIP:
-        stages.choices[name].add_argument("--share", type=_share, metavar="K/N", help=share.__doc__)
+        how = stages.choices[name].add_mutually_exclusive_group()
+        how.add_argument("--share", type=_share, metavar="K/N", help=share.__doc__)
+        how.add_argument("--note-machine", action="store_true", help=share.note_machine.__doc__)
     stages.choices["features"].add_argument("name", metavar="NAME", help="of a file under `features` in params.yaml")
     stages.add_parser("store", description=inventory.__doc__).add_argument("command", choices=inventory.COMMANDS)
     raw = argparse.RawDescriptionHelpFormatter
@@ -133,6 +135,9 @@ def run(arguments: argparse.Namespace) -> None:
     module = importlib.import_module(f"preprocess.stages.{stage}")
     if getattr(arguments, "share", None):
         share.fill(module.job(settings, Inputs()), settings.run, arguments.share)
+        return
+    if getattr(arguments, "note_machine", False):
+        share.note_machine(module.job(settings, Inputs()), settings.run)
         return
     module.main(arguments.name) if stage == "features" else module.main()
     pipeline.require_unchanged(settings, f"features@{arguments.name}" if stage == "features" else stage)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from contract import COLUMNS, NOISE_COLUMNS, SPLITS
@@ -70,6 +71,11 @@ class _Files:
 
     root: Path
     _names: dict[Path, dict[str, list[str]]] = field(default_factory=dict)  # of each folder, by `key`
+
+    @cached_property
+    def folder(self) -> Path:
+        """The corpus folder, after following links."""
+        return self.root.resolve()
 
     def spelt(self, written: str) -> list[str]:
         """The paths that are meant: as written if that exists, or if nothing like it does.
@@ -176,7 +182,7 @@ def _media(row: _Row, files: _Files) -> str:
     written = row.text("media")
     if not written:
         return ""
-    if "\0" in written or Path(written).is_absolute() or not _is_inside(files.root / written, files.root):
+    if "\0" in written or Path(written).is_absolute() or not _is_inside(files.root / written, files.folder):
         row.problem("media", "a path inside the corpus folder, relative to it")
         return ""
     paths = files.spelt(written)
@@ -184,17 +190,17 @@ def _media(row: _Row, files: _Files) -> str:
         row.problem(
             "media", f"the name of one file: {' and '.join(map(ascii, paths))} differ only in their Unicode form or spaces"
         )
-    if not _is_inside(files.root / paths[0], files.root):
+    if paths[0] != written and not _is_inside(files.root / paths[0], files.folder):
         row.problem("media", "a path inside the corpus folder, relative to it")
         return ""
     return paths[0]
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path, after following links, is in a folder or below it; False if it cannot be followed."""
+    """Whether a path, after following links, is in a resolved folder or below it; False if it cannot be followed."""
     try:
         path.is_file()
-        return path.resolve().is_relative_to(folder.resolve())
+        return path.resolve().is_relative_to(folder)
     except (OSError, RuntimeError):  # a name too long; links in a circle
         return False
 

@@ -95,7 +95,7 @@ def _total(costs: list[Cost | None], workers: int, settings: params.Params) -> s
     least = "" if len(known) == len(costs) else "at least "
     return (
         f"in all {least}{_in_words(total, workers)} in the store, where {size(free)} are free{short}; "
-        "outputs take as much again in data/, and in DVC's cache unless it links{hint}"
+        f"outputs take as much again in data/, and in DVC's cache unless it links{hint}"
     )
 
 

@@ -21,18 +21,21 @@ from preprocess.stages import models
 from preprocess.store import entries
 
 TABLES = ("media.csv", "texts.csv")
+TUNED = Path("data/text_model")  # of tune_text; the network as it came, where `tune.text.epochs` is 0
 
 
 def run(settings: params.Params, clips: int) -> None:
     """Compute so many clips, of those that some stage lacks, in a folder that is removed again.
 
-    CorpusError where `manifest`, `models` or `tune_text` has not run yet.
+    CorpusError where `manifest` or `models` has not run yet, or `tune_text` where it tunes: that needs all clips.
     """
-    needed = [*(MANIFEST / name for name in TABLES), models.FOLDER / "text", Path("data/text_model")]
-    absent = [str(path) for path in needed if not path.exists()]
+    needed = {MANIFEST / name: "manifest" for name in TABLES} | {models.FOLDER / "text": "models"}
+    needed |= {TUNED: "tune_text"} if settings.tune.text.epochs else {}
+    absent = {path: stage for path, stage in needed.items() if not path.exists()}
     if absent:
         raise CorpusError(
-            f"{', '.join(absent)} must be there before clips can be timed: dvc repro manifest models, or time none"
+            f"{', '.join(map(str, absent))} must be there before clips can be timed: "
+            f"dvc repro {' '.join(dict.fromkeys(absent.values()))}, or time none"
         )
     chosen = choose(settings, clips)
     with TemporaryDirectory(prefix="plan-") as temporary:
@@ -40,8 +43,9 @@ def run(settings: params.Params, clips: int) -> None:
         prepare(folder, settings, chosen)
         for stage in BY_CLIP:
             variables = os.environ | {"PYTHONPATH": str(ROOT)}
+            no_output = ["--share", "1/1"] if stage == BY_CLIP[-1] else []  # none of these reads it
             done = subprocess.run(
-                [sys.executable, "-m", "preprocess", stage],
+                [sys.executable, "-m", "preprocess", stage, *no_output],
                 cwd=folder,
                 env=variables,
                 text=True,
@@ -50,7 +54,7 @@ def run(settings: params.Params, clips: int) -> None:
             )
             if done.returncode:
                 raise CorpusError(f"a sample of {len(chosen)} clips ended with an error:\n{done.stderr or done.stdout}")
-        for path in settings.run.store_folder.glob(f"*/{entries.place(folder)}.used"):
+        for path in settings.run.store_folder.glob(f"*/{entries.place(folder)}.*"):  # this folder's notes
             path.unlink(missing_ok=True)
 
 
@@ -68,8 +72,9 @@ def prepare(folder: Path, settings: params.Params, chosen: set[str]) -> None:
         with (MANIFEST / name).open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         csv_table.write(folder / MANIFEST / name, header, (row for row in rows if row[0] in chosen))
-    for name in ("models", "text_model"):
-        (folder / "data" / name).symlink_to(Path("data", name).resolve())
+    text = TUNED if settings.tune.text.epochs else models.FOLDER / "text"
+    for name, network in {"models": models.FOLDER, TUNED.name: text}.items():
+        (folder / "data" / name).symlink_to(network.resolve())
     editor = YAML()
     tree = editor.load(params.PATH)
     tree["corpus"]["root"] = str(Path(settings.corpus.root).resolve())

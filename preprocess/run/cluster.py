@@ -15,8 +15,13 @@ from preprocess.run.engine import EngineError, environment
 
 ANSWER = 5.0  # seconds in which a cluster has to answer
 OBJECTS = 100 << 20  # bytes of shared memory for a cluster on this machine; tasks and results are small
-# Read when Ray is imported. Nothing is reported to its makers, and `uv run` in a command line starts no other environment.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+# Read when Ray is imported. Nothing is reported to its makers, `uv run` in a command line starts no other environment, and of a
+# node that is lost the stage prints which one it was, and not the last twenty lines of its log.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^Raylet is terminated",
+}
 # For a cluster on this machine alone. The first variable keeps Ray from taking another address than that of the loopback, on
 # Linux too, so that nobody else can reach it. The memory monitor would count the host's memory in some containers.
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "")

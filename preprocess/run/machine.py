@@ -51,9 +51,11 @@ def differences(wanted: Machine, found: Machine) -> list[str]:
             "choose nodes of one kind (with Ray by run.label, with Slurm by --constraint)"
         )
     if found.gpu != wanted.gpu:
+        nodes = "choose nodes of one kind (with Ray by run.label, with Slurm by --constraint)"
+        own = f"has {'the GPU ' + found.gpu if found.gpu else 'no GPU'}"
         lines.append(
-            f"has {'the GPU ' + found.gpu if found.gpu else 'no GPU'}, and the stage's clips are of {wanted.gpu}: "
-            "choose nodes of one kind (with Ray by run.label, with Slurm by --constraint)"
+            f"{own}, and the stage's clips are of {wanted.gpu or 'a processor'}: "
+            + (nodes if wanted.gpu else "write cpu as run.device, or run the stage on a machine with that GPU")
         )
     if found.python != wanted.python:
         lines.append(f"has Python {found.python} instead of {wanted.python}: use one environment for all nodes")

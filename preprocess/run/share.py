@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import params
-from preprocess.run import records, work
+from preprocess.run import kinds, records, work
 from preprocess.run.records import Record
-from preprocess.run.stage import Job, Missing, compute, finished, keys_of, outcome, require_some
+from preprocess.run.stage import Job, Missing, Stage, compute, finished, keys_of, outcome, require_some
 from preprocess.store.entries import DAMAGE, Store
 
 
@@ -51,7 +51,9 @@ def fill(job: Job, run: params.Run, share: Share) -> None:
     store = Store(run.store_folder / stage.name, is_shared=True)
     store.sweep()
     run = run.model_copy(update={"engine": "processes", "workers": workers(run)})
-    keys = keys_of(job, gpu=work.gpu_kind(run, stage.environment))
+    gpu = work.gpu_kind(run, stage.environment)
+    require_same_kind(stage, store, gpu, share)
+    keys = keys_of(job, gpu=gpu)
     store.use(sorted(set(keys.values())))
     mine = {key: Missing(task, key) for task in job.tasks if task.clip_id in share and (key := keys[task.clip_id])}
     missing = [item for key, item in mine.items() if not finished(stage, store, key)]
@@ -72,6 +74,27 @@ def fill(job: Job, run: params.Run, share: Share) -> None:
 def workers(run: params.Run) -> int:
     """`run.workers`; where that is 0, the cores that Slurm gave to this job, if it says."""
     return run.workers or int(os.environ.get("SLURM_CPUS_PER_TASK", 0))
+
+
+def note_machine(job: Job, run: params.Run) -> None:
+    """Say that the stage itself is going to run here: shares on machines of another kind then decline."""
+    stage = job.stage
+    kind = kinds.here(stage.module, work.gpu_kind(run, stage.environment))
+    kinds.note(Store(run.store_folder / stage.name, is_shared=True), kind)
+    print(f"{stage.name}: shares run on machines like {kind.node}: {kinds.in_words(kind)}")
+
+
+def require_same_kind(stage: Stage, store: Store, gpu: str, share: Share) -> None:
+    """ShareError where this machine's clips would not be those for which the stage looks."""
+    own, wanted = kinds.here(stage.module, gpu, by_share=True), kinds.noted(store)
+    if wanted is None:
+        kinds.note(store, own)
+    elif others := kinds.differences(wanted, own):
+        what = "a share that ran before" if wanted.by_share else "the stage itself"
+        raise ShareError(
+            f"share {share}: {own.node} {others}. This is compared with {wanted.node}, the machine of {what}. If the stage "
+            f"is to run on another one, say so there: python -m preprocess {stage.name} --note-machine"
+        )
 
 
 def require_same_total(store: Store, work_digest: str, share: Share) -> None:

@@ -7,6 +7,7 @@ file), the decoder or device, the processor's vector instructions and the kind o
 
 import json
 import shutil
+import sys
 import traceback
 import zipfile
 from collections.abc import Callable
@@ -20,8 +21,9 @@ import params
 from preprocess import refusals
 from preprocess.clips import Task
 from preprocess.refusals import Code, Refusal, Refused, TooManyError
-from preprocess.run import machine, sources, work
+from preprocess.run import kinds, machine, sources, work
 from preprocess.run.inputs import Inputs
+from preprocess.run.known import Known
 from preprocess.run.progress import track
 from preprocess.run.records import Record, measured
 from preprocess.store import entries, shards
@@ -93,12 +95,26 @@ def fill(job: Job, run: params.Run) -> None:
     store = Store(run.store_folder / stage.name)
     with work.alone(stage.name):
         store.sweep(alone=True)
-        keys = keys_of(job, gpu=work.gpu_kind(run, stage.environment))
+        gpu = work.gpu_kind(run, stage.environment)
+        keys = keys_of(job, gpu=gpu)
         store.use(sorted(set(keys.values())))
+        _note_machine(stage, store, gpu)
         computed, refused = _make(stage, tasks, keys, store, run)
     reused = len(tasks) - computed
     print(f"{stage.name}: {len(tasks)} clips, {computed} computed, {reused} reused, {len(refused)} refused")
     refusals.announce(refused)
+
+
+def _note_machine(stage: Stage, store: Store, gpu: str) -> None:
+    """Note on which kind of machine the stage runs; say so where shares ran on another one, since their clips are not found."""
+    own, earlier = kinds.here(stage.module, gpu), kinds.noted(store)
+    if earlier and earlier.by_share and (others := kinds.differences(earlier, own)):
+        print(
+            f"{stage.name}: {own.node} {others}. This is compared with {earlier.node}, where a share ran: clips of such shares "
+            "are not found here and are computed again. It may be better to stop, and run the stage on a machine like that one",
+            file=sys.stderr,
+        )
+    kinds.note(store, own)
 
 
 def _make(stage: Stage, tasks: list[Task], keys: dict[str, str], store: Store, run: params.Run) -> tuple[int, list[Refused]]:
@@ -107,18 +123,28 @@ def _make(stage: Stage, tasks: list[Task], keys: dict[str, str], store: Store, r
     Starts again where entries vanish meanwhile: another checkout with the same store removes those that are damaged.
     """
     computed: set[str] = set()
+    known = Known(store)
     while True:
-        outcomes = {key: known for key in set(keys.values()) if (known := finished(stage, store, key))}
+        outcomes = {key: found for key in set(keys.values()) if (found := _look_up(stage, store, key, known))}
         missing = {key: Missing(task, key) for task in tasks if (key := keys[task.clip_id]) not in outcomes}
         with Record(store, keys.values(), stage.environment) as record:
             computed |= compute(stage, list(missing.values()), store, run, record)
         try:
             outcomes |= {key: outcome(store.path(key)) for key in missing}
             require_some(outcomes)
-            return len(computed), _publish(stage, keys, outcomes, store)
+            refused = _publish(stage, keys, outcomes, store)
         except (FileNotFoundError, *entries.DAMAGE):
             if all(store.has(key) for key in keys.values()):
                 raise
+            known.forget()
+        else:
+            known.save(key for key, found in outcomes.items() if not found.refusal)
+            return len(computed), refused
+
+
+def _look_up(stage: Stage, store: Store, key: str, known: Known) -> Outcome | None:
+    """`finished`, without reading an entry that this checkout has found whole, and no refusal, before."""
+    return Outcome(None) if known.has(key) else finished(stage, store, key)
 
 
 def finished(stage: Stage, store: Store, key: str) -> Outcome | None:

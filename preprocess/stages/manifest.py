@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,11 +93,11 @@ class Seen:
     def store(self, states: dict[str, list[int] | None], results: dict[str, Probed]) -> None:
         """Keep the results of settled files; a crashed worker is tried again."""
         rows = {
-            name: {"state": states[name], "probed": asdict(probed)}
+            name: {"state": states[name], "probed": vars(probed)}
             for name, probed in results.items()
             if states[name] and probed.code != Code.WORKER_DIED
         }
-        store.Store(self.path.parent).write(self.path, json.dumps({"by": self.made_by, "media": rows}))
+        store.Store(self.path.parent).write(self.path, json.dumps({"by": self.made_by, "media": rows}, default=vars))
 
 
 def _probed(streams: dict[str, Any] | None, **texts: str) -> Probed:
@@ -167,7 +167,7 @@ def write(clips: list[Clip], settings: params.Corpus, media: list[Medium], refus
     """One table for each thing that later stages need, so that a new label or text does not decode anything again."""
     shutil.rmtree(FOLDER, ignore_errors=True)  # never written through: its files may be links into DVC's cache
     FOLDER.mkdir(parents=True)
-    media_rows = [[_cell(value) for value in asdict(medium).values()] for medium in media]
+    media_rows = [[_cell(value) for value in vars(medium).values()] for medium in media]
     csv_table.write(FOLDER / "media.csv", [f.name for f in fields(Medium)], media_rows)
     csv_table.write(FOLDER / "texts.csv", ["clip_id", "text"], ([clip.clip_id, clip.text] for clip in clips))
     label_rows = (

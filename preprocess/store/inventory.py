@@ -17,6 +17,8 @@ from typing import Any
 import params
 from preprocess.store.entries import Store
 
+# How files that a checkout has beside its note end: on its machine (preprocess/run/kinds.py), and on entries (known.py there).
+BESIDE = (".machine", ".known")
 OLD = 90 * 24 * 3600  # seconds after which the record of a run (preprocess/run/records.py) is of no use
 
 
@@ -90,7 +92,8 @@ def prune(folder: Path) -> str:
     lines = [f"\n    {note.in_words()}" for note in notes]
     for note in notes:
         if note.is_void:
-            note.path.unlink(missing_ok=True)
+            for path in (note.path, *(note.path.with_suffix(suffix) for suffix in BESIDE)):
+                path.unlink(missing_ok=True)
     for path in folder.glob("runs/*.json"):
         if time.time() - _status(path)[1] > OLD:
             path.unlink(missing_ok=True)

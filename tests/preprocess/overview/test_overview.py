@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import params
 from preprocess.media import decoder
 from preprocess.overview import changes, foreseen
+from preprocess.overview.foreseen import BY_CLIP
 from preprocess.overview.words import duration
 from preprocess.store.entries import Store
 from preprocess.store.shards import REFUSED
@@ -80,6 +82,28 @@ def test_a_changed_parameter_is_planned_with_its_cost(workspace: Workspace) -> N
     assert re.search(r"0 there +2 to compute; about [\d.]+ s, [\d.]+ MB", line(printed, "frames"))
     assert "frames.rate 3 -> 4" in line(printed, "changed for frames:")
     assert re.search(r"DVC runs for these parameters: frames, faces, encode_vision, align, train", printed)
+
+
+@pytest.mark.slow
+def test_a_timed_sample_gives_every_stage_a_cost_and_keeps_its_clips(
+    workspace: Workspace, make_workspace: Callable[..., Workspace]
+) -> None:
+    """No stage has run yet but `models` and `manifest`."""
+    films = str(workspace.folder / "films")
+    made = make_workspace(**{"corpus.root": films, "corpus.labels": ["happy"], "corpus.max_refused": 1.0})
+    assert "dvc repro manifest, or time none" in made.run("preprocess", "plan", "--sample", "2", fails=True)
+    made.run("preprocess", "manifest")
+    printed = made.run("preprocess", "plan", "--sample", "3")
+    assert "{" not in printed
+    assert [stage for stage in BY_CLIP if "unknown" in line(printed, stage)] in ([], ["encode_vision"])  # nobody has a face
+    assert re.search(r"in all (at least )?about [\d.]+ s, [\d.]+ MB in the store, where .* are free", printed)
+    there = {stage: int(line(printed, stage).split()[1]) for stage in BY_CLIP}
+    assert there["transcripts"] == there["align"] == 3
+    assert there["frames"] > 0
+    assert sorted(path.name for path in (made.folder / "data").iterdir()) == ["manifest", "models"]
+    printed = made.stages("frames", "audio")
+    assert f"{there['frames']} reused" in line(printed, "frames:")
+    assert f"{there['audio']} reused" in line(printed, "audio:")
 
 
 @pytest.mark.parametrize(

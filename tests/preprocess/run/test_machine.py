@@ -37,6 +37,11 @@ def test_each_difference_is_named_with_what_to_do(found: dict[str, object], said
     assert re.search(said, line)
 
 
+def test_a_gpu_where_the_stage_has_none_is_named() -> None:
+    (line,) = machine.differences(replace(WANTED, gpu=""), WANTED)
+    assert line.startswith("has the GPU NVIDIA H200, and the stage's clips are of a processor: write cpu as run.device")
+
+
 @pytest.mark.parametrize("stage", ["frames", "encode_text"])
 def test_a_machine_is_like_itself(stage: str) -> None:
     here = machine.of_stage(f"preprocess.stages.{stage}", "", "bundled")

@@ -97,6 +97,7 @@ def test_a_node_that_is_switched_off_half_way_costs_nothing(alone: Workspace, on
     assert stage.returncode == 0, said
     refused = len((alone.folder / "data/faces/refused.csv").read_text(encoding="utf-8").splitlines()) - 1
     assert f"faces: {CLIPS} clips, {CLIPS} computed, 0 reused, {refused} refused" in said
+    assert "Raylet is terminated" not in said  # with the end of its log
     assert on_nodes.bytes_of("faces") == alone.bytes_of("faces")
 
 

@@ -192,6 +192,13 @@ def test_pruning_forgets_checkouts_that_are_gone_from_this_machine_alone(
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(os, "uname", lambda: SimpleNamespace(nodename="elsewhere"))
         use(kept, tmp_path / "theirs", "cc")
+    beside = [
+        (kept.folder / store.place(tmp_path / name)).with_suffix(suffix)
+        for name in ("gone", "mine")
+        for suffix in (".machine", ".known")
+    ]
+    for path in beside:
+        path.touch()
     for name in ("gone", "theirs"):
         shutil.rmtree(tmp_path / name)
     said = inventory.prune(kept.folder)
@@ -199,6 +206,7 @@ def test_pruning_forgets_checkouts_that_are_gone_from_this_machine_alone(
     assert f"1 kept for {tmp_path / 'theirs'} on elsewhere" in said
     assert [key for key in ("aa", "bb", "cc", "dd", "ee") if kept.has(key)] == ["aa", "cc", "dd"]
     assert "gone" not in inventory.prune(kept.folder)
+    assert [path.is_file() for path in beside] == [False, False, True, True]
 
 
 def test_checking_removes_damaged_entries_and_names_them(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from preprocess import corpus
 from preprocess.audit import evidence, faces, findings, labels, marks, page, texts
 from preprocess.audit.evidence import Evidence, Sources
 from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
-from preprocess.audit.margins import Margins, extent, usual
+from preprocess.audit.margins import Margins, usual
 from preprocess.audit.signal import QUIET
 from preprocess.clips import Medium, Task, read_media, read_texts
 from preprocess.corpus import Clip, CorpusError
@@ -31,7 +31,7 @@ from preprocess.store.shards import Shards
 DATA, REPORT = Path("data"), Path("report")
 NEEDED = ("manifest", "frames", "audio", "faces", "transcripts", "tensors")  # outputs of stages
 BESIDE = (-2, -1, 1, 2)  # clips before and after one, in the order of files and times, whose texts are tried
-CLIPPED = 0.03  # share of samples near the loud level; of ordinary speech, with noise or without, less than 0.01
+CLIPPED = 0.02  # share of samples near the loud level; of ordinary speech, with noise or without, less than 0.01
 MOST_SHARED = 0.5  # of the shorter one of two neighbours in a file, up to which they only overlap
 UNEQUAL = 0.35  # seconds by which sound and picture may differ: a codec's block, a picture's time
 
@@ -117,10 +117,11 @@ def of_copies(known: dict[str, Evidence], clips: dict[str, Clip], media: dict[st
 
 
 def judge(
-    clips: list[Clip], known: dict[str, Evidence], said: dict[str, str], margins: Margins, settings: params.Params
+    clips: list[Clip], known: dict[str, Evidence], said: dict[str, str], margins: dict[str, Margins], settings: params.Params
 ) -> list[Finding]:
     """Every finding, in order."""
     media = {medium.clip_id: medium for medium in read_media()}
+    middle = usual(margins.values())
     found = [*of_refusals(Shards(DATA / "audio").refused), *of_refusals(Shards(DATA / "faces").refused)]
     for clip in clips:
         item = known.get(clip.clip_id)
@@ -128,7 +129,8 @@ def judge(
             medium = media[clip.clip_id]
             sound = list(of_signal(clip, item, medium, settings.frames.rate))
             spans = medium.start, medium.end
-            text = texts.judge(clip, item.hearing, said, spans, margins) if item.hearing else None
+            own = margins.get(clip.clip_id)
+            text = texts.judge(clip, item.hearing, said, spans, middle, own) if item.hearing else None
             text = texts.judge_long(clip, item.heard, said) if item.heard else text
             found += sound + ([text] if text else [])
     by_id = {clip.clip_id: clip for clip in clips}
@@ -161,13 +163,14 @@ def texts_of(clips: list[Clip]) -> dict[str, str]:
 
 
 def margins_of(clips: list[Clip], media: dict[str, Medium]) -> dict[str, Margins]:
-    """The pauses around the words of each clip with a text whose first and last word were found with confidence."""
+    """The pauses around the words of each clip with a text whose first and last word were found in its sound."""
     transcripts, found = Shards(DATA / "transcripts"), dict[str, Margins]()
     for clip in clips:
         if clip.text and clip.clip_id in media and clip.clip_id in transcripts.digests:
-            spoken = extent(words.read(transcripts, clip.clip_id).words)
-            if spoken:
-                found[clip.clip_id] = Margins(spoken[0], media[clip.clip_id].duration - spoken[1])
+            spoken = [word for word in words.read(transcripts, clip.clip_id).words if word.spoken]
+            if spoken and min(spoken[0].confidence, spoken[-1].confidence) > words.INTERPOLATED:
+                after = media[clip.clip_id].duration - (spoken[-1].end or 0.0)
+                found[clip.clip_id] = Margins(spoken[0].start or 0.0, after)
     return found
 
 
@@ -209,7 +212,7 @@ def main() -> None:
     todo = list(tasks(clips, said, media, root, squeezed))
     fill(Job(stage, todo), settings.run)
     kept = Shards(stage.folder)
-    found = judge(clips, {clip_id: evidence.read(kept, clip_id) for clip_id in kept.digests}, said, middle, settings)
+    found = judge(clips, {clip_id: evidence.read(kept, clip_id) for clip_id in kept.digests}, said, margins, settings)
     REPORT.mkdir(exist_ok=True)
     findings.write(REPORT / "audit.csv", found)
     count = findings.write_corrections(REPORT / "corrections.csv", found)

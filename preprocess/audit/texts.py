@@ -14,6 +14,7 @@ SHORTER = 4.0  # log-probability by which a text must be likelier without some o
 UNHEARD = 4.0  # mean gain of these words, above which they are said nevertheless: in noise every shorter text is likelier
 CLEAR = 4.0  # mean gain of the other words, from which the sound is clear enough for words to be missed in it
 ELSEWHERE = 8.0  # log-probability by which a text must be likelier at another time
+PAUSE = 0.2  # seconds between a clip's end and its words, from which on they are not cut off there
 SAME_WORDS = 0.5  # word error rate up to which two texts are the same sentence
 
 
@@ -32,11 +33,17 @@ def _plain(text: str) -> list[str]:
 
 
 def judge(
-    clip: Clip, hearing: Mapping[str, Any], texts: Mapping[str, str], span: tuple[float, float], margins: Margins
+    clip: Clip,
+    hearing: Mapping[str, Any],
+    texts: Mapping[str, str],
+    span: tuple[float, float],
+    margins: Margins,
+    own: Margins | None = None,
 ) -> Finding | None:
     """What is wrong with the text of a clip that is from `span[0]` to `span[1]` (seconds) in its medium; None: nothing.
 
-    `hearing` has the fields of hearing.Hearing, `texts` the text of every clip, and `margins` are the usual ones.
+    `hearing` has the fields of hearing.Hearing, `texts` the text of every clip; `margins` are the usual ones, `own` those of
+    this clip, None where its words were not found in it.
     """
     if hearing["gain"] > 0 and (hearing["better"] > ELSEWHERE or _is_displaced(hearing, span, margins)):
         return _moved(clip, hearing, span, margins)
@@ -50,7 +57,7 @@ def judge(
     if hearing["gain"] < SAID:
         found = f"the sound says little for the text (gain {hearing['gain']:.1f} a word), and for no other"
         return Finding(clip.clip_id, Check.TEXT, NOTE, found, "listen to it")
-    return _cut(clip, hearing)
+    return _cut(clip, hearing, own)
 
 
 def _other(clip: Clip, heard: str, texts: Mapping[str, str]) -> Finding | None:
@@ -128,15 +135,19 @@ def written(seconds: float | None) -> str:
     return "" if seconds is None else f"{round(seconds, 6)}"
 
 
-def _cut(clip: Clip, hearing: Mapping[str, Any]) -> Finding | None:
-    """Words that are not in the sound at an end of it, where the medium has no more of it."""
+def _cut(clip: Clip, hearing: Mapping[str, Any], own: Margins | None) -> Finding | None:
+    """Words that are not in the sound at an end of it, where the medium has no more of it.
+
+    A pause at that end, as far as the words could be placed, says that noise has made them unlikely, and nothing is cut off.
+    """
+    pauses = {"start": own.before, "end": own.after} if own else {"start": 0.0, "end": 0.0}
     said = [word for word, is_said in zip(words.split(clip.text), words.said(clip.text), strict=True) if is_said]
     for end, values in (("start", hearing["first"]), ("end", hearing["last"])):
         count = 1 + values.index(max(values)) if values else 0
         at = count if end == "start" else len(said) - count
         parts = [(said[:at], hearing["gains"][:at]), (said[at:], hearing["gains"][at:])]
         (lost, gains), (left, others) = parts if end == "start" else parts[::-1]
-        if not count or max(values) <= SHORTER or sum(gains) > UNHEARD * count:
+        if not count or max(values) <= SHORTER or sum(gains) > UNHEARD * count or pauses[end] > PAUSE:
             continue
         found = f"at the {end} {' '.join(lost)!r} is not heard"
         if sum(others) < CLEAR * len(others):

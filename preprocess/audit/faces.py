@@ -5,7 +5,7 @@ import numpy as np
 from preprocess.audit.findings import FAULT, NOTE, Check, Finding
 from preprocess.audit.looks import Look
 
-NEAREST = 3  # clips of a speaker, the most alike ones, whose mean difference counts
+NEAREST = 3  # clips of a speaker, the most alike ones, whose median difference counts
 FEWEST = 50  # clips with a face below which nothing is said
 UNLIKE = 1.25  # times as far from the speaker's clips as from another one's
 SURELY = 20.0  # by how much the squared difference, in deviations, must be larger
@@ -56,7 +56,7 @@ def nearest(points: np.ndarray, voices: np.ndarray, i: int) -> dict[str, float]:
     far = np.linalg.norm(points - points[i], axis=1)
     far[i] = np.inf
     of_speakers = {str(name): np.sort(far[voices == name])[:NEAREST] for name in np.unique(voices)}
-    return {name: float(of.mean()) for name, of in of_speakers.items() if len(of) == NEAREST and np.isfinite(of).all()}
+    return {name: float(np.median(of)) for name, of in of_speakers.items() if len(of) == NEAREST and np.isfinite(of).all()}
 
 
 def _is_lit(seen: Look) -> bool:

@@ -17,7 +17,7 @@ from preprocess import corpus
 from preprocess.audit import evidence, faces, findings, labels, marks, page, texts
 from preprocess.audit.evidence import Evidence, Sources
 from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
-from preprocess.audit.margins import Margins, usual
+from preprocess.audit.margins import Margins, extent, usual
 from preprocess.audit.signal import QUIET
 from preprocess.clips import Medium, Task, read_media, read_texts
 from preprocess.corpus import Clip, CorpusError
@@ -32,6 +32,7 @@ DATA, REPORT = Path("data"), Path("report")
 NEEDED = ("manifest", "frames", "audio", "faces", "transcripts", "tensors")  # outputs of stages
 BESIDE = (-2, -1, 1, 2)  # clips before and after one, in the order of files and times, whose texts are tried
 CLIPPED = 0.02  # share of samples near the loud level; of ordinary speech, with noise or without, less than 0.01
+DENSE = 0.55  # of the loud level, which a tenth of the samples reach: more than noise does
 MOST_SHARED = 0.5  # of the shorter one of two neighbours in a file, up to which they only overlap
 UNEQUAL = 0.35  # seconds by which sound and picture may differ: a codec's block, a picture's time
 
@@ -62,9 +63,9 @@ def of_signal(clip: Clip, known: Evidence, medium: Medium, rate: float) -> Itera
         return
     if sound.level < QUIET:
         yield Finding(clip.clip_id, Check.SILENT, FAULT, f"root mean square {sound.level:.4f} of full scale", "leave it out")
-    if sound.clipped > CLIPPED:
+    if sound.clipped > CLIPPED or sound.dense > DENSE:
         yield Finding(
-            clip.clip_id, Check.CLIPPED, FAULT, f"{sound.clipped:.0%} of the samples are at the limit", "look for the original"
+            clip.clip_id, Check.CLIPPED, FAULT, f"{sound.clipped:.1%} of the samples are at the limit", "look for the original"
         )
     if sound.gaps:
         spans = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in sound.gaps)
@@ -167,10 +168,9 @@ def margins_of(clips: list[Clip], media: dict[str, Medium]) -> dict[str, Margins
     transcripts, found = Shards(DATA / "transcripts"), dict[str, Margins]()
     for clip in clips:
         if clip.text and clip.clip_id in media and clip.clip_id in transcripts.digests:
-            spoken = [word for word in words.read(transcripts, clip.clip_id).words if word.spoken]
-            if spoken and min(spoken[0].confidence, spoken[-1].confidence) > words.INTERPOLATED:
-                after = media[clip.clip_id].duration - (spoken[-1].end or 0.0)
-                found[clip.clip_id] = Margins(spoken[0].start or 0.0, after)
+            spoken = extent(words.read(transcripts, clip.clip_id).words)
+            if spoken:
+                found[clip.clip_id] = Margins(spoken[0], media[clip.clip_id].duration - spoken[1])
     return found
 
 

@@ -111,7 +111,10 @@ def test_a_shift_that_cuts_no_word_is_found_by_the_pauses() -> None:
 def test_which_words_touch_an_end() -> None:
     found = [Word("[laughs]", 0.0, 0.1, 0.0, False), Word("so", 0.31, 0.5, 1.0), Word("glad", 0.6, 2.4, 1.0)]
     assert extent(found) == (0.31, 2.4)
-    assert extent([*found, Word("here", 2.4, 3.0, 0.5)]) is None
+    assert extent([*found, Word("here", 2.4, 3.0, 0.0)]) is None
+    lost = [Word("the", 0.0, 0.2, 0.5), Word("landlord", 1.1, 1.6, 0.5), Word("sent", 1.6, 2.9, 0.5)]
+    assert extent(lost) == pytest.approx((0.9, 2.9))
+    assert extent([*lost[1:], Word("it", 3.6, 3.8, 0.5)]) == pytest.approx((1.1, 3.1))
     assert extent(found[:1]) is None
     assert usual([Margins(0.2, 0.5), Margins(0.3, 0.4), Margins(2.0, 3.0)]) == Margins(0.3, 0.5)
     assert Margins(0.9, 0.05).is_squeezed(MARGINS)

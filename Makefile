@@ -5,7 +5,7 @@
 # make table   the experiments of the last commit: a row a run, with the parameters that differ and the scores on valid
 # make robustness   corrupt raw clips in many ways, send them through every stage again, and score the network on them
 # make bench   set up, then measure, and compare with the last run in logs/benchmarks; longer measurements are started by
-#              name: python -m benchmarks.many, .million, .kills, .slurm, .hour
+#              name: python -m benchmarks.many, .million, .kills, .slurm, .hour, .pages, .audit
 # make clean   delete what the stages made; finished clips in the store, the environment and data/corpora stay
 #
 # Needed from the system: Python 3.11 or 3.12, make, libGL, libEGL and libGLESv2; everything else is installed by pip into .venv.

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from ruamel.yaml import YAML
 
 from benchmarks import faults
@@ -27,6 +28,7 @@ FOLDER = Path("logs/benchmarks/audit")
 STAGES = (
     "manifest", "frames", "audio", "faces", "transcripts", "tune_text", "encode_text", "encode_audio", "encode_vision", "align",
 )  # fmt: skip
+TIMES = ("start", "end")
 CHECKS = {  # of each kind of fault, what the audit should call it
     "shifted_times": {"times"},
     "text_of_neighbour": {"text"},
@@ -81,6 +83,23 @@ def compare(put: list[Fault], found: dict[str, set[str]], clips: int) -> dict[st
     return results
 
 
+def proposed_times(folder: Path, put: list[Fault]) -> dict[str, float]:
+    """By how many seconds starts and ends of shifted clips are off, before and after their proposals, where there are some."""
+    cells: dict[tuple[str, str], float] = {}
+    with (folder / "report/corrections.csv").open(encoding="utf-8", newline="") as file:
+        cells = {(row["clip_id"], row["column"]): float(row["new"]) for row in csv.DictReader(file) if row["column"] in TIMES}
+    with (folder / "data/sample/clips.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["clip_id"]: row for row in csv.DictReader(file)}
+    before, after = list[float](), list[float]()
+    for clip_id, span in ((fault.clip_ids[0], fault.span) for fault in put if fault.span):
+        now = [float(rows[clip_id][column]) for column in TIMES]
+        new = [cells.get((clip_id, column), value) for column, value in zip(TIMES, now, strict=True)]
+        if new != now:
+            before += [abs(value - right) for value, right in zip(now, span, strict=True)]
+            after += [abs(value - right) for value, right in zip(new, span, strict=True)]
+    return {"cells": len(after), "off_before": float(np.mean(before or [0])), "off_after": float(np.mean(after or [0]))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--each", type=int, default=4, help="faults of each kind")
@@ -103,6 +122,7 @@ def main() -> None:
     record = Record("audit", f"{arguments.each} faults of each kind in {clips} clips, seed {arguments.seed}")
     for case, figures in compare(put, accused(FOLDER), clips).items():
         record.add(case, figures)
+    record.add("times", proposed_times(FOLDER, put))
     record.add("seconds", {name: seconds[name] for name in ("audit", "audit_again")})
     record.write()
 

@@ -28,6 +28,7 @@ class Fault:
 
     kind: str
     clip_ids: tuple[str, ...]
+    span: tuple[float, float] | None = None  # the right start and end, seconds into the film, where the fault is in the times
 
 
 @dataclass
@@ -96,7 +97,7 @@ def shifted_times(corpus: Corpus) -> Fault:
     for name, start, end in zip(names, edges[:-1], edges[1:], strict=True):
         moved = shift if name == middle else 0.0
         corpus.rows[name] |= {"media": media, "start": f"{start + moved:.3f}", "end": f"{end + moved:.3f}"}
-    return Fault("shifted_times", (middle,))
+    return Fault("shifted_times", (middle,), (float(edges[1]), float(edges[2])))
 
 
 def cut_words(corpus: Corpus) -> Fault:

@@ -1,16 +1,11 @@
 """Make the pictures of README.md from a finished run on the sample corpus: `python -m docs.pictures`.
 
 Run it in the folder that has data/ and report/. frames.png shows frames with landmarks and crops. words.png shows aligned words
-over their sound, with the true times. report.png shows the report page; it needs Chromium on the PATH.
+over their sound, with the true times. The pictures of the pages (docs/pages.py) need Chromium on the PATH.
 """
 
 import csv
 import io
-import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +18,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import params
+from docs import pages
+from docs.pages import shrink
 from preprocess.face.crops import crop
 from preprocess.face.track import Face, FaceTrack, read_track
 from preprocess.media import film, sound
@@ -30,9 +27,6 @@ from preprocess.speech import words
 from preprocess.store.shards import Shards
 
 DATA = Path("data")
-TARGET = Path(__file__).resolve().parent
-PAGE = Path("report/index.html")
-COLOURS = 160  # of a picture's palette: few, so that the file is small
 MOMENTS = 3  # frames of a clip that are shown
 CROP = 360  # pixels of a crop's side
 DOT = (0, 255, 140)  # RGB
@@ -40,13 +34,6 @@ KINDS = {"": "undisturbed", "blur": "blur", "darkness": "dark", "occlusion": "oc
 NOISE = 0.6  # clips whose noise is nearest to this are chosen
 ALIGNED = {words.STRICT: ("#3f6fc4", "strict"), words.OPEN: ("#e0a030", "open beams")}
 INTERPOLATED = ("#b0b0b0", "interpolated")
-# Hides most of the page, so that its head, the scores and two clips make one picture.
-SHORT = """<style>
-nav, #bench, #pictures, #reading, details, .legend,
-article:not(:nth-of-type(3n + 1)), article:nth-of-type(n + 5) { display: none }
-h2 { margin: 1.5rem 0 0.5rem }
-</style>"""
-WIDTH, HEIGHT = 1280, 2400
 
 
 @dataclass(frozen=True)
@@ -68,11 +55,6 @@ def save(figure: Figure, name: str) -> None:
     target = io.BytesIO()
     figure.savefig(target, dpi=110, metadata={"Software": None})
     shrink(Image.open(target), name)
-
-
-def shrink(picture: Image.Image, name: str) -> None:
-    picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(TARGET / name, optimize=True)
-    print(f"{TARGET / name}: {(TARGET / name).stat().st_size / 1000:.0f} kB")
 
 
 def disturbed() -> list[Clip]:
@@ -158,33 +140,11 @@ def draw_line(panel: Any, clip_id: str, spoken: list[words.Word], truth: list[tu
     panel.spines[["left", "top", "right"]].set_visible(False)
 
 
-def draw_report(browser: str) -> None:
-    """Head, scores and two clips of the report page."""
-    with tempfile.TemporaryDirectory() as folder:
-        page, shot = Path(folder) / "page.html", Path(folder) / "page.png"
-        whole = re.sub(r"<meta http-equiv[^>]*>", "", PAGE.read_text(encoding="utf-8"))  # its policy lets in no other style
-        page.write_text(whole.replace("</head>", f"{SHORT}</head>"), encoding="utf-8")
-        quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-        options = [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}"]
-        subprocess.run(
-            [browser, *quiet, "--disable-sync", "--hide-scrollbars", *options, page.as_uri()],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-        picture = Image.open(shot).convert("RGB")
-        filled = np.flatnonzero((np.asarray(picture) != np.asarray(picture)[-1, -1]).any(axis=(1, 2)))
-        shrink(picture.crop((0, 0, WIDTH, int(filled[-1]) + 24)), "report.png")
-
-
 def main() -> None:
     mpl.rcParams["font.family"] = "DejaVu Sans"
     draw_frames()
     draw_words()
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        sys.exit("no Chromium on the PATH: report.png is left as it is")
-    draw_report(browser)
+    pages.draw()
 
 
 if __name__ == "__main__":

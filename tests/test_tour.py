@@ -1,6 +1,7 @@
 """docs/tour.ipynb runs on what `make repro` leaves."""
 
 import json
+import re
 
 import nbformat
 import pytest
@@ -26,3 +27,5 @@ def test_the_tour_runs_on_a_finished_run(sample_run: Workspace) -> None:
     shown = "".join(output.get("text", "") for output in outputs)
     assert " s, from " in shown
     assert "happy" in shown
+    tiers = re.findall(r"^(\w+) +\S.*\(\d\.\d\d to \d\.\d\d s\)", shown, re.M)
+    assert {"text", "words", "confidence", "happy"} <= set(tiers)

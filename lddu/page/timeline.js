@@ -1,6 +1,6 @@
 // One time line, drawn as far as it is in sight: axis, faces, sound, words, and a curve with its band for every label.
 
-const LANES = { axis: 24, faces: 58, wave: 62, words: 72, label: 52 };
+const LANES = { axis: 24, faces: 58, wave: 62, words: 86, label: 52 };
 const WIDEST = 480, USUAL = 70, SNAP = 6; // pixels a second, at most and at first; pixels
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600];
 const COLOURS = 8;
@@ -262,7 +262,7 @@ class TimeLine {
       const [word, start, end, sure] = this.words[i];
       if (start > to) break;
       if (this.rows[i] < 0) continue;
-      const x = this.place(start), y = lane.top + 4 + this.rows[i] * 22, wide = Math.max((end - start) * this.scale - 1, 2);
+      const x = this.place(start), y = lane.top + 19 + this.rows[i] * 22, wide = Math.max((end - start) * this.scale - 1, 2);
       brush.globalAlpha = sure === 1 ? 0.22 : sure > 0 ? 0.12 : 0.05;
       brush.fillStyle = this.colour.text;
       brush.fillRect(x, y, wide, 19);
@@ -305,7 +305,7 @@ class TimeLine {
     const x = this.place(utterance.start), wide = (utterance.end - utterance.start) * this.scale - 1;
     brush.globalAlpha = 0.18;
     brush.fillStyle = this.colour.text;
-    brush.fillRect(x, lane.top + 25, Math.max(wide, 1), 22);
+    brush.fillRect(x, lane.top + 30, Math.max(wide, 1), 22);
     brush.globalAlpha = 1;
     if (wide < 40) return;
     brush.save();
@@ -313,7 +313,7 @@ class TimeLine {
     brush.rect(x, lane.top, wide, lane.height);
     brush.clip();
     brush.fillStyle = this.colour.ink;
-    brush.fillText(utterance.text || "", Math.max(x, 0) + 4, lane.top + 36);
+    brush.fillText(utterance.text || "", Math.max(x, 0) + 4, lane.top + 41);
     brush.restore();
   }
 

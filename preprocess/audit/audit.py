@@ -14,9 +14,10 @@ from pathlib import Path
 
 import params
 from preprocess import corpus
-from preprocess.audit import evidence, findings, labels, looks, marks, page, texts
+from preprocess.audit import evidence, faces, findings, labels, marks, page, texts
 from preprocess.audit.evidence import Evidence, Sources
 from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.audit.margins import Margins, extent, usual
 from preprocess.audit.signal import QUIET
 from preprocess.clips import Medium, Task, read_media, read_texts
 from preprocess.corpus import Clip, CorpusError
@@ -24,12 +25,14 @@ from preprocess.encoders.networks import device as resolve
 from preprocess.refusals import Code, Refused
 from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
+from preprocess.stages.transcripts import ALIGNING, MODEL, MODELS, ROLES
 from preprocess.store.shards import Shards
 
-DATA, REPORT, MODEL = Path("data"), Path("report"), Path("data/models/asr")
+DATA, REPORT = Path("data"), Path("report")
 NEEDED = ("manifest", "frames", "audio", "faces", "transcripts", "tensors")  # outputs of stages
 BESIDE = (-2, -1, 1, 2)  # clips before and after one, in the order of files and times, whose texts are tried
-CLIPPED = 0.03  # share of samples near the loud level; of ordinary speech, with noise or without, less than 0.01
+CLIPPED = 0.02  # share of samples near the loud level; of ordinary speech, with noise or without, less than 0.01
+DENSE = 0.55  # of the loud level, which a tenth of the samples reach: more than noise does
 MOST_SHARED = 0.5  # of the shorter one of two neighbours in a file, up to which they only overlap
 UNEQUAL = 0.35  # seconds by which sound and picture may differ: a codec's block, a picture's time
 
@@ -38,8 +41,9 @@ def in_order(clips: list[Clip]) -> list[Clip]:
     return sorted(clips, key=lambda clip: (clip.media, clip.start, clip.clip_id))
 
 
-def tasks(clips: list[Clip], said: dict[str, str], media: dict[str, Medium], root: Path) -> Iterator[Task]:
-    """The task of each clip with sound or a face; `said` are the texts, given or transcribed."""
+def tasks(clips: list[Clip], said: dict[str, str], media: dict[str, Medium], root: Path, squeezed: set[str]) -> Iterator[Task]:
+    """The task of each clip with sound or a face; `said` are the texts, given or transcribed, `squeezed` the clips whose words
+    touch one end."""
     sounds, faces = (Shards(DATA / stage).digests for stage in ("audio", "faces"))
     ordered = [clip for clip in in_order(clips) if clip.clip_id in media]
     for i, clip in enumerate(ordered):
@@ -48,7 +52,7 @@ def tasks(clips: list[Clip], said: dict[str, str], media: dict[str, Medium], roo
             beside = [ordered[i + step].clip_id for step in BESIDE if 0 <= i + step < len(ordered)] if clip.text else []
             near = {name: said[name] for name in beside if said.get(name) and said[name] != clip.text}
             medium = media[clip.clip_id].decoding(root)
-            content = has | {"text": clip.text, "near": near, "medium": medium.content}
+            content = has | {"text": clip.text, "near": near, "medium": medium.content, "squeezed": clip.clip_id in squeezed}
             yield Task(clip.clip_id, content, medium.seconds, medium.source)
 
 
@@ -59,9 +63,9 @@ def of_signal(clip: Clip, known: Evidence, medium: Medium, rate: float) -> Itera
         return
     if sound.level < QUIET:
         yield Finding(clip.clip_id, Check.SILENT, FAULT, f"root mean square {sound.level:.4f} of full scale", "leave it out")
-    if sound.clipped > CLIPPED:
+    if sound.clipped > CLIPPED or sound.dense > DENSE:
         yield Finding(
-            clip.clip_id, Check.CLIPPED, FAULT, f"{sound.clipped:.0%} of the samples are at the limit", "look for the original"
+            clip.clip_id, Check.CLIPPED, FAULT, f"{sound.clipped:.1%} of the samples are at the limit", "look for the original"
         )
     if sound.gaps:
         spans = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in sound.gaps)
@@ -113,9 +117,12 @@ def of_copies(known: dict[str, Evidence], clips: dict[str, Clip], media: dict[st
         yield Finding(second, Check.SAME, FAULT, found, proposal, corrections)
 
 
-def judge(clips: list[Clip], known: dict[str, Evidence], said: dict[str, str], settings: params.Params) -> list[Finding]:
+def judge(
+    clips: list[Clip], known: dict[str, Evidence], said: dict[str, str], margins: dict[str, Margins], settings: params.Params
+) -> list[Finding]:
     """Every finding, in order."""
     media = {medium.clip_id: medium for medium in read_media()}
+    middle = usual(margins.values())
     found = [*of_refusals(Shards(DATA / "audio").refused), *of_refusals(Shards(DATA / "faces").refused)]
     for clip in clips:
         item = known.get(clip.clip_id)
@@ -123,12 +130,13 @@ def judge(clips: list[Clip], known: dict[str, Evidence], said: dict[str, str], s
             medium = media[clip.clip_id]
             sound = list(of_signal(clip, item, medium, settings.frames.rate))
             spans = medium.start, medium.end
-            text = texts.judge(clip, item.hearing, said, spans) if item.hearing else None
+            own = margins.get(clip.clip_id)
+            text = texts.judge(clip, item.hearing, said, spans, middle, own) if item.hearing else None
             text = texts.judge_long(clip, item.heard, said) if item.heard else text
             found += sound + ([text] if text else [])
     by_id = {clip.clip_id: clip for clip in clips}
     found += of_copies(known, by_id, media)
-    found += looks.judge(
+    found += faces.judge(
         {name: item.look for name, item in known.items() if item.look}, {clip.clip_id: clip.speaker for clip in clips}
     )
     features = labels.read(DATA / "tensors", settings.corpus.present_above)
@@ -155,6 +163,17 @@ def texts_of(clips: list[Clip]) -> dict[str, str]:
     }
 
 
+def margins_of(clips: list[Clip], media: dict[str, Medium]) -> dict[str, Margins]:
+    """The pauses around the words of each clip with a text whose first and last word were found in its sound."""
+    transcripts, found = Shards(DATA / "transcripts"), dict[str, Margins]()
+    for clip in clips:
+        if clip.text and clip.clip_id in media and clip.clip_id in transcripts.digests:
+            spoken = extent(words.read(transcripts, clip.clip_id).words)
+            if spoken:
+                found[clip.clip_id] = Margins(spoken[0], media[clip.clip_id].duration - spoken[1])
+    return found
+
+
 def summarise(found: list[Finding], clips: int, corrections: int) -> None:
     faults = [finding for finding in found if finding.level == FAULT]
     accused = len({finding.clip_id for finding in faults})
@@ -173,20 +192,27 @@ def main() -> None:
     clips = corpus.read(root, settings.corpus.labels)
     require_stages(clips)
     said = texts_of(clips)
-    sources = Sources(DATA / "audio", DATA / "frames", DATA / "faces", MODEL, device)
+    media = {medium.clip_id: medium for medium in read_media()}
+    margins = margins_of(clips, media)
+    middle = usual(margins.values())
+    squeezed = {clip_id for clip_id, item in margins.items() if item.is_squeezed(middle)}
+    aligner = MODELS / (ROLES[settings.transcripts.aligner] or "asr")
+    sources = Sources(DATA / "audio", DATA / "frames", DATA / "faces", MODEL, aligner, device)
     stage = Stage(
         name="audit",
         module="preprocess.audit.evidence",
         work=partial(evidence.collect, settings=settings, sources=sources),
         parameters={"transcripts": settings.transcripts.model_dump()},
-        models=[MODEL],
+        models=sorted({MODEL, aligner}),
         environment=device,
-        preload=["preprocess.audit.hearing"] if any(clip.text for clip in clips) else [],
+        preload=["preprocess.audit.hearing", *ALIGNING[settings.transcripts.aligner]]
+        if any(clip.text for clip in clips)
+        else [],
     )
-    todo = list(tasks(clips, said, {medium.clip_id: medium for medium in read_media()}, root))
+    todo = list(tasks(clips, said, media, root, squeezed))
     fill(Job(stage, todo), settings.run)
     kept = Shards(stage.folder)
-    found = judge(clips, {clip_id: evidence.read(kept, clip_id) for clip_id in kept.digests}, said, settings)
+    found = judge(clips, {clip_id: evidence.read(kept, clip_id) for clip_id in kept.digests}, said, margins, settings)
     REPORT.mkdir(exist_ok=True)
     findings.write(REPORT / "audit.csv", found)
     count = findings.write_corrections(REPORT / "corrections.csv", found)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import soundfile
 
 import params
-from preprocess.audit import marks, signal
+from preprocess.audit import margins, marks, signal
 from preprocess.audit.looks import Look, of_clip
 from preprocess.audit.signal import Signal
 from preprocess.clips import Task
@@ -18,7 +19,8 @@ from preprocess.face.track import TABLE
 from preprocess.media import sound
 from preprocess.media.probe import MediaError, Reading
 from preprocess.speech import words
-from preprocess.stages import audio
+from preprocess.speech.words import Span
+from preprocess.stages import audio, transcripts
 from preprocess.store import tables
 from preprocess.store.shards import Shards
 
@@ -46,6 +48,7 @@ class Sources:
     frames: Path
     faces: Path
     model: Path
+    aligner: Path
     device: str
 
 
@@ -78,10 +81,16 @@ def _hear(
     if not hearing.fits(len(wave) / sound.SAMPLE_RATE, settings.transcripts):
         return None, ear.transcribe(wave)
     heard = hearing.hear(ear, wave, task.content["text"], task.content["near"])
-    if hearing.is_doubted(heard):
+    if hearing.is_doubted(heard) or task.content["squeezed"]:
         wide, span = around(task, settings)
-        heard = hearing.look_around(ear, heard, wide, span, task.content["text"])
+        align = partial(_extent, text=task.content["text"], settings=settings, sources=sources)
+        heard = hearing.look_around(ear, heard, wide, span, task.content["text"], align)
     return heard.to_dict(), None
+
+
+def _extent(wave: np.ndarray, text: str, settings: params.Preparation, sources: Sources) -> Span | None:
+    """The start of a text's first word and the end of its last one, seconds into a wave (n,) at 16 kHz; None: not found."""
+    return margins.extent(transcripts.align(wave, text, settings.transcripts, sources.aligner, sources.device))
 
 
 def around(task: Task, settings: params.Preparation) -> tuple[np.ndarray, tuple[float, float]]:

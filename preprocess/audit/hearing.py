@@ -5,6 +5,7 @@ text without them is the likelier one. Where a text is doubtful, the texts of th
 transcribed, and the text is looked for in the medium before and after the clip.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from preprocess.encoders.transcription import transcribe
 from preprocess.encoders.whisper import listen
 from preprocess.media.sound import SAMPLE_RATE, WINDOW
 from preprocess.speech import words
+from preprocess.speech.words import Span
 
 LEAST_GAIN = 4.0  # mean over a text's words below which it is doubted
 ENDS = (1, 2, 3)  # how many words may be cut off at an end
@@ -41,6 +43,11 @@ class Hearing:
     start: float = 0.0  # seconds by which start and end should move for the text to be likeliest; 0: it is where it should be
     end: float = 0.0
     better: float = 0.0  # how much likelier it is there
+    spoken: list[float] = field(default_factory=list)  # where it was looked for: its first word's start and its last one's
+    # end, seconds from the clip's start; none where the words were not found
+    room: list[float] = field(
+        default_factory=list
+    )  # seconds of the medium before and after the clip in which it was looked for
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -122,23 +129,43 @@ def is_doubted(hearing: Hearing) -> bool:
     return hearing.gain < LEAST_GAIN or max([*hearing.first, *hearing.last], default=0.0) > DOUBTED_END
 
 
-def look_around(ear: Ear, hearing: Hearing, wide: np.ndarray, span: tuple[float, float], text: str) -> Hearing:
-    """Look for a doubted text in a part of the medium around the clip, in which the clip is from `span[0]` to `span[1]` (s)."""
+def look_around(
+    ear: Ear,
+    hearing: Hearing,
+    wide: np.ndarray,
+    span: tuple[float, float],
+    text: str,
+    align: Callable[[np.ndarray], Span | None],
+) -> Hearing:
+    """Look for a doubted text in a part of the medium around the clip, in which the clip is from `span[0]` to `span[1]` (s).
+
+    `align` finds the start of its first word and the end of its last one in a wave (n,) that has little else.
+    """
     said = [word for word in words.said(text) if word]
-    before, after = int(span[0] / STEP + 1e-6), int((len(wide) / SAMPLE_RATE - span[1]) / STEP + 1e-6)
+    room = span[0], max(0.0, len(wide) / SAMPLE_RATE - span[1])
+    before, after = (int(seconds / STEP + 1e-6) for seconds in room)
     moves = [(k, k) for k in range(-before, after + 1) if k]
     moves += [(-k, 0) for k in range(1, before + 1)] + [(0, k) for k in range(1, after + 1)]
     if not moves:
         return hearing
-    likely = {}
+    likely = {(0, 0): hearing.likelihood}
     for first, last in moves:
-        begin, end = (round((at + move * STEP) * SAMPLE_RATE) for at, move in zip(span, (first, last), strict=True))
-        states = ear.listen(wide[max(0, begin) : end])
+        states = ear.listen(_part(wide, span, first, last))
         (likely[first, last],) = ear.likely(states, [said], ear.language(states))
     best = max(likely.values())
     nearly = [move for move, value in likely.items() if value >= best - NEARLY]
     first, last = min(nearly, key=lambda move: (abs(move[0]) + abs(move[1]), move))
-    better = round(likely[first, last] - hearing.likelihood, 2)
-    if better <= 0:
-        return hearing
-    return Hearing(**hearing.to_dict() | {"start": round(first * STEP, 2), "end": round(last * STEP, 2), "better": better})
+    found = {"room": [round(seconds, 3) for seconds in room], "better": round(likely[first, last] - hearing.likelihood, 2)}
+    if first or last:
+        found |= {"start": round(first * STEP, 2), "end": round(last * STEP, 2)}
+    spoken = align(_part(wide, span, first - 1, last + 1))
+    if spoken:
+        begin = max(0.0, span[0] + (first - 1) * STEP) - span[0]
+        found["spoken"] = [round(begin + seconds, 3) for seconds in spoken]
+    return Hearing(**hearing.to_dict() | found)
+
+
+def _part(wide: np.ndarray, span: Span, first: int, last: int) -> np.ndarray:
+    """The clip's sound, if its start and end are moved by so many steps."""
+    begin, end = (round((at + move * STEP) * SAMPLE_RATE) for at, move in zip(span, (first, last), strict=True))
+    return wide[max(0, begin) : end]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.audit.margins import DISPLACED, EDGE, Margins
 from preprocess.corpus import Clip
 from preprocess.speech import words
 
@@ -13,6 +14,7 @@ SHORTER = 4.0  # log-probability by which a text must be likelier without some o
 UNHEARD = 4.0  # mean gain of these words, above which they are said nevertheless: in noise every shorter text is likelier
 CLEAR = 4.0  # mean gain of the other words, from which the sound is clear enough for words to be missed in it
 ELSEWHERE = 8.0  # log-probability by which a text must be likelier at another time
+PAUSE = 0.2  # seconds between a clip's end and its words, from which on they are not cut off there
 SAME_WORDS = 0.5  # word error rate up to which two texts are the same sentence
 
 
@@ -30,13 +32,21 @@ def _plain(text: str) -> list[str]:
     return [word for word in bare if word]
 
 
-def judge(clip: Clip, hearing: Mapping[str, Any], texts: Mapping[str, str], span: tuple[float, float]) -> Finding | None:
+def judge(
+    clip: Clip,
+    hearing: Mapping[str, Any],
+    texts: Mapping[str, str],
+    span: tuple[float, float],
+    margins: Margins,
+    own: Margins | None = None,
+) -> Finding | None:
     """What is wrong with the text of a clip that is from `span[0]` to `span[1]` (seconds) in its medium; None: nothing.
 
-    `hearing` has the fields of hearing.Hearing, `texts` the text of every clip.
+    `hearing` has the fields of hearing.Hearing, `texts` the text of every clip; `margins` are the usual ones, `own` those of
+    this clip, None where its words were not found in it.
     """
-    if hearing["better"] > ELSEWHERE and hearing["gain"] > 0:
-        return _moved(clip, hearing, span)
+    if hearing["gain"] > 0 and (hearing["better"] > ELSEWHERE or _is_displaced(hearing, span, margins)):
+        return _moved(clip, hearing, span, margins)
     near = max(hearing["near"], key=lambda name: hearing["near"][name], default="")
     if near and hearing["near"][near] >= max(SAID, hearing["gain"] + LEADS):
         found = f"what is said is the text of {near}: {texts[near]!r}"
@@ -47,7 +57,7 @@ def judge(clip: Clip, hearing: Mapping[str, Any], texts: Mapping[str, str], span
     if hearing["gain"] < SAID:
         found = f"the sound says little for the text (gain {hearing['gain']:.1f} a word), and for no other"
         return Finding(clip.clip_id, Check.TEXT, NOTE, found, "listen to it")
-    return _cut(clip, hearing)
+    return _cut(clip, hearing, own)
 
 
 def _other(clip: Clip, heard: str, texts: Mapping[str, str]) -> Finding | None:
@@ -64,18 +74,59 @@ def _other(clip: Clip, heard: str, texts: Mapping[str, str]) -> Finding | None:
     return Finding(clip.clip_id, Check.TEXT, FAULT, found, proposal, (_text(clip, new),))
 
 
-def _moved(clip: Clip, hearing: Mapping[str, Any], span: tuple[float, float]) -> Finding:
-    first, last = hearing["start"], hearing["end"]
+def _away(hearing: Mapping[str, Any], span: tuple[float, float], margins: Margins) -> tuple[float, float] | None:
+    """Seconds by which start and end should move to be as far from the words as is usual; None where these were not found."""
+    if not hearing["spoken"]:
+        return None
+    (first, last), (before, after) = hearing["spoken"], hearing["room"]
+    start, end = first - margins.before, last + margins.after - (span[1] - span[0])
+    return max(start, -before), min(end, after)
+
+
+def _is_displaced(hearing: Mapping[str, Any], span: tuple[float, float], margins: Margins) -> bool:
+    """Whether the words touch one end of the clip, and start and end should move in one direction."""
+    away = _away(hearing, span, margins)
+    if not away:
+        return False
+    first, last = hearing["spoken"]
+    touch = first < EDGE or last > span[1] - span[0] - EDGE
+    return touch and (min(away) > DISPLACED or max(away) < -DISPLACED)
+
+
+def move(hearing: Mapping[str, Any], span: tuple[float, float], margins: Margins) -> tuple[float, float]:
+    """Seconds by which start and end should move for all words to be in the clip.
+
+    Two errors can lose the same words: times that are shifted, and a clip that is cut at one end. In a shifted clip both ends
+    are about equally far from where they usually are, in a cut one the other end is where it should be.
+    """
+    away = _away(hearing, span, margins)
+    if not away:
+        return hearing["start"], hearing["end"]
+    start, end = away
+    least, most = sorted(away, key=abs)
+    if least * most > 0 and abs(least) > abs(most) / 2:
+        return (mean := round((start + end) / 2, 2)), mean
+    if abs(least) > DISPLACED:  # words are lost, or foreign ones are there, at both ends
+        return round(start, 2), round(end, 2)
+    return (round(start, 2), 0.0) if most == start else (0.0, round(end, 2))
+
+
+def _moved(clip: Clip, hearing: Mapping[str, Any], span: tuple[float, float], margins: Margins) -> Finding:
+    first, last = move(hearing, span, margins)
     corrections = []
     if first:
         corrections.append(Correction(clip.clip_id, "start", written(clip.start), f"{span[0] + first:.3f}"))
     if last:
         corrections.append(Correction(clip.clip_id, "end", written(clip.end), f"{span[1] + last:.3f}"))
-    if first and last:
+    if first == last:
         proposal = f"shift by {first:+.1f} s"
     else:
-        proposal = f"{'start' if first else 'end'} {abs(first or last):.1f} s {'earlier' if first else 'later'}"
-    found = f"the text is e^{hearing['better']:.0f} times as likely there"
+        moves = (("start", first), ("end", last))
+        proposal = ", ".join(f"{name} {abs(by):.1f} s {'earlier' if by < 0 else 'later'}" for name, by in moves if by)
+    if hearing["better"] > ELSEWHERE:
+        found = f"the text is e^{hearing['better']:.0f} times as likely there"
+    else:
+        found = f"its words are from {hearing['spoken'][0]:.1f} to {hearing['spoken'][1]:.1f} s of {span[1] - span[0]:.1f} s"
     return Finding(clip.clip_id, Check.TIMES, FAULT, found, proposal, tuple(corrections))
 
 
@@ -84,15 +135,19 @@ def written(seconds: float | None) -> str:
     return "" if seconds is None else f"{round(seconds, 6)}"
 
 
-def _cut(clip: Clip, hearing: Mapping[str, Any]) -> Finding | None:
-    """Words that are not in the sound at an end of it, where the medium has no more of it."""
+def _cut(clip: Clip, hearing: Mapping[str, Any], own: Margins | None) -> Finding | None:
+    """Words that are not in the sound at an end of it, where the medium has no more of it.
+
+    A pause at that end, as far as the words could be placed, says that noise has made them unlikely, and nothing is cut off.
+    """
+    pauses = {"start": own.before, "end": own.after} if own else {"start": 0.0, "end": 0.0}
     said = [word for word, is_said in zip(words.split(clip.text), words.said(clip.text), strict=True) if is_said]
     for end, values in (("start", hearing["first"]), ("end", hearing["last"])):
         count = 1 + values.index(max(values)) if values else 0
         at = count if end == "start" else len(said) - count
         parts = [(said[:at], hearing["gains"][:at]), (said[at:], hearing["gains"][at:])]
         (lost, gains), (left, others) = parts if end == "start" else parts[::-1]
-        if not count or max(values) <= SHORTER or sum(gains) > UNHEARD * count:
+        if not count or max(values) <= SHORTER or sum(gains) > UNHEARD * count or pauses[end] > PAUSE:
             continue
         found = f"at the {end} {' '.join(lost)!r} is not heard"
         if sum(others) < CLEAR * len(others):

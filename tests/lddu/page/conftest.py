@@ -1,7 +1,5 @@
 """A real browser; tests that need one are skipped where there is none."""
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +7,8 @@ from typing import Any
 
 import pytest
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+from docs.browser import opened, program
+
 NETWORK = ("http:", "https:", "ws:", "wss:", "ftp:")
 PATIENCE = 60_000  # milliseconds that a busy machine may take for one step
 
@@ -24,15 +23,12 @@ def until(page: Any, expression: str) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
-    if program is None:
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = program()
+    if path is None:
         pytest.skip("no Chromium: on Debian, apt-get install chromium")
-    options = ["--autoplay-policy=no-user-gesture-required", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=options)
+    with opened(path) as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -42,7 +38,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     errors: list[str] = []
     contexts: list[Any] = []
 
-    def opened(path: Path, **options: Any) -> Any:
+    def goto(path: Path, **options: Any) -> Any:
         context = contexts[0] if contexts and not options else browser.new_context(accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
@@ -53,8 +49,8 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         page.goto(path.resolve().as_uri())
         return page
 
-    opened.errors = errors  # type: ignore[attr-defined]
-    yield opened
+    goto.errors = errors  # type: ignore[attr-defined]
+    yield goto
     for context in {id(context): context for context in contexts}.values():
         context.close()
     assert [url for url in asked if url.startswith(NETWORK)] == []

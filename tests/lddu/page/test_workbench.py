@@ -1,7 +1,7 @@
 """The report in a real browser: its table, what plays in it, and corrections that come back into a real corpus."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,56 @@ def test_corrections_are_kept_saved_and_come_back(
     report.report(params.load())
     page = visit(made)
     assert "4 corrections made here before are in the corpus now." in page.locator("#corrections-note").inner_text()
+
+
+@pytest.fixture
+def put_back(run: Path) -> Iterator[None]:
+    """The parameters and the corpus of the run, for the tests after this one."""
+    files = {path: path.read_bytes() for path in (run / "params.yaml", run / "films/clips.csv", run / "films/film.mp4")}
+    yield
+    (run / "films/film.avi").unlink(missing_ok=True)
+    for path, content in files.items():
+        path.write_bytes(content)
+    Workspace(run).stages("manifest")
+
+
+@pytest.mark.usefixtures("put_back")
+def test_clips_play_from_copies_where_that_is_asked_for(
+    run: Path, monkeypatch: pytest.MonkeyPatch, visit: Callable[..., Any]
+) -> None:
+    set_params(run / "params.yaml", **{"report.media": "copy"})
+    monkeypatch.chdir(run)
+    report.report(params.load())
+    (run / "films/film.mp4").unlink()  # nothing but the copies is played
+    page = visit(run / "report/index.html")
+    page.locator("table.long tbody tr", has_text="whole").click()
+    until(page, "document.querySelector('#screen video')?.currentTime > 0.3")
+    media = page.locator("#screen video")
+    assert media.get_attribute("src") == "clips/whole.mp4"
+    with (run / "films/clips.csv").open(encoding="utf-8", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["clip_id"] == "whole")
+    assert media.evaluate("film => film.duration") == pytest.approx(float(row["end"]) - float(row["start"]), abs=0.1)
+    assert page.locator("#remark").inner_text() == "played from a copy, since report.media is copy"
+
+
+@pytest.mark.usefixtures("put_back")
+def test_a_film_that_browsers_do_not_play_gets_a_copy_and_it_is_said(
+    run: Path, monkeypatch: pytest.MonkeyPatch, visit: Callable[..., Any]
+) -> None:
+    beeping(run / "films/film.avi", "-c:v", "mpeg4", "-c:a", "pcm_s16le")
+    table = run / "films/clips.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("film.mp4", "film.avi"), encoding="utf-8")
+    Workspace(run).stages("manifest")
+    monkeypatch.chdir(run)
+    report.report(params.load())
+    page = visit(run / "report/index.html")
+    page.locator("table.long tbody tr", has_text="whole").click()
+    until(page, "document.querySelector('#screen video')?.currentTime > 0.3")
+    assert page.locator("#screen video").evaluate("film => film.error") is None
+    assert "played from a copy, since files ending in .avi are not played everywhere" in page.locator("#remark").inner_text()
+    with (run / "report/clips/index.csv").open(encoding="utf-8", newline="") as file:
+        plays = {row["clip_id"]: row["plays"] for row in csv.DictReader(file)}
+    assert plays["whole"] == "clips/whole.mp4"
 
 
 def test_of_twenty_thousand_clips_those_in_sight_are_drawn(made: Path, visit: Callable[..., Any]) -> None:

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.audit import marks, signal
-from preprocess.audit.audit import CLIPPED
+from preprocess.audit.audit import CLIPPED, DENSE
 from preprocess.media.sound import SAMPLE_RATE
 
 
@@ -23,6 +23,23 @@ def test_peaks_that_are_cut_off_are_seen_at_every_level(seed: int, level: float)
     limit = float(np.quantile(np.abs(wave), 0.6))
     assert signal.of_wave(level * wave).clipped < CLIPPED
     assert signal.of_wave(level * np.clip(wave, -limit, limit)).clipped > CLIPPED
+
+
+def test_peaks_are_seen_to_be_cut_off_when_a_codec_has_rounded_them() -> None:
+    loud = np.random.default_rng(1).standard_normal(3 * SAMPLE_RATE)
+    cut = np.clip(loud, -1, 1) * (1 + 0.15 * np.random.default_rng(2).standard_normal(len(loud)))
+    assert signal.of_wave(loud.astype(np.float32)).dense < DENSE
+    found = signal.of_wave(cut.astype(np.float32))
+    assert found.dense > DENSE
+
+
+def test_a_sound_that_breaks_off_softly_is_seen() -> None:
+    """As a codec leaves it: what comes before the gap ends within 40 ms."""
+    wave = noise(1)
+    wave[SAMPLE_RATE : 2 * SAMPLE_RATE] = 0
+    wave[SAMPLE_RATE - 640 : SAMPLE_RATE] *= np.linspace(1, 0, 640, dtype=np.float32)
+    wave[2 * SAMPLE_RATE : 2 * SAMPLE_RATE + 640] *= np.linspace(0, 1, 640, dtype=np.float32)
+    assert len(signal.of_wave(wave).gaps) == 1
 
 
 @settings(max_examples=15, deadline=None)

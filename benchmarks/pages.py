@@ -104,7 +104,7 @@ def report(source: Path, folder: Path, clips: int) -> Path:
     tree["clips"] = [
         [f"{value}-{i}" if k == place else value for k, value in enumerate(rows[i % len(rows)])] for i in range(clips)
     ]
-    page.write_text(text[: found.start(2)] + html.data(tree) + text[found.end(2) :], encoding="utf-8")
+    page.write_text(text[: found.start(2)] + str(html.data(tree)) + text[found.end(2) :], encoding="utf-8")
     return page
 
 

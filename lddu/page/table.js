@@ -63,12 +63,19 @@ class LongTable {
   draw() {
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW) - AROUND);
     const last = Math.min(this.order.length, first + Math.ceil(this.scroller.clientHeight / ROW) + 2 * AROUND);
-    if (this.drawn && this.drawn[0] === first && this.drawn[1] === last) return;
-    this.drawn = [first, last];
+    const [from, to] = this.drawn || [0, 0];
+    if (this.drawn && from === first && to === last) return;
+    const lines = (begin, end) => this.order.slice(begin, end).map((row, i) => this.line(row, begin + i));
     this.above.firstChild.style.height = `${first * ROW}px`;
     this.below.firstChild.style.height = `${(this.order.length - last) * ROW}px`;
-    const shown = this.order.slice(first, last).map((row, i) => this.line(row, first + i));
-    this.body.replaceChildren(this.above, ...shown, this.below);
+    if (!this.drawn || first >= to || last <= from) this.body.replaceChildren(this.above, ...lines(first, last), this.below);
+    else { // rows that stay in sight stay as they are
+      for (let i = from; i < first; i++) this.above.nextSibling.remove();
+      for (let i = to; i > last; i--) this.below.previousSibling.remove();
+      this.above.after(...lines(first, Math.max(first, from)));
+      this.below.before(...lines(Math.min(to, last), last));
+    }
+    this.drawn = [first, last];
   }
 
   refresh() { this.drawn = null; this.draw(); }

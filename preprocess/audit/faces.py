@@ -5,9 +5,9 @@ import numpy as np
 from preprocess.audit.findings import FAULT, NOTE, Check, Finding
 from preprocess.audit.looks import Look
 
-NEAREST = 3  # clips of a speaker, the most alike ones, whose median difference counts
+NEAREST = 3  # clips of a speaker, the most alike ones, whose mean difference counts
 FEWEST = 50  # clips with a face below which nothing is said
-UNLIKE = 1.25  # times as far from the speaker's clips as from another one's
+UNLIKE = 1.3  # times as far from the speaker's clips as from another one's
 SURELY = 20.0  # by how much the squared difference, in deviations, must be larger
 LIT = 40.0  # mean lightness of a face, of 255
 
@@ -56,7 +56,7 @@ def nearest(points: np.ndarray, voices: np.ndarray, i: int) -> dict[str, float]:
     far = np.linalg.norm(points - points[i], axis=1)
     far[i] = np.inf
     of_speakers = {str(name): np.sort(far[voices == name])[:NEAREST] for name in np.unique(voices)}
-    return {name: float(np.median(of)) for name, of in of_speakers.items() if len(of) == NEAREST and np.isfinite(of).all()}
+    return {name: float(of.mean()) for name, of in of_speakers.items() if len(of) == NEAREST and np.isfinite(of).all()}
 
 
 def _is_lit(seen: Look) -> bool:

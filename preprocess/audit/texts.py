@@ -45,6 +45,7 @@ def judge(
     `hearing` has the fields of hearing.Hearing, `texts` the text of every clip; `margins` are the usual ones, `own` those of
     this clip, None where its words were not found in it.
     """
+    hearing = _placed(hearing, span, margins, own)
     if hearing["gain"] > 0 and (hearing["better"] > ELSEWHERE or _is_displaced(hearing, span, margins)):
         return _moved(clip, hearing, span, margins)
     near = max(hearing["near"], key=lambda name: hearing["near"][name], default="")
@@ -76,11 +77,19 @@ def _other(clip: Clip, heard: str, texts: Mapping[str, str]) -> Finding | None:
 
 def _away(hearing: Mapping[str, Any], span: tuple[float, float], margins: Margins) -> tuple[float, float] | None:
     """Seconds by which start and end should move to be as far from the words as is usual; None where these were not found."""
-    if not hearing["spoken"]:
+    if not (hearing["spoken"] and hearing["room"]):
         return None
     (first, last), (before, after) = hearing["spoken"], hearing["room"]
     start, end = first - margins.before, last + margins.after - (span[1] - span[0])
     return max(start, -before), min(end, after)
+
+
+def _placed(hearing: Mapping[str, Any], span: tuple[float, float], margins: Margins, own: Margins | None) -> Mapping[str, Any]:
+    """The hearing with the words where they are in the clip itself, if they touch one end of it, and if what was found around
+    the clip does not move it: an aligner puts the first word or the last one into the sound of a neighbour."""
+    if not own or not own.is_squeezed(margins) or _is_displaced(hearing, span, margins):
+        return hearing
+    return {**hearing, "spoken": [own.before, span[1] - span[0] - own.after]}
 
 
 def _is_displaced(hearing: Mapping[str, Any], span: tuple[float, float], margins: Margins) -> bool:

@@ -108,6 +108,17 @@ def test_a_shift_that_cuts_no_word_is_found_by_the_pauses() -> None:
         assert texts.judge(CLIP, heard | {"spoken": other}, TEXTS, SPANS, MARGINS) is None
 
 
+def test_a_shift_is_seen_in_the_clip_itself_where_the_medium_has_more() -> None:
+    """Around the clip a neighbour's sound was taken for the first word."""
+    heard, own = NOTHING | {"spoken": [-0.2, 3.1], "room": [1.6, 1.6]}, Margins(0.9, 0.02)
+    finding = texts.judge(CLIP, heard, TEXTS, SPANS, MARGINS, own)
+    assert finding
+    assert finding.proposal == "shift by +0.5 s"
+    assert texts.judge(CLIP, heard | {"room": [0.0, 0.0]}, TEXTS, SPANS, MARGINS, own) is None
+    assert texts.judge(CLIP, heard | {"room": []}, TEXTS, SPANS, MARGINS, own) is None
+    assert texts.judge(CLIP, heard, TEXTS, SPANS, MARGINS, Margins(0.9, 0.4)) is None
+
+
 def test_which_words_touch_an_end() -> None:
     found = [Word("[laughs]", 0.0, 0.1, 0.0, False), Word("so", 0.31, 0.5, 1.0), Word("glad", 0.6, 2.4, 1.0)]
     assert extent(found) == (0.31, 2.4)

@@ -27,7 +27,7 @@ WIDTH, HEIGHT = 1280, 980
 SHORT = """nav, #bench, #pictures, #reading, details, .legend,
 article:not(:nth-of-type(3n + 1)), article:nth-of-type(n + 5) { display: none }
 h2 { margin: 1.5rem 0 0.5rem }"""
-SPEAKER, FILMS, MOMENT = "speaker10", 16, 21.2  # whose films make the talk, how many, and the second that is shown
+SPEAKER, FILMS, MOMENT = "speaker10", 16, 18.2  # whose films make the talk, how many, and the second that is shown
 LOUD = 0.3  # noise of sound and picture up to which a film is taken
 EDGE = 24  # pixels around what is shown
 

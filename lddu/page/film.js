@@ -85,30 +85,26 @@ class View {
     position.setAttribute("aria-valuetext", `${clock(time)} of ${clock(film.seconds)}`);
     byId("play").textContent = this.player.paused ? "▶ Play" : "❚❚ Pause";
     const last = lastBefore(film.utterances, time), at = last >= 0 && time <= film.utterances[last].end ? last : -1;
-    if (at !== this.at) this.enter(at);
+    if (at !== this.at || last !== this.last) this.enter(at, last);
     if (at < 0) return;
     const word = lastBefore(film.utterances[at].words, time, (item) => (item[1] === null ? Infinity : item[1]));
     if (word !== this.word) this.say(at, word);
   }
 
-  enter(at) {
+  /** Show an utterance; between two of them (-1) the last one that began, or the first, as past. */
+  enter(at, last) {
     if (this.at >= 0) this.items[this.at].node.classList.remove("here");
     this.leave();
-    const before = this.at;
-    this.at = at;
-    const now = byId("now"), utterance = this.film.utterances[at];
-    if (!utterance) {
-      now.classList.add("past");
-      if (before === undefined && this.film.utterances.length) now.replaceChildren(...this.of(this.film.utterances[0], 0));
-      return;
-    }
-    now.classList.remove("past");
+    Object.assign(this, { at, last });
+    const now = byId("now"), place = Math.max(last, 0), utterance = this.film.utterances[place];
+    now.classList.toggle("past", at < 0);
+    if (utterance) now.replaceChildren(...this.of(utterance, place));
+    if (at < 0) return;
     const item = this.items[at].node, list = byId("transcript");
     item.classList.add("here");
     if (!this.player.paused || item.offsetTop < list.scrollTop || item.offsetTop > list.scrollTop + list.clientHeight) {
       list.scrollTop = item.offsetTop - list.clientHeight / 3;
     }
-    now.replaceChildren(...this.of(utterance, at));
   }
 
   /** What was decided of one utterance. */

@@ -83,6 +83,17 @@ def test_a_click_on_a_word_a_curve_or_a_line_goes_there(written: Path, visit: Ca
     assert page.evaluate(CURSOR) == pytest.approx(1.5, abs=0.02)
 
 
+def test_between_two_utterances_the_last_one_is_shown_as_past(written: Path, visit: Callable[..., Any]) -> None:
+    page = visit(written)
+    until(page, "document.querySelector('video').readyState >= 1")
+    for time, shown in ((0.2, BEEPS[0]), (3.8, BEEPS[1]), (2.3, BEEPS[0])):
+        page.evaluate("time => { view.player.time = time; }", time)
+        assert page.locator("#now h2").inner_text().startswith(f"0:0{shown}")
+        assert "past" in page.locator("#now").get_attribute("class")
+    page.evaluate("view.player.time = 2.6")
+    assert page.locator("#now").get_attribute("class") == "now"
+
+
 def test_keys_play_seek_and_step(written: Path, visit: Callable[..., Any]) -> None:
     page = visit(written)
     until(page, "document.querySelector('video').readyState >= 1")

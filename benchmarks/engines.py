@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 import params
 from benchmarks import processes
 from benchmarks.records import Figures, Record
+from benchmarks.stubs import nothing
 from preprocess.clips import Task
 from preprocess.run import stage, work
 from preprocess.run.stage import Job, Stage
@@ -26,15 +27,10 @@ ENGINES = ("processes", "ray")
 COMMAND = "python -m preprocess"
 
 
-def nothing(task: Task, folder: Path) -> None:
-    """The work of a stage without work."""
-    (folder / "txt").write_text(task.clip_id, encoding="utf-8")
-
-
 def stubs(run: params.Run, clips: int) -> Figures:
     """Fill a stage that does nothing, in an empty folder: milliseconds for a clip, and this process's processor time."""
     tasks = [Task(f"clip{i:06d}", {"number": i}, 1.0) for i in range(clips)]
-    made = Stage("nothing", "benchmarks.engines", nothing, parameters={})
+    made = Stage("nothing", "benchmarks.stubs", nothing, parameters={})
     with TemporaryDirectory() as folder:
         os.chdir(folder)
         start, used = time.perf_counter(), time.process_time()

@@ -29,6 +29,11 @@ def rows(count: int, *seed: str) -> np.ndarray:
     return np.random.default_rng(number).standard_normal((count, WIDTH), np.float32)
 
 
+def nothing(task: Task, folder: Path) -> None:
+    """The work of a stage without work."""
+    (folder / "txt").write_text(task.clip_id, encoding="utf-8")
+
+
 def audio(task: Task, folder: Path) -> None:
     with wave.open(task.source) as file:
         (folder / "flac").write_bytes(file.readframes(file.getnframes()))

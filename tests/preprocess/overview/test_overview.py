@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from preprocess.media import decoder
 from preprocess.overview import changes, foreseen
 from preprocess.overview.foreseen import BY_CLIP
 from preprocess.overview.words import duration
+from preprocess.stages import manifest
 from preprocess.store.entries import Store
 from preprocess.store.shards import REFUSED
 from tests.conftest import ROOT, Workspace
@@ -40,6 +42,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (films / "d.mkv").write_bytes(b"no film")
     rows = "".join(f"{name},{name}.mkv,hello {name},train,1\n" for name in "abcd")
     (films / "clips.csv").write_text(f"clip_id,media,text,split,happy\n{rows}", encoding="utf-8")
+    time.sleep(manifest.SETTLED)  # what was read of younger files is not kept
     return made
 
 

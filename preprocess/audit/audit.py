@@ -16,10 +16,11 @@ import params
 from preprocess import corpus
 from preprocess.audit import evidence, faces, findings, labels, marks, page, texts
 from preprocess.audit.evidence import Evidence, Sources
-from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.audit.findings import FAULT, NOTE, Check, Finding
 from preprocess.audit.margins import Margins, extent, usual
 from preprocess.audit.signal import QUIET
 from preprocess.clips import Medium, Task, read_media, read_texts
+from preprocess.corpora.correct import Correction
 from preprocess.corpus import Clip, CorpusError
 from preprocess.encoders.networks import device as resolve
 from preprocess.refusals import Code, Refused

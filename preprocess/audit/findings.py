@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import csv_table
+from preprocess.corpora.correct import Correction
 
 
 class Check(StrEnum):
@@ -31,16 +32,6 @@ class Check(StrEnum):
 
 
 FAULT, NOTE = "fault", "note"  # a note: something could not be checked, or may be right
-
-
-@dataclass(frozen=True)
-class Correction:
-    """A row of corrections.csv: a cell of clips.csv and what it should hold."""
-
-    clip_id: str
-    column: str
-    old: str
-    new: str
 
 
 @dataclass(frozen=True)

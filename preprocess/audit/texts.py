@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.audit.findings import FAULT, NOTE, Check, Finding
 from preprocess.audit.margins import DISPLACED, EDGE, Margins
+from preprocess.corpora.correct import Correction
 from preprocess.corpus import Clip
 from preprocess.speech import words
 

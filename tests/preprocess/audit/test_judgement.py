@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from preprocess.audit import audit, faces, findings, labels, texts
-from preprocess.audit.findings import FAULT, NOTE, Check, Correction, Finding
+from preprocess.audit.findings import FAULT, NOTE, Check, Finding
 from preprocess.audit.labels import Features
 from preprocess.audit.looks import Look
 from preprocess.audit.margins import Margins, extent, usual
 from preprocess.clips import Medium
+from preprocess.corpora.correct import Correction
 from preprocess.corpus import Clip
 from preprocess.speech.words import Word
 

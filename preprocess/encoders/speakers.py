@@ -5,6 +5,7 @@ unknown, or has fewer than LEAST_CLIPS clips, is measured by the training split 
 """
 
 import csv
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +78,17 @@ class Speakers:
 
     def apply(self, clip_id: str, rows: Rows) -> Rows:
         return self.of(clip_id).apply(rows)
+
+    def digest(self, clip_ids: Iterable[str]) -> str:
+        """Of who speaks in these clips, and of what is usual for each of them."""
+        total, voices = hashlib.sha256(), set()
+        for clip_id in clip_ids:
+            voice = self._voices[clip_id]
+            total.update(repr(voice).encode())
+            if voice not in voices:
+                voices.add(voice)
+                total.update(b"".join(value.tobytes() for value in vars(self.of(clip_id)).values()))
+        return total.hexdigest()
 
     def tensors(self, modality: str) -> dict[str, np.ndarray]:
         """What is usual for anybody, for the file of statistics."""

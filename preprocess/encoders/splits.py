@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,19 @@ from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers
 from preprocess.encoders.sums import Sums
 from preprocess.store import tables
+from preprocess.store.written import digest
 
 STATES, MASK, TIME = np.dtype("<f4"), np.dtype("?"), np.dtype("<f4")
 
 Shapes = dict[str, tuple[int, int]]  # of a clip's states (L, D), by modality
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a split's states (N, L, D), by modality."""
+
+    widths: dict[str, int]  # D
+    lengths: dict[str, int]  # L
 
 
 class Kept:
@@ -36,6 +46,11 @@ class Kept:
             usual = self.speakers[m].of(clip_id)
             modalities[m] = usual.apply(rows), usual.apply_to_sums(of_rows)
         return modalities
+
+    def digest(self, labels: list[Label]) -> str:
+        """Of all that the tensors of clips with these labels are made of, but for their sizes."""
+        rows = [(label.clip_id, self._entries[label.clip_id].name, label.values) for label in labels]
+        return digest(rows, [(m, usual.digest(label.clip_id for label in labels)) for m, usual in self.speakers.items()])
 
     def sums_of(self, modality: str) -> Iterator[tuple[str, Sums]]:
         """The clips that have a modality, and its sums."""
@@ -58,23 +73,27 @@ def write(
     clips: Iterable[dict[str, Rows]],
     labels: list[Label],
     names: list[str],
-    widths: dict[str, int],
-    lengths: dict[str, int],
+    sizes: Sizes,
 ) -> None:
     """The tensors of clips with these labels, in this order: a modality's states (N, L, D), mask (N, L), times (N, L, 2)."""
     kinds: tables.Kinds = {"labels": (STATES, (len(names),))}
-    for m, width in widths.items():
+    lengths = sizes.lengths
+    for m, width in sizes.widths.items():
         kinds |= {m: (STATES, (lengths[m], width)), f"{m}_mask": (MASK, (lengths[m],)), f"{m}_time": (TIME, (lengths[m], 2))}
     with path.open("wb") as file:
         table = tables.Blank(file, kinds, len(labels), labels=json.dumps(names))
         table.write(0, {"labels": np.array([label.values for label in labels], np.float32)})
         for i, clip in enumerate(clips):
             for m, length in lengths.items():
-                times = np.full((length, 2), UNKNOWN_TIME, TIME)
+                padded = {
+                    m: np.zeros((length, sizes.widths[m]), STATES),  # written in full: files with holes take long to delete
+                    f"{m}_mask": np.zeros(length, MASK),
+                    f"{m}_time": np.full((length, 2), UNKNOWN_TIME, TIME),
+                }
                 if m in clip:
-                    times[: len(clip[m].times)] = clip[m].times
-                    table.write(i, {m: clip[m].states, f"{m}_mask": clip[m].mask})
-                table.write(i, {f"{m}_time": times})
+                    for whole, part in zip(padded.values(), (clip[m].states, clip[m].mask, clip[m].times), strict=True):
+                        whole[: len(part)] = part
+                table.write(i, padded)
 
 
 class Statistics:

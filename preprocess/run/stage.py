@@ -6,7 +6,6 @@ file), the decoder or device, the processor's vector instructions and the kind o
 """
 
 import json
-import shutil
 import sys
 import traceback
 import zipfile
@@ -28,14 +27,15 @@ from preprocess.run.progress import track
 from preprocess.run.records import Record, measured
 from preprocess.store import entries, shards
 from preprocess.store.entries import Store
+from preprocess.store.written import Written
 
 RETRIED = (Code.WORKER_DIED, Code.FAILED)  # refusals that the next run tries again
 IN_DATA = Inputs()
 RUN_ERRORS = (params.ParameterError, OSError, ImportError)  # errors that are no clip's fault: they end the run
 
 
-# Writes a stage's output: of the entries by clip id, and of what was refused.
-Publish = Callable[[dict[str, Path], list[Refused]], None]
+# Writes a stage's output: of the entries by clip id, and of what was refused, but for what was written of the same before.
+Publish = Callable[[dict[str, Path], list[Refused], Written], None]
 
 
 @dataclass(frozen=True)
@@ -303,20 +303,16 @@ def _publish(stage: Stage, keys: dict[str, str], outcomes: dict[str, Outcome], s
     """Write the output; returns what was refused, sorted by clip."""
     found = {clip_id: refusal for clip_id, key in sorted(keys.items()) if (refusal := outcomes[key].refusal)}
     refused = [Refused(clip_id, stage.name, refusal["code"], refusal["detail"]) for clip_id, refusal in found.items()]
-    publish = stage.publish or partial(_write_archives, stage.folder)
-    publish({clip_id: store.path(key) for clip_id, key in keys.items() if clip_id not in found}, refused)
+    publish, written = stage.publish or partial(_write_archives, stage.folder), Written(store)
+    publish({clip_id: store.path(key) for clip_id, key in keys.items() if clip_id not in found}, refused, written)
+    written.save()
     return refused
 
 
-def _write_archives(folder: Path, entries: dict[str, Path], refused: list[Refused]) -> None:
-    """Write shards, index and the table of refusals.
-
-    Old files are deleted, never overwritten: they may be hard links to files in DVC's cache.
-    """
-    if folder.exists():
-        shutil.rmtree(folder)
-    shards.write(folder, entries)
-    refusals.write(folder / "refused.csv", refused)
+def _write_archives(folder: Path, entries: dict[str, Path], refused: list[Refused], written: Written) -> None:
+    """Write shards, index and the table of refusals."""
+    shards.write(folder, entries, written)
+    refusals.write(folder / shards.REFUSALS, refused)
 
 
 def outcome(entry: Path) -> Outcome:

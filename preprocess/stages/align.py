@@ -9,7 +9,6 @@ import json
 import shutil
 from dataclasses import dataclass
 from functools import partial, reduce
-from itertools import chain, islice
 from operator import or_
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from preprocess.encoders.ages import Age
 from preprocess.encoders.clip_rows import Note
 from preprocess.encoders.pooling import Rows
 from preprocess.encoders.speakers import Speakers
-from preprocess.encoders.splits import Kept
+from preprocess.encoders.splits import Kept, Sizes
 from preprocess.encoders.states import TimedStates, WordStates
 from preprocess.packs import passport
 from preprocess.refusals import Code, Refusal, Refused
@@ -37,6 +36,7 @@ from preprocess.run.stage import Job, Stage, fill
 from preprocess.speech import words
 from preprocess.speech.words import Word
 from preprocess.store.shards import Shards
+from preprocess.store.written import Written, clear, digest
 
 FOLDER = Path("data/tensors")
 READ = ("transcripts", "encode_text", "encode_audio", "encode_vision")
@@ -181,8 +181,8 @@ def main() -> None:
     fill(job(settings, Inputs()), settings.run)
 
 
-def publish(entries: dict[str, Path], refused: list[Refused], settings: params.Params) -> None:
-    """Write the output: the tensors of clips whose rows are these entries of the store."""
+def publish(entries: dict[str, Path], refused: list[Refused], written: Written, settings: params.Params) -> None:
+    """Write the output: the tensors of clips whose rows are these entries of the store, but for splits that did not change."""
     labels = read_labels(settings.corpus.labels)
     everything = [row for stage in STAGES for row in refusals.read(Path("data") / stage / "refused.csv")] + refused
     refusals.require_few(everything, len(refused), len(labels), settings.corpus.max_refused)
@@ -190,32 +190,43 @@ def publish(entries: dict[str, Path], refused: list[Refused], settings: params.P
     if settings.align.normalise:
         voices = speakers.read_voices(MANIFEST / "labels.csv")
         kept.speakers = {m: Speakers(voices, partial(kept.sums_of, m)) for m in settings.align.normalise}
-    write(settings, [label for label in labels if label.clip_id in entries], kept)
+    write(settings, [label for label in labels if label.clip_id in entries], kept, written)
     ages.write(FOLDER / "ages.csv", (Age(clip_id, *age) for clip_id, note in kept.notes.items() for age in note.ages))
     refusals.write(Path("data/refused.csv"), everything)
     summarise(kept.notes, everything, len(labels))
 
 
-def write(settings: params.Params, labels: list[Label], kept: Kept) -> None:
-    shutil.rmtree(FOLDER, ignore_errors=True)  # its files may be hard links to those of DVC's cache
-    FOLDER.mkdir(parents=True)
+def write(settings: params.Params, labels: list[Label], kept: Kept, written: Written) -> None:
+    clear(FOLDER, keep=[*(f"{split}.safetensors" for split in TENSOR_SPLITS), speakers.FILE])
     width_of = {name: width for note in kept.notes.values() for name, (_, width) in note.shapes.items()}
     widths = {name: width_of[name] for name in MODALITIES if name in width_of}
     media = {item.clip_id: item for item in read_media()}
-    by_split = {split: [label for label in labels if label.split == split] for split in TENSOR_SPLITS}
-    in_order = track(chain(*by_split.values()), "align, tensors", len(labels))
-    for split, of_split in by_split.items():
-        length = splits.lengths((kept.notes[label.clip_id].shapes for label in of_split), widths, settings.align.mode)
-        statistics = splits.Statistics(widths)
-        clips = statistics.counted(kept.read(label.clip_id) for label in islice(in_order, len(of_split)))
-        splits.write(FOLDER / f"{split}.safetensors", clips, of_split, settings.corpus.labels, widths, length)
+    for split in TENSOR_SPLITS:
+        of_split = [label for label in labels if label.split == split]
         write_listing(FOLDER / f"{split}.csv", of_split, media)
-        if split == "train":
-            usual = [of_modality.tensors(m) for m, of_modality in kept.speakers.items()]
-            save_file(reduce(or_, usual, statistics.tensors()), FOLDER / speakers.FILE)
+        length = splits.lengths((kept.notes[label.clip_id].shapes for label in of_split), widths, settings.align.mode)
+        write_split(split, of_split, settings.corpus.labels, splits.Sizes(widths, length), kept, written)
     shutil.copyfile(MANIFEST / "noise.csv", FOLDER / "noise.csv")
     passport.write(FOLDER, settings, widths)
     write_speakers(FOLDER / "speakers.csv", {label.clip_id for label in labels})
+
+
+def write_split(split: str, labels: list[Label], names: list[str], sizes: Sizes, kept: Kept, written: Written) -> None:
+    """The tensors of a split and, of train, the statistics; they stay where they are there, `written` of the same rows."""
+    paths = [FOLDER / f"{split}.safetensors", *([FOLDER / speakers.FILE] if split == "train" else [])]
+    of = digest(kept.digest(labels), names, sizes)
+    if all(written.of(path) == of for path in paths):
+        return
+    for path in paths:
+        path.unlink(missing_ok=True)
+    statistics = splits.Statistics(sizes.widths)
+    clips = (kept.read(label.clip_id) for label in track(labels, f"align, {split}", len(labels)))
+    splits.write(paths[0], statistics.counted(clips), labels, names, sizes)
+    if split == "train":
+        usual = [of_modality.tensors(m) for m, of_modality in kept.speakers.items()]
+        save_file(reduce(or_, usual, statistics.tensors()), FOLDER / speakers.FILE)
+    for path in paths:
+        written.add(path, of)
 
 
 def summarise(notes: dict[str, Note], refused: list[Refused], clips: int) -> None:

@@ -18,8 +18,10 @@ from typing import IO
 import csv_table
 from preprocess import refusals
 from preprocess.store import entries as store
+from preprocess.store.written import Written, clear, digest
 
 COUNT = 64
+INDEX, REFUSALS = "index.csv", "refused.csv"
 REFUSED = "refused.json"  # member of an entry that holds a refusal instead of results
 
 
@@ -36,15 +38,32 @@ def grouped(clip_ids: Iterable[str]) -> dict[str, list[str]]:
     return dict(groups)
 
 
-def write(folder: Path, entries: Mapping[str, Path]) -> None:
-    """Fill an empty folder from the store's entries by clip id; the bytes depend on the entries' content alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    digests = {}
-    for shard, clip_ids in grouped(entries).items():
-        with zipfile.ZipFile(folder / shard, "w") as target:
+def write(folder: Path, entries: Mapping[str, Path], written: Written | None = None) -> None:
+    """Fill a folder from the store's entries by clip id; the bytes depend on the entries' content alone.
+
+    An archive that is there, `written` of the same entries, stays as it is. Other files are deleted, but for the refusals.
+    """
+    groups = grouped(entries)
+    clear(folder, keep=[*groups, INDEX, REFUSALS])
+    index = folder / INDEX
+    known = Shards(folder).digests if written and written.of(index) else None
+    digests: dict[str, str] = {}
+    for shard, clip_ids in groups.items():
+        path, of = folder / shard, digest([(clip_id, entries[clip_id].name) for clip_id in clip_ids])
+        if known is not None and written and written.of(path) == of:
+            digests |= {clip_id: known[clip_id] for clip_id in clip_ids}
+            continue
+        path.unlink(missing_ok=True)
+        with zipfile.ZipFile(path, "w") as target:
             for clip_id in clip_ids:
                 digests[clip_id] = _copy(entries[clip_id], target, clip_id)
-    csv_table.write(folder / "index.csv", ["clip_id", "digest"], sorted(digests.items()))
+        if written:
+            written.add(path, of)
+    if digests != known:
+        index.unlink(missing_ok=True)
+        csv_table.write(index, ["clip_id", "digest"], sorted(digests.items()))
+    if written:
+        written.add(index, "the archives")
 
 
 def _copy(entry: Path, target: zipfile.ZipFile, clip_id: str) -> str:
@@ -64,12 +83,12 @@ class Shards:
     @cached_property
     def digests(self) -> dict[str, str]:
         """Digest of the content by clip id, for every clip that the stage could do."""
-        with (self.folder / "index.csv").open(encoding="utf-8", newline="") as file:
+        with (self.folder / INDEX).open(encoding="utf-8", newline="") as file:
             return {row["clip_id"]: row["digest"] for row in csv.DictReader(file)}
 
     @property
     def refused(self) -> list[refusals.Refused]:
-        return refusals.read(self.folder / "refused.csv")
+        return refusals.read(self.folder / REFUSALS)
 
     def read(self, clip_id: str, name: str) -> bytes:
         """The bytes of one of a clip's files, such as `words.json`."""

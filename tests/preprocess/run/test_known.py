@@ -1,5 +1,6 @@
 """Entries whose files have not changed are not read again to find out whether they are whole; damaged ones are made again."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,7 @@ def test_what_is_damaged_without_a_trace_is_found_when_it_is_written(
     content = path.read_bytes()
     place = content.index(b"says")
     path.write_bytes(content[:place] + b"S" + content[place + 1 :])
+    shutil.rmtree(tmp_path / "checkout/data")
     assert len(fill(tmp_path / "checkout", CLIPS)) == 1
     assert files(tmp_path / "checkout") == whole
 

@@ -177,6 +177,7 @@ def test_an_entry_that_another_checkout_takes_away_meanwhile_is_computed_again(t
     whole = clean(tmp_path / "clean", CLIPS | {"new": f"{harm} others"})
     fill(tmp_path / "checkout", CLIPS)
     (tmp_path / "checkout/harmful").touch()
+    shutil.rmtree(tmp_path / "checkout/data")  # so that every entry is read
     computed = fill(tmp_path / "checkout", CLIPS | {"new": f"{harm} others"})
     assert computed == {"new", "clip0"}
     assert files(tmp_path / "checkout") == whole

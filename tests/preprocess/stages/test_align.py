@@ -228,7 +228,7 @@ def written(path: Path, clips: list[dict[str, Rows]], widths: dict[str, int]) ->
     """The tensors of some clips."""
     shapes = [{m: found.states.shape for m, found in one.items()} for one in clips]
     length = splits.lengths(shapes, widths, "words")
-    splits.write(path, clips, labelled(*map(str, range(len(clips)))), ["happy"], widths, length)
+    splits.write(path, clips, labelled(*map(str, range(len(clips)))), ["happy"], splits.Sizes(widths, length))
     return load_file(path)
 
 

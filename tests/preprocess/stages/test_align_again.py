@@ -1,6 +1,7 @@
 """One changed clip is aligned alone, and the output has the bytes of a run from nothing."""
 
 import csv
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -100,6 +101,36 @@ def test_a_changed_clip_is_aligned_alone_and_a_damaged_entry_again(checkout: Pat
     entry = inventory.entries(checkout / ".store/align")[0]
     entry.write_bytes(entry.read_bytes()[:300])
     align.main()
+    assert tensors() == first
+
+
+@pytest.mark.parametrize("normalise", [[], ["text"]])
+def test_a_split_whose_clips_did_not_change_is_not_written_again(checkout: Path, normalise: list[str]) -> None:
+    set_params(checkout / "params.yaml", **{"align.normalise": normalise})
+    clips = {f"clip{i:02d}": i for i in range(CLIPS)}
+
+    def run(changed: dict[str, int]) -> set[str]:
+        """The files that were written of those which hold tensors."""
+        prepare(clips | changed)
+        before = {path.name: path.stat().st_mtime_ns for path in Path("data/tensors").glob("*.safetensors")}
+        align.main()
+        return {
+            path.name for path in Path("data/tensors").glob("*.safetensors") if path.stat().st_mtime_ns != before.get(path.name)
+        }
+
+    of_train = {"train.safetensors", "statistics.safetensors"}
+    assert run({}) == of_train | {"valid.safetensors", "test.safetensors", "other.safetensors"}
+    first = tensors()
+    assert run({}) == set()
+    assert run({"clip03": 33}) == {"test.safetensors"}
+    # Nobody's name is known: all clips are measured by the training split, of which one changed.
+    assert run({"clip04": 44}) == of_train | {"test.safetensors"} | ({"valid.safetensors"} if normalise else set())
+    again = tensors()
+    shutil.rmtree(checkout / ".store")
+    shutil.rmtree("data/tensors")
+    run({"clip04": 44})
+    assert tensors() == again
+    run({})
     assert tensors() == first
 
 

@@ -5,6 +5,8 @@ Such a share would make its clips under keys for which the stage never looks. Wh
 """
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,7 +46,18 @@ def noted(store: Store) -> Kind | None:
 
 
 def note(store: Store, kind: Kind) -> None:
-    store.write(_path(store), json.dumps(asdict(kind)))
+    store.write(_path(store), _text(kind))
+
+
+def note_first(store: Store, kind: Kind) -> Kind:
+    """Note this kind unless another process has noted one; what the note says then, the same for all who ask at once."""
+    with store.workplace() as workplace, suppress(OSError):  # a name that is taken, or a file system without hard links
+        unfinished = Path(workplace) / "note"
+        unfinished.write_text(_text(kind), encoding="utf-8")
+        os.link(unfinished, _path(store))
+    if (found := noted(store)) is None:
+        note(store, kind)
+    return found or kind
 
 
 def differences(wanted: Kind, found: Kind) -> str:
@@ -55,6 +68,10 @@ def differences(wanted: Kind, found: Kind) -> str:
 def in_words(kind: Kind) -> str:
     of = kind.machine
     return ", ".join(filter(None, [of.vectors, of.gpu, f"Python {of.python}", of.ffmpeg, f"{len(of.libraries)} libraries"]))
+
+
+def _text(kind: Kind) -> str:
+    return json.dumps(asdict(kind))
 
 
 def _path(store: Store) -> Path:

@@ -86,10 +86,9 @@ def note_machine(job: Job, run: params.Run) -> None:
 
 def require_same_kind(stage: Stage, store: Store, gpu: str, share: Share) -> None:
     """ShareError where this machine's clips would not be those for which the stage looks."""
-    own, wanted = kinds.here(stage.module, gpu, by_share=True), kinds.noted(store)
-    if wanted is None:
-        kinds.note(store, own)
-    elif others := kinds.differences(wanted, own):
+    own = kinds.here(stage.module, gpu, by_share=True)
+    wanted = kinds.noted(store) or kinds.note_first(store, own)
+    if others := kinds.differences(wanted, own):
         what = "a share that ran before" if wanted.by_share else "the stage itself"
         raise ShareError(
             f"share {share}: {own.node} {others}. This is compared with {wanted.node}, the machine of {what}. If the stage "

@@ -17,8 +17,8 @@ from typing import Any
 import params
 from preprocess.store.entries import Store
 
-# How files that a checkout has beside its note end: on its machine (preprocess/run/kinds.py), on entries (known.py there), and on
-# its output (written.py here).
+# How files that a checkout has beside its note end: on its machine (preprocess/run/kinds.py), on entries (known.py there), and
+# on its output (written.py here).
 BESIDE = (".machine", ".known", ".written")
 OLD = 90 * 24 * 3600  # seconds after which the record of a run (preprocess/run/records.py) is of no use
 

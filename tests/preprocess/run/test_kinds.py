@@ -1,10 +1,13 @@
 """Shares on a machine that would make other bytes decline, by name; with a stage whose work is next to nothing."""
 
+import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -88,3 +91,24 @@ def test_each_checkout_has_a_note_of_its_own_and_a_broken_one_counts_as_none(bec
         assert kinds.noted(store) is None
     next(store.folder.glob("*.machine")).write_text('{"node": 1}')
     assert kinds.noted(store) is None
+
+
+def test_of_first_shares_that_start_at_once_all_go_by_one_note(become: Become) -> None:
+    become("node0")
+    store = Store(Path("store"), is_shared=True)
+    many, together = 12, Barrier(12)
+
+    def first(number: int) -> str:
+        own = replace(kinds.here("tests.preprocess.run.test_share", "", by_share=True), node=f"node{number}")
+        together.wait()
+        return kinds.note_first(store, own).node
+
+    for _ in range(5):
+        with ThreadPoolExecutor(many) as threads:
+            named = set(threads.map(first, range(many)))
+        assert len(named) == 1
+        (path,) = store.folder.glob(f"*{kinds.SUFFIX}")
+        assert json.loads(path.read_text(encoding="utf-8"))["node"] in named
+        path.unlink()
+    path.write_text("damaged", encoding="utf-8")
+    assert kinds.note_first(store, kinds.here("tests.preprocess.run.test_share", "")).node == "node0"

@@ -140,10 +140,12 @@ def test_an_output_that_dvc_linked_to_its_cache_is_replaced_and_never_written_th
         path.chmod(0o444)
         os.link(path, cache / path.name)
     cached = {path.name: path.read_bytes() for path in cache.iterdir()}
-    fill(tmp_path, CLIPS | {"clip3": "something else"})
+    changed = CLIPS | {"clip3": "something else", "mute": "nothing"}
+    fill(tmp_path, changed)
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == cached
-    assert {path.stat().st_nlink for path in cache.iterdir()} == {1}
-    assert files(tmp_path) != cached
+    replaced = {path.name for path in cache.iterdir() if path.stat().st_nlink == 1}
+    assert replaced == {shards.shard_of("clip3"), "index.csv", "refused.csv"}
+    assert files(tmp_path) == clean(tmp_path / "clean", changed)
 
 
 def change_refusals(kept: store.Store, code: Code) -> None:

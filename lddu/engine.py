@@ -1,5 +1,6 @@
 """One epoch of training, and prediction. Nothing here knows of files, parameters or how a device was chosen."""
 
+import inspect
 import math
 import random
 from collections import defaultdict
@@ -89,6 +90,16 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
         without_decay = "bias" in name.rpartition(".")[2] or any(name.startswith(prefix) for prefix in norms)
         (constant if without_decay else decaying).append(parameter)
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": constant, "weight_decay": 0.0}]
+
+
+class AdamW(torch.optim.AdamW):
+    """torch's, without what it does for torch.compile, whose import takes a second and 150 MB."""
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ class Step:
             if m in batch["masks"]:
                 x, mask = model.observed(m, batch["features"], batch["masks"])
                 levels[m] = level_of[m]
-                _, _, sigmas[m] = model.read(m, change(x, levels[m]), mask)
+                x = change(x, levels[m])
+                _, _, sigmas[m] = model.read(m, x, mask)
         return replace(output, noise_level=levels, noised_sigma=sigmas)
 
 

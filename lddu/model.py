@@ -35,7 +35,7 @@ LOG_VARIANCE_LIMIT = 8.0
 DEVIATION_FLOOR = 0.01
 CONSTANT = 1e-6
 # Clips whose attention is computed at a time in training on the CPU: their scores fit its cache.
-CLIPS = 16
+CLIPS = 8
 
 
 # What is reported of σ: log ‖σ‖ of all dimensions, of the block of noise, of the block of ambiguity.
@@ -266,7 +266,7 @@ class Attention(torch.autograd.Function):
         of_x, of_weight, of_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)
         for to, of_mixed, *some in zip(*(part.split(CLIPS) for part in (of_x, upstream, x, mask, kept)), strict=True):
             query, key, value, attention, factor = Attention.parts(weight, bias, ctx.scale, *some)
-            of_mixed = by_head(of_mixed, 1, query.shape[1])[0]
+            of_mixed = by_head(of_mixed, 1, query.shape[1])[0].contiguous()
             of_value = (attention * factor).mT @ of_mixed
             of_attention = (of_mixed @ value.mT).mul_(factor)
             of_scores = attention * (of_attention - (of_attention * attention).sum(dim=-1, keepdim=True))
@@ -280,7 +280,7 @@ class Attention(torch.autograd.Function):
     @staticmethod
     def parts(weight: Tensor, bias: Tensor, scale: float, x: Tensor, mask: Tensor, kept: Tensor) -> tuple[Tensor, ...]:
         """Scaled queries, keys and values (b, heads, L, d / heads); attention and the dropout's factors (b, heads, L, L)."""
-        query, key, value = by_head(functional.linear(x, weight, bias), 3, kept.shape[1])
+        query, key, value = by_head(functional.linear(x, weight, bias), 3, kept.shape[1]).contiguous()  # one copy, not three
         query = query / math.sqrt(query.shape[-1])
         never = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)
         attention = (query @ key.mT).add_(never[:, None, None, :]).softmax(dim=-1)
@@ -289,7 +289,7 @@ class Attention(torch.autograd.Function):
 
 def by_head(x: Tensor, parts: int, heads: int) -> Tensor:
     """(B, L, parts d) to (parts, B, heads, L, d / heads)."""
-    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4)
 
 
 def joined(x: Tensor) -> Tensor:

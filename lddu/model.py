@@ -230,7 +230,7 @@ class Dropout(nn.Module):
 
     def added(self, x: Tensor, y: Tensor) -> Tensor:
         """x + dropout(y); y may be overwritten."""
-        if not self.training or not self.chance or y.is_cuda:
+        if not self.training or not self.chance or y.is_cuda or y.dtype != x.dtype:  # autocast: the sum is as exact as x
             return x + self(y)
         return y.mul_(self.draw(y.shape)).mul_(self.scale).add_(x)
 

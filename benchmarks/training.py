@@ -26,7 +26,7 @@ from benchmarks.records import Record
 from lddu import noise
 from lddu.batches import Batch, Share
 from lddu.device import accelerator as accelerator_on
-from lddu.engine import Step, decay_groups, predict, train_epoch
+from lddu.engine import AdamW, Step, decay_groups, predict, train_epoch
 from lddu.losses import LDDULoss, LossConfig
 from lddu.model import LDDU, LDDUConfig, LDDUOutput
 from lddu.noise import Noise
@@ -45,7 +45,7 @@ def clips(batch_size: int, device: torch.device) -> Batch:
         features={m: torch.randn(batch_size, ROWS, d, generator=generator).to(device) for m, d in dims.items()},
         masks={m: torch.ones(batch_size, ROWS, dtype=torch.bool, device=device) for m in dims},
         labels=(torch.rand(batch_size, LDDUConfig().labels, generator=generator) < 0.25).float().to(device),
-        wanted=torch.randn(batch_size, len(dims), LDDUConfig().labels, generator=generator).to(device),
+        wanted=torch.randn(batch_size, len(dims), LDDUConfig().labels, 2, generator=generator).to(device),
     )
 
 
@@ -81,7 +81,7 @@ def step_case(device: str, threads: int, precision: str, repeats: int, batch_siz
     accelerator = accelerator_on(device, threads, precision)
     model = LDDU(LDDUConfig()).to(accelerator.device)
     losses = LDDULoss(model.config, LossConfig(queue=queue, **loss)).to(accelerator.device)
-    optimizer = torch.optim.AdamW(decay_groups(torch.nn.ModuleList([model, losses]), 0.01), fused=True)
+    optimizer = AdamW(decay_groups(torch.nn.ModuleList([model, losses]), 0.01), fused=True)
     batch = clips(batch_size, accelerator.device)
     noised: dict[str, Noise] = {"text": fade} if losses.config.ordinality else {}
     if queue and losses.config.contrast:  # a full queue, as in all steps but the first

@@ -31,7 +31,9 @@ def accelerator(device: str, threads: int, precision: str = "float32") -> Accele
         os.environ["ACCELERATE_TORCH_DEVICE"] = device
     os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate would set 1 where there are several processes
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)  # with warn_only=True, attention on a GPU would not repeat
+    # With "warn", attention on a GPU would not repeat. use_deterministic_algorithms(True) does the same and something for
+    # torch.compile, whose import takes a second and 150 MB.
+    torch.set_deterministic_debug_mode("error")
     # It would also fill every new tensor with a constant first, which costs a sixth of a step's time on a busy processor.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision={"float32": "no", "bfloat16": "bf16"}[precision])

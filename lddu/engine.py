@@ -1,5 +1,6 @@
 """One epoch of training, and prediction. Nothing here knows of files, parameters or how a device was chosen."""
 
+import inspect
 import math
 import random
 from collections import defaultdict
@@ -91,6 +92,16 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": constant, "weight_decay": 0.0}]
 
 
+class AdamW(torch.optim.AdamW):
+    """torch's, without what it does for torch.compile, whose import takes a second and 150 MB."""
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+
+
 @dataclass(frozen=True)
 class Step:
     """How the clips of one step are read: the seed of its random numbers, and the modalities that are also read with noise."""
@@ -113,7 +124,8 @@ class Step:
             if m in batch["masks"]:
                 x, mask = model.observed(m, batch["features"], batch["masks"])
                 levels[m] = level_of[m]
-                _, _, sigmas[m] = model.read(m, change(x, levels[m]), mask)
+                x = change(x, levels[m])
+                _, _, sigmas[m] = model.read(m, x, mask)
         return replace(output, noise_level=levels, noised_sigma=sigmas)
 
 

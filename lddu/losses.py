@@ -92,12 +92,10 @@ class LDDULoss(nn.Module):
         vectors = [[output.mu[m]] if self.config.features == "mu" else [output.mu[m], output.sigma[m]] for m in output.mu]
         features = torch.stack([contrast_features(*of_modality) for of_modality in vectors], dim=1).flatten(0, 2)  # (B M C, f)
         classes = contrast_classes(targets, torch.stack(list(output.present.values()), dim=1)).flatten()
-        all_features = torch.cat([features, self.queue.features])  # a copy: the queue changes before the backward pass
         all_classes = torch.cat([classes, self.queue.classes])
-        anchors = len(all_features) if self.config.anchors == "batch+queue" else len(features)
-        within = self.config.negatives == "label"
-        constant = len(self.queue.features)
-        loss = supervised_contrast(all_features, all_classes, anchors, self.kinds, self.config.temperature, within, constant)
+        anchors = len(all_classes) if self.config.anchors == "batch+queue" else len(features)
+        within, earlier = self.config.negatives == "label", self.queue.features
+        loss = supervised_contrast(features, earlier, all_classes, anchors, self.kinds, self.config.temperature, within)
         if self.training:
             self.queue.enter(features, classes)
         return loss
@@ -176,59 +174,68 @@ def contrast_classes(targets: Tensor, present: Tensor) -> Tensor:
 
 
 def supervised_contrast(
-    features: Tensor, classes: Tensor, anchors: int, kinds: int, temperature: float, within: bool = False, constant: int = 0
+    learned: Tensor, constant: Tensor, classes: Tensor, anchors: int, kinds: int, temperature: float, within: bool = False
 ) -> Tensor:
-    """Supervised contrast of the first `anchors` of some features (n, f) with all of them.
+    """Supervised contrast of the first `anchors` of some features with all of them.
 
+    The features are those `learned` (n, f), then the `constant` ones (m, f), which get no gradient and may change before the
+    backward pass; classes (n + m) are of both.
     Of anchor i with positives P(i), those of its class but itself, and s = f·f' over the temperature:
     -1/|P(i)| Σ_{j ∈ P(i)} [s_ij - log Σ_{k ≠ i} exp s_ik], the mean over anchors that have positives (arXiv 2004.11362).
     Classes are below `kinds`; features of class -1 are neither anchors nor compared with. With `within`, k runs over the
-    features of i's own modality and label alone, which are classes 2n and 2n + 1. The last `constant` features get no
-    gradient.
+    features of i's own modality and label alone, which are classes 2n and 2n + 1.
     """
-    with torch.autocast(features.device.type, enabled=False):  # bfloat16 would be off by 0.05 in s
+    with torch.autocast(learned.device.type, enabled=False):  # bfloat16 would be off by 0.05 in s
         # The sum over an anchor's positives follows from the sum over its class, so no matrix of all pairs is needed.
-        member = (classes[:, None] == torch.arange(kinds, device=classes.device)).to(features.dtype)  # (n, kinds)
-        anchor, anchor_class = features[:anchors], member[:anchors]
+        member = (classes[:, None] == torch.arange(kinds, device=classes.device)).to(learned.dtype)  # (n + m, kinds)
+        anchor, anchor_class = first(anchors, learned, constant), member[:anchors]
         positives = anchor_class @ member.sum(dim=0) - 1
-        sums = anchor_class @ (member.T @ features) - anchor
+        of_learned, of_constant = member.split([len(learned), len(constant)])
+        sums = anchor_class @ (of_learned.T @ learned + of_constant.T @ constant) - anchor
         attraction = (anchor * sums).sum(dim=1) / temperature / positives.clamp(min=1)
-        has_positives = (positives > 0).to(features.dtype)
+        has_positives = (positives > 0).to(learned.dtype)
         weights = has_positives / has_positives.sum().clamp(min=1)
-        learned = features[: len(features) - constant]
-        repulsion = Repulsion.apply(learned, features.detach(), classes, weights, temperature, within)
-        return repulsion - weights @ attraction
+        return Repulsion.apply(learned, constant, classes, weights, temperature, within) - weights @ attraction
+
+
+def first(count: int, learned: Tensor, constant: Tensor) -> Tensor:
+    """The first features of both: joined only where the learned are too few, which is a copy."""
+    return learned[:count] if count <= len(learned) else torch.cat([learned, constant])[:count]
 
 
 class Repulsion(torch.autograd.Function):
     """Σ_i w_i log Σ_{k ≠ i} exp s_ik over the anchors, block by block: the matrix of all pairs is never in memory.
 
-    Anchors are the first features, as many as there are weights. The gradient of the `learned` features (the first ones too)
-    is computed in the forward pass, where each block's softmax is in memory, and kept for the backward pass.
+    Features are as in `supervised_contrast`. Anchors are the first of them, as many as there are weights. The gradient of the
+    `learned` features is computed in the forward pass, where each block's softmax is in memory, and kept for the backward pass.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, learned: Tensor, features: Tensor, classes: Tensor, weights: Tensor, temperature: float, within: bool
+        ctx: Any, learned: Tensor, constant: Tensor, classes: Tensor, weights: Tensor, temperature: float, within: bool
     ) -> Tensor:
         gradient = torch.zeros_like(learned) if ctx.needs_input_grad[0] else None
-        never = torch.finfo(features.dtype).min  # with -inf, an anchor that is compared with nothing would give NaN
-        absent, pair = classes < 0, classes // 2
-        total = weights.new_zeros(())
-        size = max((BLOCK_ON_GPU if features.is_cuda else BLOCK) // len(features), 1)
-        for start, weight in zip(count(0, size), weights.split(size), strict=False):
-            block = features[start : start + len(weight)]
-            similarity = (block @ features.T).div_(temperature).masked_fill_(absent, never)  # (block, n)
-            similarity.diagonal(start).fill_(never)
+        never = torch.finfo(learned.dtype).min  # with -inf, an anchor that is compared with nothing would give NaN
+        absent, pair = learned.new_zeros(len(classes)).masked_fill_(classes < 0, never), classes // 2
+        total, anchors = weights.new_zeros(()), first(len(weights), learned, constant)
+        size = max((BLOCK_ON_GPU if learned.is_cuda else BLOCK) // len(classes), 1)
+        for start, block, weight in zip(count(0, size), anchors.split(size), weights.split(size), strict=False):
+            similarity = learned.new_empty(len(block), len(classes))  # (block, n + m)
+            for part, to in zip((learned, constant), similarity.split([len(learned), len(constant)], dim=1), strict=True):
+                torch.mm(block / temperature, part.T, out=to)
+            similarity.add_(absent).diagonal(start).fill_(never)
             if within:
-                similarity.masked_fill_(pair[start : start + len(weight), None] != pair, never)
-            log_sums = similarity.logsumexp(dim=1)
-            total += weight @ log_sums
+                similarity.masked_fill_(pair[start : start + len(block), None] != pair, never)
+            largest = similarity.amax(dim=1)
+            shares = similarity.sub_(largest[:, None]).exp_()
+            sums = shares.sum(dim=1)
+            total += weight @ (sums.log() + largest)
             if gradient is not None:
-                pull = similarity.sub_(log_sums[:, None]).exp_().mul_(weight[:, None] / temperature)
-                of_block = gradient[start : start + len(weight)]  # shorter, or empty, where features of the block are constant
-                of_block += (pull @ features)[: len(of_block)]
-                gradient.addmm_(pull[:, : len(learned)].T, block)
+                pull = (weight / sums / temperature)[:, None]
+                of_block = gradient[start : start + len(block)]  # shorter, or empty, where features of the block are constant
+                mean = shares[:, : len(learned)] @ learned + shares[:, len(learned) :] @ constant
+                of_block += (mean * pull)[: len(of_block)]
+                gradient.addmm_(shares[:, : len(learned)].T, block * pull)
         ctx.save_for_backward(gradient)
         return total
 

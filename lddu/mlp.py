@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import params
 from lddu import metrics, weights
 from lddu.batches import seed_of
-from lddu.engine import decay_groups, learning_rates
+from lddu.engine import AdamW, decay_groups, learning_rates
 from lddu.losses import cross_entropy, log_sigmoids
 from lddu.tensors import Split, pooled
 
@@ -98,7 +98,7 @@ def fit(train: Split, valid: Split, settings: params.Train, device: torch.device
     targets = train.targets(settings.targets).to(model.mean)
     steps = -(-len(train) // settings.batch_size)
     rates = learning_rates(settings.epochs * steps, settings.warmup, settings.lr)
-    optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay))
+    optimizer = AdamW(decay_groups(model, settings.weight_decay))
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging)) if settings.averaging else None
     scored = cast(MLP, averaged.module) if averaged else model
     best, best_epoch, best_score = scored.state_dict(), 0, -math.inf

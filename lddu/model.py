@@ -12,13 +12,16 @@ keys and values or two, ReLU without dropout or GELU with it between the distrib
 """
 
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 # As in the released extractor. In float32 it changes no variance but zero; a constant row gives zeros.
 NORM_EPSILON = 1e-12
@@ -31,6 +34,8 @@ LOG_VARIANCE_LIMIT = 8.0
 # Features below CONSTANT times the largest deviation are constant but for rounding, and do not count in the median.
 DEVIATION_FLOOR = 0.01
 CONSTANT = 1e-6
+# Clips whose attention is computed at a time in training on the CPU: their scores fit its cache.
+CLIPS = 8
 
 
 # What is reported of σ: log ‖σ‖ of all dimensions, of the block of noise, of the block of ambiguity.
@@ -216,9 +221,95 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.chance or x.is_cuda:
             return functional.dropout(x, self.chance, self.training)
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        kept = bits[: x.numel()].view(x.shape) >= round(self.chance * 2**16) - 2**15
-        return x * kept * (1 / (1 - self.chance))
+        return x * self.draw(x.shape) * self.scale
+
+    @property
+    def scale(self) -> float:
+        """The factor of what is kept."""
+        return 1 / (1 - self.chance)
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """x + dropout(y); y may be overwritten."""
+        if not self.training or not self.chance or y.is_cuda or y.dtype != x.dtype:  # autocast: the sum is as exact as x
+            return x + self(y)
+        return y.mul_(self.draw(y.shape)).mul_(self.scale).add_(x)
+
+    def draw(self, shape: Sequence[int]) -> Tensor:
+        """1 for each entry that is kept, else 0. Bytes: a product with bool takes three times as long."""
+        size = math.prod(shape)
+        bits = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        return (bits[:size].view(shape) >= round(self.chance * 2**16) - 2**15).view(torch.uint8)
+
+
+class Attention(torch.autograd.Function):
+    """Attention with dropout for training on the CPU, a few clips at a time; all but x is computed again for the gradient.
+
+    x is (B, L, d), `weight` and `bias` give its queries, keys and values, `mask` is (B, L), `kept` (B, heads, L, L) is 0 where
+    dropout sets an entry to 0; what remains is scaled. The result is (B, L, d).
+    """
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor, kept: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(x, weight, bias, mask, kept)
+        ctx.scale = scale
+        mixed = torch.empty_like(x)
+        for to, *some in zip(*(part.split(CLIPS) for part in (mixed, x, mask, kept)), strict=True):
+            _, _, value, attention, factor = Attention.parts(weight, bias, scale, *some)
+            to.copy_(joined((attention * factor) @ value))
+        return mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple:
+        x, weight, bias, mask, kept = ctx.saved_tensors
+        of_x, of_weight, of_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)
+        for to, of_mixed, *some in zip(*(part.split(CLIPS) for part in (of_x, upstream, x, mask, kept)), strict=True):
+            query, key, value, attention, factor = Attention.parts(weight, bias, ctx.scale, *some)
+            of_mixed = by_head(of_mixed, 1, query.shape[1])[0].contiguous()
+            of_value = (attention * factor).mT @ of_mixed
+            of_attention = (of_mixed @ value.mT).mul_(factor)
+            of_scores = attention * (of_attention - (of_attention * attention).sum(dim=-1, keepdim=True))
+            of_parts = (of_scores @ key).div_(math.sqrt(key.shape[-1])), of_scores.mT @ query, of_value
+            projected = torch.cat([joined(part) for part in of_parts], dim=-1).flatten(0, 1)
+            torch.mm(projected, weight, out=to.flatten(0, 1))
+            of_weight.addmm_(projected.T, some[0].flatten(0, 1))
+            of_bias += projected.sum(dim=0)
+        return of_x, of_weight, of_bias, None, None, None
+
+    @staticmethod
+    def parts(weight: Tensor, bias: Tensor, scale: float, x: Tensor, mask: Tensor, kept: Tensor) -> tuple[Tensor, ...]:
+        """Scaled queries, keys and values (b, heads, L, d / heads); attention and the dropout's factors (b, heads, L, L)."""
+        query, key, value = by_head(functional.linear(x, weight, bias), 3, kept.shape[1]).contiguous()  # one copy, not three
+        query = query / math.sqrt(query.shape[-1])
+        never = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)
+        attention = (query @ key.mT).add_(never[:, None, None, :]).softmax(dim=-1)
+        return query, key, value, attention, kept * scale
+
+
+def by_head(x: Tensor, parts: int, heads: int) -> Tensor:
+    """(B, L, parts d) to (parts, B, heads, L, d / heads)."""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4)
+
+
+def joined(x: Tensor) -> Tensor:
+    """(B, heads, L, d / heads) to (B, L, d)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+@contextmanager
+def again(y: Tensor, f: Callable[[Tensor], Tensor], x: Tensor) -> Iterator[None]:
+    """What is computed within keeps x for its gradient in place of y = f(x), and y is computed again; f must repeat itself."""
+    place = y.data_ptr()
+
+    def keep(saved: Tensor) -> Tensor | torch.Size:
+        return saved.shape if saved.data_ptr() == place else saved
+
+    def give(kept: Tensor | torch.Size) -> Tensor:
+        return kept if isinstance(kept, Tensor) else f(x).view(kept)
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, give):
+        yield
 
 
 class Layer(nn.Module):
@@ -235,22 +326,32 @@ class Layer(nn.Module):
         self.narrow = nn.Linear(config.feedforward, d)
         self.feedforward_norm = nn.LayerNorm(d, eps=NORM_EPSILON)
         self.dropout = Dropout(config.dropout)
+        self.recompute = config.recompute
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = self.attention_norm(x + self.dropout(self.attended(self.attend(x, mask))))
-        return self.feedforward_norm(x + self.dropout(self.narrow(functional.gelu(self.widen(x)))))
+    def forward(self, x: Tensor, mask: Tensor, norm: nn.Module) -> Tensor:
+        """From states before the norm that precedes this layer to states before its own `feedforward_norm`, (B, L, d) each.
+
+        To be computed again, and not kept, are the results of norms and of GELU.
+        """
+        kept = again if self.training and self.recompute else (lambda *_: nullcontext())
+        y = norm(x)
+        with kept(y, norm, x):
+            mixed = self.attend(y, mask)
+        x = self.dropout.added(y, self.attended(mixed))
+        y = self.attention_norm(x)
+        with kept(y, self.attention_norm, x):
+            wide = self.widen(y)
+        activated = functional.gelu(wide)
+        with kept(activated, functional.gelu, wide):
+            return self.dropout.added(y, self.narrow(activated))
 
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        parts = self.query_key_value(x).chunk(3, dim=-1)  # (B, L, d) each
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # (B, heads, L, d / heads)
-        mask = mask[:, None, None, :]
-        chance = self.dropout.chance if self.training else 0.0
+        project, chance = self.query_key_value, self.dropout.chance if self.training else 0.0
         if chance and not x.is_cuda:  # the fused attention would use torch's slow dropout, see Dropout
-            scores = query / math.sqrt(query.shape[-1]) @ key.transpose(-1, -2)  # (B, heads, L, L)
-            mixed = self.dropout(scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)) @ value
-        else:
-            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=chance)
-        return mixed.transpose(1, 2).flatten(2)  # (B, L, d)
+            kept = self.dropout.draw((len(x), self.heads, *mask.shape[1:] * 2))
+            return Attention.apply(x, project.weight, project.bias, mask, kept, self.dropout.scale)
+        query, key, value = by_head(project(x), 3, self.heads)
+        return joined(functional.scaled_dot_product_attention(query, key, value, mask[:, None, None, :], chance))
 
 
 class Extractor(nn.Module):
@@ -265,18 +366,26 @@ class Extractor(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPSILON)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
-        self.recompute = config.recompute
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=FIRST_WEIGHTS)
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        states = self.dropout(self.norm(self.project(self.input(x)) + self.positions(mask)))
-        for layer in self.layers:
-            again = self.training and self.recompute
-            states = checkpoint(layer, states, mask, use_reentrant=False) if again else layer(states, mask)
-        return states
+        states = self.dropout(self.norm(self.projected(x) + self.positions(mask)))
+        norm: nn.Module = nn.Identity()
+        for layer in cast("Iterable[Layer]", self.layers):
+            states, norm = layer(states, mask, norm), layer.feedforward_norm
+        return norm(states)
+
+    def projected(self, x: Tensor) -> Tensor:
+        """`project(input(x))`. LayerNorm's factors join the projection's, so that no gradient of (B, L, D) is computed."""
+        if not isinstance(self.input, nn.LayerNorm):
+            return self.project(self.input(x))
+        of_input, of_project = self.input, self.project
+        normed = functional.layer_norm(x, of_input.normalized_shape, eps=of_input.eps)
+        bias = of_project.bias + of_project.weight @ of_input.bias
+        return functional.linear(normed, of_project.weight * of_input.weight, bias)
 
 
 # Step 2: emotion space mapping
@@ -295,11 +404,13 @@ class Mapping(nn.Module):
         self.residual = config.label_residual
 
     def forward(self, labels: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        projected = [project(states) for project in self.key_value]
-        query, key, value = self.query(labels), projected[0], projected[-1]  # (C, d), (B, L, d), (B, L, d)
-        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, C, L)
+        query, key, value = self.query(labels), self.key_value[0], self.key_value[-1]
+        # Keys and values are linear in the states, and there are fewer labels than states: the projections act on the queries
+        # and on what was attended to.
+        scores = (query @ key.weight) @ states.transpose(1, 2) + (query @ key.bias)[:, None]  # (B, C, L)
+        scores = scores / math.sqrt(query.shape[-1])
         attention = scores.masked_fill(~mask[:, None, :], -torch.inf).softmax(dim=-1)
-        mapped = self.output(self.dropout(attention @ value))
+        mapped = self.output(self.dropout(value(attention @ states)))
         return mapped + labels if self.residual else mapped
 
 

@@ -22,7 +22,7 @@ from lddu import calibration, checkpoint, mlp, noise, plots, processes, trackers
 from lddu.batches import Clips, Shuffled, in_order
 from lddu.device import accelerator as accelerator_on
 from lddu.device import device_of
-from lddu.engine import Means, Moments, Watcher, decay_groups, learning_rates, predict, steps_of, train_epoch
+from lddu.engine import AdamW, Means, Moments, Watcher, decay_groups, learning_rates, predict, steps_of, train_epoch
 from lddu.losses import LDDULoss, LossConfig
 from lddu.metrics import average_precision, best_micro_f1
 from lddu.model import LDDU, LDDUConfig, Standardise
@@ -106,7 +106,7 @@ def begin(settings: params.Train, train: Split, statistics: dict[str, Statistics
     config = LossConfig(**options, targets=learned, present_above=train.present_above)
     loss = LDDULoss(network, config).to(device)
     groups = decay_groups(nn.ModuleList([model, loss]), settings.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+    optimizer = AdamW(groups, lr=settings.lr, fused=True)
     averaged = None
     if settings.averaging:
         averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))

@@ -93,10 +93,10 @@ def random_output(clips: int, seed: int, noised: str = "") -> tuple[LDDUOutput, 
 def test_the_contrast_is_its_formula(anchors: int, bank: int, seed: int, within: bool, block: int) -> None:
     """However many anchors of the matrix of all pairs exist at a time: one, a few, or all."""
     features, classes = random_features(anchors + bank, seed)
-    expected = slow_contrast(features, classes.tolist(), anchors, TEMPERATURE, within)
+    expected, none = slow_contrast(features, classes.tolist(), anchors, TEMPERATURE, within), features[:0]
     with patch.object(losses, "BLOCK", block):
-        found = supervised_contrast(features, classes, anchors, 4, TEMPERATURE, within)
-        low = supervised_contrast(features.float(), classes, anchors, 4, TEMPERATURE, within)
+        found = supervised_contrast(features, none, classes, anchors, 4, TEMPERATURE, within)
+        low = supervised_contrast(features.float(), none.float(), classes, anchors, 4, TEMPERATURE, within)
     assert float(found) == pytest.approx(expected, abs=1e-9)
     assert float(low) == pytest.approx(expected, abs=1e-5)
 
@@ -109,7 +109,7 @@ def test_the_contrast_has_right_gradients(anchors: int, fixed: int, within: bool
     learned, constant = features[: 15 - fixed].requires_grad_(), features[15 - fixed :].detach()
 
     def contrast(x: Tensor) -> Tensor:
-        return supervised_contrast(torch.cat([x, constant]), classes, anchors, 4, 0.5, within, fixed)
+        return supervised_contrast(x, constant, classes, anchors, 4, 0.5, within)
 
     with patch.object(losses, "BLOCK", block):
         assert torch.autograd.gradcheck(contrast, learned)
@@ -120,13 +120,13 @@ def test_autocast_leaves_the_contrast_as_exact_as_it_is() -> None:
     found = []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            found.append(supervised_contrast(features.float(), classes, 9, 4, TEMPERATURE))
+            found.append(supervised_contrast(features.float(), features[:0].float(), classes, 9, 4, TEMPERATURE))
     assert torch.equal(*found)
 
 
 def test_the_contrast_of_one_feature_is_nothing_and_has_no_bad_gradient() -> None:
     features = torch.randn(1, 8, requires_grad=True)
-    loss = supervised_contrast(features, torch.tensor([2]), 1, 4, 0.07)
+    loss = supervised_contrast(features, torch.zeros(0, 8), torch.tensor([2]), 1, 4, 0.07)
     loss.backward()
     assert float(loss.detach()) == 0
     assert features.grad is not None

@@ -2,6 +2,7 @@
 
 import math
 from itertools import chain, combinations, starmap
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lddu.model import LDDU, Dropout, Layer, LDDUConfig, LDDUOutput, Standardise, gate
+from lddu import model as model_module
+from lddu.model import LDDU, Attention, Dropout, Layer, LDDUConfig, LDDUOutput, Standardise, gate
 from tests.lddu.small_corpus import DIMS, LABELS, ROWS, random_batch
 
 SUBSETS = list(chain.from_iterable(combinations(DIMS, size) for size in range(len(DIMS) + 1)))
@@ -328,6 +330,22 @@ def test_training_and_prediction_attend_alike() -> None:
     mask[:, 0] = True
     layer.dropout.chance = 1e-9
     torch.testing.assert_close(layer.train().attend(x, mask), layer.eval().attend(x, mask))
+
+
+def test_attention_in_blocks_has_right_gradients() -> None:
+    torch.manual_seed(1)
+    heads, clips, rows, width = 2, 5, 3, 4
+    x, weight, bias = (
+        torch.randn(*shape, dtype=torch.float64) for shape in ((clips, rows, width), (3 * width, width), (3 * width,))
+    )
+    mask, kept = torch.rand(clips, rows) < 0.7, (torch.rand(clips, heads, rows, rows) < 0.7).view(torch.uint8)
+    mask[:, 0] = True
+
+    def attended(*learned: Tensor) -> Tensor:
+        return Attention.apply(*learned, mask, kept, 1.5)
+
+    with patch.object(model_module, "CLIPS", 2):
+        assert torch.autograd.gradcheck(attended, [part.requires_grad_() for part in (x, weight, bias)])
 
 
 def test_the_input_is_standardised_and_a_constant_feature_does_no_harm() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lddu import model as model_module
-from lddu.model import LDDU, Attention, Dropout, Layer, LDDUConfig, LDDUOutput, Standardise, gate
+from lddu import attention
+from lddu.attention import Attention, Dropout
+from lddu.model import LDDU, Layer, LDDUConfig, LDDUOutput, Standardise, gate
 from tests.lddu.small_corpus import DIMS, LABELS, ROWS, random_batch
 
 SUBSETS = list(chain.from_iterable(combinations(DIMS, size) for size in range(len(DIMS) + 1)))
@@ -344,7 +345,7 @@ def test_attention_in_blocks_has_right_gradients() -> None:
     def attended(*learned: Tensor) -> Tensor:
         return Attention.apply(*learned, mask, kept, 1.5)
 
-    with patch.object(model_module, "CLIPS", 2):
+    with patch.object(attention, "CLIPS", 2):
         assert torch.autograd.gradcheck(attended, [part.requires_grad_() for part in (x, weight, bias)])
 
 

@@ -1,4 +1,4 @@
-"""Delete a lock file that DVC left half written because it was killed; DVC's run cache still has everything that was done."""
+"""Delete a lock file that DVC left half written because it was killed; run cache and clip store have what was done."""
 
 from pathlib import Path
 
@@ -28,4 +28,4 @@ def main(root: Path) -> list[str]:
 
 if __name__ == "__main__":
     for name in main(Path()):
-        print(f"{name} was broken (DVC was killed while it wrote it) and is deleted; DVC finds finished work in its cache")
+        print(f"{name} was broken (DVC was killed while it wrote it) and is deleted; DVC's cache and the clip store have finished work")

@@ -28,4 +28,4 @@ def main(root: Path) -> list[str]:
 
 if __name__ == "__main__":
     for name in main(Path()):
-        print(f"{name} was broken (DVC was killed while it wrote it) and is deleted; DVC's cache and the clip store have finished work")
+        print(f"{name} was broken (DVC was killed while it wrote it) and is deleted; finished work is not lost")

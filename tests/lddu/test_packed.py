@@ -1,6 +1,7 @@
 """What is written as a pack and read by the stage features trains and scores as the tensors that it was made of."""
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -13,16 +14,20 @@ from preprocess.packs import command, passport
 from preprocess.stages import features
 from tests.lddu import small_corpus
 from tests.lddu.conftest import Parameters
+from tests.lddu.test_released import leaves
 
 READ = Path("data/features/packed")
 
 
-def results(settings: params.Params) -> dict[str, bytes]:
+def results(settings: params.Params) -> dict[str, object]:
+    """All scores, of the splits together."""
     for folder in ("data/model", "data/training", "metrics"):
         shutil.rmtree(folder, ignore_errors=True)
     stage.train(settings)
     evaluate.evaluate(settings)
-    return {path: Path(path).read_bytes() for path in ("metrics/train.json", "metrics/valid.json", "metrics/test.json")}
+    return leaves(
+        {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path("metrics").glob("*.json"))}, ""
+    )
 
 
 @pytest.mark.slow
@@ -34,4 +39,6 @@ def test_a_pack_that_is_read_again_gives_the_same_metrics(parameters: Parameters
     source = {"source": "pack/features.pkl", "labels": "pack/clips.csv", "tokens": small_corpus.LABELS}
     features.convert(params.Features.model_validate(source), small_corpus.LABELS, READ)
     of_tensors = results(settings)
-    assert results(settings.model_copy(update={"tensors": str(READ)})) == of_tensors
+    of_pack = results(settings.model_copy(update={"tensors": str(READ)}))
+    assert len(of_tensors) > 300
+    assert of_pack == pytest.approx(of_tensors, abs=2e-6)  # clips are padded to other lengths, and scores have six digits

@@ -85,6 +85,8 @@ def test_any_changes_in_any_order_give_the_bytes_of_a_run_from_nothing(checkout:
 def test_a_damaged_list_is_an_empty_one(checkout: Path, content: str) -> None:
     whole = outputs(checkout)
     store = Store(checkout / ".store/stage")
-    (store.folder / f"{place(checkout)}{SUFFIX}").write_text(content, encoding="latin-1")
+    path = store.folder / f"{place(checkout)}{SUFFIX}"
+    assert path.is_file()
+    path.write_text(content, encoding="latin-1")
     fill(checkout, CLIPS)
     assert outputs(checkout) == whole

@@ -18,10 +18,10 @@ def ran(printed: str) -> list[str]:
     return re.findall(r"Running stage '(?:(?:sample|robustness)/dvc\.yaml:)?(\w+)'", printed)
 
 
-def nothing_is_computed(workspace: Workspace) -> None:
-    """Only stages over clips run, whose outputs are `persist: true` and so not in DVC's run cache; the clip store has them."""
+def nothing_is_computed(workspace: Workspace, stages: list[str]) -> None:
+    """These stages run, whose outputs are `persist: true` and so not in DVC's run cache; the clip store has all of them."""
     printed = workspace.program("dvc", "repro")
-    assert set(ran(printed)) <= set(STAGES)
+    assert sorted(ran(printed)) == sorted(stages)
     assert set(re.findall(r"^\w+: \d+ clips, (\d+) computed", printed, re.MULTILINE)) == {"0"}
 
 
@@ -44,7 +44,7 @@ def test_a_lock_that_dvc_left_half_written_costs_nothing(sample_run: Workspace) 
     sample_run.program("dvc", "repro", fails=True)
     printed = sample_run.program("python", "mend_lock.py")
     assert all(f"{name} was broken" in printed for name in ("dvc.lock", "sample/dvc.lock"))
-    nothing_is_computed(sample_run)
+    nothing_is_computed(sample_run, [stage for stage in STAGES if stage not in ("manifest", "tune_text")])
     assert [yaml.safe_load(lock.read_text()) for lock in locks] == whole
     assert sample_run.program("python", "mend_lock.py") == ""
 
@@ -115,7 +115,7 @@ def test_the_frame_rate_runs_no_stage_of_sound_and_branches_keep_what_was_done(s
     assert ran(sample_run.program("dvc", "repro")) == expected
     commit("five")
     sample_run.set(**{"frames.rate": 10})
-    nothing_is_computed(sample_run)
+    nothing_is_computed(sample_run, ["frames", "faces", "encode_vision", "align"])
     for branch in ("five", "ten"):
         sample_run.program("git", "checkout", "--quiet", "--force", branch)
         sample_run.program("dvc", "checkout")
